@@ -1,0 +1,234 @@
+//! What every engine offers. The conformance suite in `testkit` says what it means, call by call.
+
+use std::any::Any;
+use std::future::Future;
+use std::ops::{ControlFlow, Range};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use tokio::sync::oneshot;
+use types::AccountId;
+
+/// How many commits an account has seen; zero is an account without content.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub struct CommitNumber(pub u64);
+
+/// A blob of an account. The caller chooses the number and never uses it again.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct BlobId(pub u64);
+
+/// Why a read or an upload failed.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Error {
+    /// What is stored does not match its hash, or cannot be read: named, never guessed.
+    #[error("damaged: {0}")]
+    Damaged(String),
+    /// The disk or the database said no.
+    #[error("{0}")]
+    Io(Arc<str>),
+    /// No space for more: reading and deleting still work.
+    #[error("the disk is full")]
+    Full,
+    /// Writing has stopped after a failure; restart the server once the cause is mended.
+    #[error("the store is read-only since an earlier failure: {0}")]
+    ReadOnly(Arc<str>),
+}
+
+/// Why a batch was not committed. Nothing of it happened.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum CommitError {
+    /// An account is at another commit than expected: load it again and apply again.
+    #[error("the account was changed by somebody else")]
+    Conflict,
+    /// It could not be written.
+    #[error(transparent)]
+    Failed(#[from] Error),
+}
+
+/// Ordered key-value with read views and atomic durable batches, plus blobs.
+pub trait Engine: Send + Sync + 'static {
+    /// A view of one account as one commit left it. Short-lived: it may hold a database snapshot.
+    fn read(&self, account: AccountId) -> Result<Box<dyn ReadView>, Error>;
+
+    /// Begins a blob. Its pieces go to disk as they arrive, unreferenced until a batch names them.
+    fn upload(&self) -> Result<Box<dyn BlobWriter>, Error>;
+
+    /// A second upload of the same content, for a second account: blobs are never shared.
+    fn duplicate(&self, upload: &Upload) -> Result<Upload, Error>;
+
+    /// Queues a batch. When the [`Pending`] says `Ok`, the batch is durable and every
+    /// [`Engine::read`] begun from then on sees it.
+    fn commit(&self, batch: Batch) -> Pending;
+
+    /// Why the engine takes no more writes, if it does not.
+    fn read_only(&self) -> Option<Arc<str>>;
+
+    /// Everything that is wrong with what is stored, in plain words, one line each. Reads all of it.
+    fn check(&self) -> Result<Vec<String>, Error>;
+}
+
+/// One account as one commit left it.
+pub trait ReadView: Send {
+    /// The commit that this view shows.
+    fn commit_number(&self) -> CommitNumber;
+
+    /// The value of a key.
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error>;
+
+    /// The keys in `range` in order, until `each` breaks.
+    fn scan(
+        &self,
+        range: Range<&[u8]>,
+        each: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
+    ) -> Result<(), Error>;
+
+    /// The largest key in `range` and its value.
+    fn last(&self, range: Range<&[u8]>) -> Result<Option<(Vec<u8>, Vec<u8>)>, Error>;
+
+    /// A blob, readable for as long as the handle lives, also after the view is gone and the blob
+    /// was dropped. `None` where there is no such blob; [`Error::Damaged`] where there should be.
+    fn blob(&self, id: BlobId) -> Result<Option<Arc<dyn Blob>>, Error>;
+
+    /// The ids of all blobs of the account, ascending.
+    fn blobs(&self) -> Result<Vec<BlobId>, Error>;
+}
+
+/// The bytes of a blob.
+pub trait Blob: Send + Sync {
+    /// In octets.
+    fn size(&self) -> u64;
+
+    /// Appends the octets of `range`, which must lie within the blob, to `out`. Reads and verifies
+    /// only the pieces concerned.
+    fn read(&self, range: Range<u64>, out: &mut Vec<u8>) -> Result<(), Error>;
+}
+
+/// A blob that is arriving. Dropped without [`BlobWriter::finish`], it leaves nothing that counts.
+pub trait BlobWriter: Send {
+    /// Takes the next octets.
+    fn write(&mut self, bytes: &[u8]) -> Result<(), Error>;
+
+    /// Ends a piece here, so that what came before can be read without what follows.
+    fn cut(&mut self) -> Result<(), Error>;
+
+    /// Ends the blob.
+    fn finish(self: Box<Self>) -> Result<Upload, Error>;
+}
+
+/// A whole blob that no batch has named yet. Dropped, its space is dead.
+pub struct Upload {
+    size: u64,
+    inner: Box<dyn Any + Send + Sync>,
+}
+
+impl Upload {
+    /// For engines: wraps what the engine needs to know.
+    pub fn new(size: u64, inner: impl Any + Send + Sync) -> Self {
+        Self { size, inner: Box::new(inner) }
+    }
+
+    /// In octets.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// For engines: what the engine put in, if it was this engine.
+    pub fn inner<T: Any>(&self) -> Option<&T> {
+        self.inner.downcast_ref()
+    }
+
+    /// For engines: takes what the engine put in.
+    pub fn into_inner<T: Any>(self) -> Option<T> {
+        self.inner.downcast::<T>().ok().map(|x| *x)
+    }
+}
+
+impl std::fmt::Debug for Upload {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Upload({} octets)", self.size)
+    }
+}
+
+/// A key and its new value; `None` deletes it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Write {
+    /// Ordered bytewise within the account.
+    pub key: Vec<u8>,
+    /// The new value.
+    pub value: Option<Vec<u8>>,
+}
+
+/// A blob that the batch makes part of the account.
+#[derive(Debug)]
+pub struct NewBlob {
+    /// Its number from now on.
+    pub id: BlobId,
+    /// Its content.
+    pub upload: Upload,
+    /// What the owner wants to know of it if nothing but the segment file is left (opaque here).
+    pub label: Vec<u8>,
+}
+
+/// What a batch does to one account.
+#[derive(Debug)]
+pub struct AccountBatch {
+    /// Whose.
+    pub account: AccountId,
+    /// The commit this builds on; the account will be at the next one.
+    pub expect: CommitNumber,
+    /// Deletes every key and blob of the account before the rest is applied. The commit number goes on.
+    pub clear: bool,
+    /// The truth. In order; a later write of a key wins.
+    pub essential: Vec<Write>,
+    /// What could be recomputed.
+    pub derived: Vec<Write>,
+    /// Blobs that come.
+    pub blobs: Vec<NewBlob>,
+    /// Blobs that go.
+    pub dropped: Vec<BlobId>,
+}
+
+impl AccountBatch {
+    /// Nothing to do yet.
+    pub fn new(account: AccountId, expect: CommitNumber) -> Self {
+        Self { account, expect, clear: false, essential: vec![], derived: vec![], blobs: vec![], dropped: vec![] }
+    }
+}
+
+/// Changes to one or more accounts that happen together or not at all.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// Each account at most once.
+    pub accounts: Vec<AccountBatch>,
+}
+
+/// A commit under way: a future, or [`Pending::wait`] outside async code.
+#[derive(Debug)]
+pub struct Pending(oneshot::Receiver<Result<(), CommitError>>);
+
+impl Pending {
+    /// For engines: the end to answer on, and the commit under way. An end dropped without an
+    /// answer reads as failed.
+    pub fn new() -> (oneshot::Sender<Result<(), CommitError>>, Self) {
+        let (tx, rx) = oneshot::channel();
+        (tx, Self(rx))
+    }
+
+    /// Blocks until the commit is durable or refused. Not for async code.
+    pub fn wait(self) -> Result<(), CommitError> {
+        self.0.blocking_recv().unwrap_or_else(|_| Err(stopped()))
+    }
+}
+
+impl Future for Pending {
+    type Output = Result<(), CommitError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0).poll(cx).map(|r| r.unwrap_or_else(|_| Err(stopped())))
+    }
+}
+
+fn stopped() -> CommitError {
+    CommitError::Failed(Error::Io("the engine was stopped".into()))
+}

@@ -1,0 +1,18 @@
+//! Ordered keys and blobs with consistent read views and atomic durable batches.
+//!
+//! An engine knows no mail. It holds, for each account, an ordered map of small values and a set
+//! of blobs, and changes them by batches that happen wholly or not at all. A commit that was
+//! acknowledged survives the power cut that follows.
+//!
+//! * Calls may block on the disk; callers in async code wrap what may be cold. Only
+//!   [`Engine::commit`] never blocks: it queues, and the [`Pending`] it gives is a future.
+//! * Reads never wait for writes.
+//! * One process owns a store; each account has one writer, which names the commit number it
+//!   expects, so two writers (two nodes, later) notice each other as [`CommitError::Conflict`].
+
+mod api;
+
+pub use api::{
+    AccountBatch, Batch, Blob, BlobId, BlobWriter, CommitError, CommitNumber, Engine, Error, NewBlob, Pending, ReadView,
+    Upload, Write,
+};

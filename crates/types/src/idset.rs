@@ -1,0 +1,282 @@
+//! Sets of numbers as sorted ranges: what a client has been told, what a command names.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use crate::id::Number;
+
+/// A set of numbers, held as sorted, disjoint, non-adjacent inclusive ranges.
+///
+/// Its size in memory is that of its ranges: "everything from 1 to 100,000" costs eight bytes.
+/// `Display` writes the `uniqueid`/`sequence-set` form of RFC 9051 §9 (`1:3,7`).
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct IdSet<T> {
+    ranges: Vec<(u32, u32)>,
+    kind: PhantomData<T>,
+}
+
+impl<T> Default for IdSet<T> {
+    fn default() -> Self {
+        Self { ranges: Vec::new(), kind: PhantomData }
+    }
+}
+
+impl<T: Number> IdSet<T> {
+    /// The empty set.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// All numbers from `first` to `last`, in either order (RFC 9051 §9: `2:4` and `4:2` are the same).
+    pub fn range(first: T, last: T) -> Self {
+        let (a, b) = (first.get(), last.get());
+        Self { ranges: vec![(a.min(b), a.max(b))], kind: PhantomData }
+    }
+
+    /// True where the set holds no number.
+    pub fn is_empty(&self) -> bool {
+        self.ranges.is_empty()
+    }
+
+    /// How many numbers the set holds.
+    pub fn len(&self) -> u64 {
+        self.ranges.iter().map(|&(a, b)| u64::from(b - a) + 1).sum()
+    }
+
+    /// How many ranges the set is made of.
+    pub fn range_count(&self) -> usize {
+        self.ranges.len()
+    }
+
+    /// The smallest number.
+    pub fn first(&self) -> Option<T> {
+        self.ranges.first().and_then(|&(a, _)| T::new(a))
+    }
+
+    /// The largest number.
+    pub fn last(&self) -> Option<T> {
+        self.ranges.last().and_then(|&(_, b)| T::new(b))
+    }
+
+    /// True where `id` is in the set.
+    pub fn contains(&self, id: T) -> bool {
+        let id = id.get();
+        let at = self.ranges.partition_point(|&(_, b)| b < id);
+        self.ranges.get(at).is_some_and(|&(a, _)| a <= id)
+    }
+
+    /// Adds one number. Constant time at the end, where new mail goes.
+    pub fn insert(&mut self, id: T) {
+        self.insert_range(id, id);
+    }
+
+    /// Adds all numbers from `first` to `last`, in either order.
+    pub fn insert_range(&mut self, first: T, last: T) {
+        let (a, b) = (first.get().min(last.get()), first.get().max(last.get()));
+        // The ranges that touch or overlap a:b, which become one.
+        let from = self.ranges.partition_point(|&(_, end)| end < a.saturating_sub(1));
+        let to = self.ranges.partition_point(|&(start, _)| start <= b.saturating_add(1));
+        if from >= to {
+            self.ranges.insert(from, (a, b));
+            return;
+        }
+        let low = self.ranges.get(from).map_or(a, |r| r.0.min(a));
+        let high = self.ranges.get(to - 1).map_or(b, |r| r.1.max(b));
+        self.ranges.splice(from..to, [(low, high)]);
+    }
+
+    /// Takes one number out; true where it was there.
+    pub fn remove(&mut self, id: T) -> bool {
+        let id = id.get();
+        let at = self.ranges.partition_point(|&(_, b)| b < id);
+        let Some(&(a, b)) = self.ranges.get(at).filter(|&&(a, _)| a <= id) else {
+            return false;
+        };
+        let left = (a < id).then(|| (a, id - 1));
+        let right = (id < b).then(|| (id + 1, b));
+        self.ranges.splice(at..=at, left.into_iter().chain(right));
+        true
+    }
+
+    /// The numbers in both sets.
+    pub fn intersection(&self, other: &Self) -> Self {
+        let mut out = Vec::new();
+        let (mut i, mut j) = (self.ranges.iter().peekable(), other.ranges.iter().peekable());
+        while let (Some(&&(a, b)), Some(&&(c, d))) = (i.peek(), j.peek()) {
+            let (low, high) = (a.max(c), b.min(d));
+            if low <= high {
+                out.push((low, high));
+            }
+            if b < d {
+                i.next();
+            } else {
+                j.next();
+            }
+        }
+        Self { ranges: out, kind: PhantomData }
+    }
+
+    /// The numbers in this set that are not in `other`.
+    pub fn difference(&self, other: &Self) -> Self {
+        let mut out = Vec::new();
+        let mut holes = other.ranges.iter().copied().peekable();
+        for &(mut a, b) in &self.ranges {
+            let mut open = true;
+            while let Some((c, d)) = holes.next_if(|&(_, d)| d < b).or_else(|| holes.peek().copied()) {
+                if d < a {
+                    continue;
+                }
+                if c > b {
+                    break;
+                }
+                if c > a {
+                    out.push((a, c - 1));
+                }
+                if d >= b {
+                    open = false;
+                    break;
+                }
+                a = d + 1;
+            }
+            if open {
+                out.push((a, b));
+            }
+        }
+        Self { ranges: out, kind: PhantomData }
+    }
+
+    /// The numbers in either set.
+    pub fn union(&self, other: &Self) -> Self {
+        let mut all: Vec<_> = self.ranges.iter().chain(&other.ranges).copied().collect();
+        all.sort_unstable();
+        let mut ranges: Vec<(u32, u32)> = Vec::with_capacity(all.len());
+        for (a, b) in all {
+            match ranges.last_mut() {
+                Some(last) if a <= last.1.saturating_add(1) => last.1 = last.1.max(b),
+                _ => ranges.push((a, b)),
+            }
+        }
+        Self { ranges, kind: PhantomData }
+    }
+
+    /// The ranges, ascending, both ends included.
+    pub fn ranges(&self) -> impl DoubleEndedIterator<Item = (T, T)> + ExactSizeIterator + '_ {
+        self.ranges.iter().map(|&(a, b)| (number(a), number(b)))
+    }
+
+    /// The numbers, ascending. Ask [`IdSet::len`] first: a client may have written `1:4294967295`.
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = T> + '_ {
+        self.ranges.iter().flat_map(|&(a, b)| (a..=b).map(number))
+    }
+}
+
+/// Ranges hold only numbers that came out of a `T`, so none of them is zero.
+fn number<T: Number>(n: u32) -> T {
+    T::new(n).expect("a set holds no zero")
+}
+
+impl<T: Number> FromIterator<T> for IdSet<T> {
+    fn from_iter<I: IntoIterator<Item = T>>(ids: I) -> Self {
+        let mut ids: Vec<u32> = ids.into_iter().map(T::get).collect();
+        ids.sort_unstable();
+        let mut ranges: Vec<(u32, u32)> = Vec::new();
+        for id in ids {
+            match ranges.last_mut() {
+                Some(last) if id <= last.1.saturating_add(1) => last.1 = last.1.max(id),
+                _ => ranges.push((id, id)),
+            }
+        }
+        Self { ranges, kind: PhantomData }
+    }
+}
+
+impl<T: Number> Extend<T> for IdSet<T> {
+    fn extend<I: IntoIterator<Item = T>>(&mut self, ids: I) {
+        for id in ids {
+            self.insert(id);
+        }
+    }
+}
+
+impl<T> fmt::Display for IdSet<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, (a, b)) in self.ranges.iter().enumerate() {
+            let comma = if i == 0 { "" } else { "," };
+            if a == b {
+                write!(f, "{comma}{a}")?;
+            } else {
+                write!(f, "{comma}{a}:{b}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<T> fmt::Debug for IdSet<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{{{self}}}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::Uid;
+
+    fn set(ids: &BTreeSet<u32>) -> IdSet<Uid> {
+        ids.iter().filter_map(|&n| Uid::new(n)).collect()
+    }
+
+    fn numbers(set: &IdSet<Uid>) -> BTreeSet<u32> {
+        set.iter().map(Uid::get).collect()
+    }
+
+    fn well_formed(set: &IdSet<Uid>) {
+        for pair in set.ranges.windows(2) {
+            assert!(pair[0].1.saturating_add(1) < pair[1].0, "{set:?}");
+        }
+        assert!(set.ranges.iter().all(|&(a, b)| a >= 1 && a <= b), "{set:?}");
+    }
+
+    fn some() -> impl Strategy<Value = BTreeSet<u32>> {
+        proptest::collection::btree_set(1u32..60, 0..40)
+    }
+
+    proptest! {
+        #[test]
+        fn behaves_as_a_set(a in some(), b in some(), n in 1u32..60, m in 1u32..60) {
+            let (x, y) = (set(&a), set(&b));
+            prop_assert_eq!(numbers(&x), a.clone());
+            prop_assert_eq!(x.len(), a.len() as u64);
+            let both = [x.intersection(&y), x.difference(&y), x.union(&y)];
+            both.iter().for_each(well_formed);
+            prop_assert_eq!(numbers(&both[0]), &a & &b);
+            prop_assert_eq!(numbers(&both[1]), &a - &b);
+            prop_assert_eq!(numbers(&both[2]), &a | &b);
+
+            let (mut z, mut c) = (x.clone(), a.clone());
+            z.insert_range(Uid::new(n).unwrap(), Uid::new(m).unwrap());
+            c.extend(n.min(m)..=n.max(m));
+            well_formed(&z);
+            prop_assert_eq!(numbers(&z), c.clone());
+            prop_assert_eq!(z.remove(Uid::new(n).unwrap()), c.remove(&n));
+            well_formed(&z);
+            prop_assert_eq!(numbers(&z), c);
+            prop_assert_eq!(x.contains(Uid::new(n).unwrap()), a.contains(&n));
+        }
+    }
+
+    #[test]
+    fn the_ends_of_the_range_do_not_overflow() {
+        let mut s = IdSet::<Uid>::range(Uid::MAX, Uid::MIN);
+        assert_eq!(s.len(), u64::from(u32::MAX));
+        assert!(s.remove(Uid::MAX) && s.remove(Uid::MIN));
+        s.insert(Uid::MAX);
+        s.insert(Uid::MIN);
+        assert_eq!(s.to_string(), "1:4294967295");
+    }
+}

@@ -1,0 +1,120 @@
+//! Every size, count and time that a peer can influence, with its default.
+//!
+//! This is the only place where such numbers stand. `docs/limits.md` documents them, the
+//! configuration sets them by the same names, and transcripts stand on both sides of each.
+
+use std::time::Duration;
+
+/// What a peer may ask of the server. The defaults suit a family and a provider alike.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Limits {
+    /// Octets of one message in APPEND and LMTP (RFC 7889 APPENDLIMIT, RFC 1870 SIZE). Above: `NO [TOOBIG]`, `552`.
+    pub message_size: u64,
+    /// Octets of one IMAP command without its message literals. Above: BAD, and BYE where the rest cannot be skipped.
+    pub command_size: usize,
+    /// Octets of one literal in a command that is not a message. Above: BAD.
+    pub literal_size: usize,
+    /// Octets that are read and thrown away after a refused non-synchronising literal. Above: BYE.
+    pub drain_size: u64,
+    /// Octets of one command before login: strangers get less.
+    pub command_size_before_login: usize,
+    /// Depth of parentheses in a SEARCH or a list.
+    pub nesting: usize,
+    /// Search keys in one SEARCH.
+    pub search_keys: usize,
+    /// Ranges in one sequence set.
+    pub set_ranges: usize,
+    /// Messages in one MULTIAPPEND (RFC 3502).
+    pub multiappend: usize,
+    /// Errors (BAD, failed logins) of a connection before BYE.
+    pub errors: u32,
+    /// Failed logins of a connection before BYE.
+    pub login_failures: u32,
+    /// Silence before login ends the connection.
+    pub login_timeout: Duration,
+    /// Silence after login ends the connection: at least 30 minutes (RFC 9051 §5.4).
+    pub idle_timeout: Duration,
+    /// Between two `* OK Still here` in IDLE.
+    pub idle_keepalive: Duration,
+    /// A peer that does not take what we write for so long is gone.
+    pub write_timeout: Duration,
+    /// A TLS handshake ends in this time or not at all.
+    pub handshake_timeout: Duration,
+    /// Connections to all listeners together.
+    pub connections: usize,
+    /// Connections of one account. Above: `NO [LIMIT]`.
+    pub connections_per_account: usize,
+    /// Connections from one address that are not logged in.
+    pub unauthenticated_per_address: usize,
+    /// Mailboxes of one account.
+    pub mailboxes: usize,
+    /// Different keywords that a mailbox has ever seen. Above: `NO [LIMIT]`.
+    pub keywords: usize,
+    /// Keywords on one message.
+    pub keywords_per_message: usize,
+    /// Subscriptions of one account.
+    pub subscriptions: usize,
+    /// Recipients of one LMTP message. Above: `452 4.5.3`.
+    pub recipients: usize,
+    /// Octets of one LMTP command line (RFC 5321 §4.5.3.1.4 asks for at least 512, extensions add).
+    pub lmtp_line: usize,
+    /// Octets of one line of a message: longer ones are accepted in IMAP and broken up in nothing; LMTP answers 500 above this.
+    pub message_line: usize,
+    /// MIME parts of one message that are looked at; what follows counts as text of the last one.
+    pub mime_parts: usize,
+    /// Depth of MIME multiparts that is looked at; deeper ones count as opaque.
+    pub mime_depth: usize,
+    /// Octets of one header block that are looked at.
+    pub header_size: usize,
+    /// Octets of a message that SEARCH holds decoded at one time.
+    pub search_buffer: usize,
+    /// Password hashes computed at one time, and therefore memory: 19 MiB each.
+    pub password_hashes: usize,
+    /// Logins that wait for a password hash. Above: `NO [UNAVAILABLE]`.
+    pub password_queue: usize,
+    /// Bytes of mailbox snapshots kept in memory for mailboxes that nobody has selected.
+    pub snapshot_memory: usize,
+    /// Expunges that a mailbox remembers for VANISHED (records, each of one command).
+    pub change_records: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            message_size: 50 << 20,
+            command_size: 128 << 10,
+            literal_size: 64 << 10,
+            drain_size: 1 << 20,
+            command_size_before_login: 8 << 10,
+            nesting: 20,
+            search_keys: 1000,
+            set_ranges: 10_000,
+            multiappend: 1000,
+            errors: 20,
+            login_failures: 5,
+            login_timeout: Duration::from_secs(60),
+            idle_timeout: Duration::from_secs(30 * 60),
+            idle_keepalive: Duration::from_secs(2 * 60),
+            write_timeout: Duration::from_secs(2 * 60),
+            handshake_timeout: Duration::from_secs(20),
+            connections: 50_000,
+            connections_per_account: 100,
+            unauthenticated_per_address: 200,
+            mailboxes: 10_000,
+            keywords: 5000,
+            keywords_per_message: 200,
+            subscriptions: 10_000,
+            recipients: 1000,
+            lmtp_line: 4096,
+            message_line: 1 << 20,
+            mime_parts: 2000,
+            mime_depth: 50,
+            header_size: 1 << 20,
+            search_buffer: 1 << 20,
+            password_hashes: 2,
+            password_queue: 2000,
+            snapshot_memory: 256 << 20,
+            change_records: 10_000,
+        }
+    }
+}
