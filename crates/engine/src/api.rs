@@ -68,6 +68,12 @@ pub trait Engine: Send + Sync + 'static {
     fn check(&self) -> Result<Vec<String>, Error>;
 }
 
+/// A key and its value.
+pub type Entry = (Vec<u8>, Vec<u8>);
+
+/// What looks at the entries of a scan, each a key and its value, until it breaks.
+pub type Each<'a> = dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + 'a;
+
 /// One account as one commit left it.
 pub trait ReadView: Send {
     /// The commit that this view shows.
@@ -77,14 +83,10 @@ pub trait ReadView: Send {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error>;
 
     /// The keys in `range` in order, until `each` breaks.
-    fn scan(
-        &self,
-        range: Range<&[u8]>,
-        each: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
-    ) -> Result<(), Error>;
+    fn scan(&self, range: Range<&[u8]>, each: &mut Each<'_>) -> Result<(), Error>;
 
     /// The largest key in `range` and its value.
-    fn last(&self, range: Range<&[u8]>) -> Result<Option<(Vec<u8>, Vec<u8>)>, Error>;
+    fn last(&self, range: Range<&[u8]>) -> Result<Option<Entry>, Error>;
 
     /// A blob, readable for as long as the handle lives, also after the view is gone and the blob
     /// was dropped. `None` where there is no such blob; [`Error::Damaged`] where there should be.

@@ -11,8 +11,9 @@
 //!   expects, so two writers (two nodes, later) notice each other as [`CommitError::Conflict`].
 
 mod api;
+pub mod memory;
 
 pub use api::{
-    AccountBatch, Batch, Blob, BlobId, BlobWriter, CommitError, CommitNumber, Engine, Error, NewBlob, Pending, ReadView,
-    Upload, Write,
+    AccountBatch, Batch, Blob, BlobId, BlobWriter, CommitError, CommitNumber, Each, Engine, Entry, Error, NewBlob,
+    Pending, ReadView, Upload, Write,
 };
