@@ -1,0 +1,93 @@
+//! The names of what the server can do.
+
+use std::fmt;
+
+/// A capability of the IANA registry that a session may announce.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub enum Capability {
+    /// RFC 3501
+    Imap4Rev1,
+    /// RFC 9051
+    Imap4Rev2,
+    /// RFC 9051 §6.2.1
+    StartTls,
+    /// RFC 9051 §6.2.3
+    LoginDisabled,
+    /// A SASL mechanism, in capitals.
+    Auth(&'static str),
+    /// RFC 4959
+    SaslIr,
+    /// RFC 2971
+    Id,
+    /// RFC 5161
+    Enable,
+    /// RFC 2177
+    Idle,
+    /// RFC 2342
+    Namespace,
+    /// RFC 3691
+    Unselect,
+    /// RFC 4315
+    UidPlus,
+    /// RFC 6851
+    Move,
+    /// RFC 3348
+    Children,
+    /// RFC 5258
+    ListExtended,
+    /// RFC 5819
+    ListStatus,
+    /// RFC 6154
+    SpecialUse,
+    /// RFC 6154
+    CreateSpecialUse,
+    /// RFC 8438
+    StatusSize,
+    /// RFC 4731
+    ESearch,
+    /// RFC 5182
+    SearchRes,
+    /// RFC 7888
+    LiteralPlus,
+    /// RFC 7888
+    LiteralMinus,
+    /// RFC 3516
+    Binary,
+    /// RFC 3502
+    MultiAppend,
+    /// RFC 7889: octets of the largest message, for every mailbox.
+    AppendLimit(u64),
+}
+
+impl fmt::Display for Capability {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Imap4Rev1 => "IMAP4rev1",
+            Self::Imap4Rev2 => "IMAP4rev2",
+            Self::StartTls => "STARTTLS",
+            Self::LoginDisabled => "LOGINDISABLED",
+            Self::Auth(mechanism) => return write!(f, "AUTH={mechanism}"),
+            Self::SaslIr => "SASL-IR",
+            Self::Id => "ID",
+            Self::Enable => "ENABLE",
+            Self::Idle => "IDLE",
+            Self::Namespace => "NAMESPACE",
+            Self::Unselect => "UNSELECT",
+            Self::UidPlus => "UIDPLUS",
+            Self::Move => "MOVE",
+            Self::Children => "CHILDREN",
+            Self::ListExtended => "LIST-EXTENDED",
+            Self::ListStatus => "LIST-STATUS",
+            Self::SpecialUse => "SPECIAL-USE",
+            Self::CreateSpecialUse => "CREATE-SPECIAL-USE",
+            Self::StatusSize => "STATUS=SIZE",
+            Self::ESearch => "ESEARCH",
+            Self::SearchRes => "SEARCHRES",
+            Self::LiteralPlus => "LITERAL+",
+            Self::LiteralMinus => "LITERAL-",
+            Self::Binary => "BINARY",
+            Self::MultiAppend => "MULTIAPPEND",
+            Self::AppendLimit(octets) => return write!(f, "APPENDLIMIT={octets}"),
+        })
+    }
+}

@@ -1,0 +1,1 @@
+//! EXPUNGE and UID EXPUNGE (RFC 9051 §6.4.3, §6.4.9).

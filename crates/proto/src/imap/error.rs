@@ -1,0 +1,27 @@
+//! Why a command was not understood, ready to be answered.
+
+use super::{Code, Tag};
+
+/// BAD or NO.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Verdict {
+    /// The client broke the grammar.
+    Bad,
+    /// The grammar is kept, but what it asks for can never be done (a mailbox name that cannot be,
+    /// an unknown charset).
+    No,
+}
+
+/// Why a command was not understood: everything that its tagged answer needs.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("{text}")]
+pub struct ParseError {
+    /// The command's tag, where it could be found; otherwise the answer is `* BAD`.
+    pub tag: Option<Tag>,
+    /// BAD or NO.
+    pub verdict: Verdict,
+    /// The response code of the answer.
+    pub code: Option<Code>,
+    /// What was wrong and where, for a human. The encoder makes it fit for the wire.
+    pub text: String,
+}

@@ -1,0 +1,48 @@
+//! IMAP4rev1 (RFC 3501), IMAP4rev2 (RFC 9051) and their extensions as one grammar.
+//!
+//! [`Fragmenter`] cuts the stream into commands and literals, [`Request::parse`] reads one command,
+//! [`Encoder`] writes responses.
+
+mod capability;
+mod code;
+pub mod command;
+mod date;
+mod error;
+mod fragmenter;
+mod ids;
+mod lex;
+mod mailbox;
+mod mutf7;
+mod pattern;
+pub mod response;
+mod section;
+mod tag;
+
+pub use capability::Capability;
+pub use code::Code;
+pub use command::{Command, Request};
+pub use error::{ParseError, Verdict};
+pub use fragmenter::{Event, Fragmenter, LiteralHeader, NonSyncLiterals, Refusal};
+pub use ids::Ids;
+pub use mailbox::MailboxError;
+pub use pattern::ListPattern;
+pub use response::Encoder;
+pub use section::{PartPath, Partial, Section, SectionText};
+pub use tag::Tag;
+
+/// What the session has enabled, as far as it changes the grammar.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Dialect {
+    /// `ENABLE IMAP4rev2` was given: mailbox names and texts are UTF-8 (RFC 9051 §5.1), `RECENT` and
+    /// `UNSEEN` of RFC 3501 are not sent.
+    pub rev2: bool,
+    /// `ENABLE UTF8=ACCEPT` was given (RFC 9755 §3): strings are UTF-8.
+    pub utf8: bool,
+}
+
+impl Dialect {
+    /// True where mailbox names travel as UTF-8 and not as modified UTF-7.
+    pub fn unicode_names(self) -> bool {
+        self.rev2 || self.utf8
+    }
+}

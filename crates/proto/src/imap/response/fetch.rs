@@ -1,0 +1,209 @@
+//! FETCH responses (RFC 9051 §7.5.2): items one after another, bodies by the caller.
+
+use types::{DateTime, Flag, Flags, SeqNum, Uid};
+
+use super::{text, words};
+use crate::imap::{PartPath, Section, SectionText, date, lex};
+
+/// What follows the name of a body item.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Content {
+    /// `NIL`: there is no such part.
+    Nil,
+    /// So many octets, which the caller appends to [`FetchWriter::buffer`] next.
+    Octets(u64),
+    /// So many octets with NUL among them, which only BINARY may answer (`literal8`, RFC 3516 §4.3).
+    Binary(u64),
+}
+
+/// Writes one FETCH response. The items come in the order of the calls.
+#[derive(Debug)]
+#[must_use = "the response is not closed until `finish`"]
+pub struct FetchWriter<'a> {
+    out: &'a mut Vec<u8>,
+    first: bool,
+}
+
+impl<'a> FetchWriter<'a> {
+    pub(super) fn new(out: &'a mut Vec<u8>, seq: SeqNum) -> Self {
+        out.extend_from_slice(b"* ");
+        text::number(out, u64::from(seq.get()));
+        out.extend_from_slice(b" FETCH (");
+        Self { out, first: true }
+    }
+
+    /// `FLAGS (…)`; `recent` for `\Recent` of RFC 3501, never in IMAP4rev2.
+    pub fn flags(&mut self, flags: &Flags, recent: bool) {
+        self.item("FLAGS (");
+        let system = Flag::SYSTEM.iter().filter(|f| flags.contains(f)).map(Flag::as_str);
+        let keywords = flags.keywords().iter().map(|k| k.as_str());
+        words(self.out, system.chain(recent.then_some("\\Recent")).chain(keywords));
+        self.out.push(b')');
+    }
+
+    /// `UID`
+    pub fn uid(&mut self, uid: Uid) {
+        self.item("UID ");
+        text::number(self.out, u64::from(uid.get()));
+    }
+
+    /// `INTERNALDATE`
+    pub fn internal_date(&mut self, date: DateTime) {
+        self.item("INTERNALDATE ");
+        date::write_date_time(self.out, date);
+    }
+
+    /// `RFC822.SIZE`
+    pub fn size(&mut self, octets: u64) {
+        self.item("RFC822.SIZE ");
+        text::number(self.out, octets);
+    }
+
+    /// `ENVELOPE` and its ready text.
+    pub fn envelope(&mut self, envelope: &[u8]) {
+        self.item("ENVELOPE ");
+        self.out.extend_from_slice(envelope);
+    }
+
+    /// `BODY` and its ready text.
+    pub fn body(&mut self, body: &[u8]) {
+        self.item("BODY ");
+        self.out.extend_from_slice(body);
+    }
+
+    /// `BODYSTRUCTURE` and its ready text.
+    pub fn body_structure(&mut self, structure: &[u8]) {
+        self.item("BODYSTRUCTURE ");
+        self.out.extend_from_slice(structure);
+    }
+
+    /// `BODY[section]<origin>`: the origin only where the client asked for a part of it.
+    pub fn section(&mut self, section: &Section, origin: Option<u64>, content: Content) {
+        self.item("BODY[");
+        write_section(self.out, section);
+        self.close(origin);
+        // RFC 9051 §9: msg-att-static takes an nstring here, and a literal8 is none.
+        match content {
+            Content::Binary(octets) => self.content(Content::Octets(octets)),
+            content => self.content(content),
+        }
+    }
+
+    /// `RFC822` (RFC 3501 §7.4.2)
+    pub fn rfc822(&mut self, octets: u64) {
+        self.item("RFC822 ");
+        self.content(Content::Octets(octets));
+    }
+
+    /// `RFC822.HEADER` (RFC 3501 §7.4.2)
+    pub fn rfc822_header(&mut self, octets: u64) {
+        self.item("RFC822.HEADER ");
+        self.content(Content::Octets(octets));
+    }
+
+    /// `RFC822.TEXT` (RFC 3501 §7.4.2)
+    pub fn rfc822_text(&mut self, octets: u64) {
+        self.item("RFC822.TEXT ");
+        self.content(Content::Octets(octets));
+    }
+
+    /// `BINARY[part]<origin>` (RFC 3516 §4.2): decoded content.
+    pub fn binary(&mut self, part: &PartPath, origin: Option<u64>, content: Content) {
+        self.item("BINARY[");
+        write_part(self.out, part);
+        self.close(origin);
+        self.content(content);
+    }
+
+    /// `BINARY.SIZE[part]` (RFC 3516 §4.2): octets of the decoded content.
+    pub fn binary_size(&mut self, part: &PartPath, octets: u64) {
+        self.item("BINARY.SIZE[");
+        write_part(self.out, part);
+        self.close(None);
+        text::number(self.out, octets);
+    }
+
+    /// Where the caller appends the octets that [`Content`] announced, and may flush what is there.
+    pub fn buffer(&mut self) -> &mut Vec<u8> {
+        self.out
+    }
+
+    /// Closes the response.
+    pub fn finish(self) {
+        self.out.extend_from_slice(b")\r\n");
+    }
+
+    fn item(&mut self, name: &str) {
+        if !self.first {
+            self.out.push(b' ');
+        }
+        self.first = false;
+        self.out.extend_from_slice(name.as_bytes());
+    }
+
+    /// `"]" ["<" number ">"] SP`
+    fn close(&mut self, origin: Option<u64>) {
+        self.out.push(b']');
+        if let Some(origin) = origin {
+            self.out.push(b'<');
+            text::number(self.out, origin);
+            self.out.push(b'>');
+        }
+        self.out.push(b' ');
+    }
+
+    fn content(&mut self, content: Content) {
+        let (start, octets): (&[u8], u64) = match content {
+            Content::Nil => return self.out.extend_from_slice(b"NIL"),
+            Content::Octets(0) | Content::Binary(0) => return self.out.extend_from_slice(b"\"\""),
+            Content::Octets(octets) => (b"{", octets),
+            Content::Binary(octets) => (b"~{", octets),
+        };
+        self.out.extend_from_slice(start);
+        text::number(self.out, octets);
+        self.out.extend_from_slice(b"}\r\n");
+    }
+}
+
+/// `section-spec = section-msgtext / (section-part ["." section-text])`
+fn write_section(out: &mut Vec<u8>, section: &Section) {
+    write_part(out, &section.part);
+    let (name, fields) = match &section.text {
+        SectionText::All => return,
+        SectionText::Header => ("HEADER", None),
+        SectionText::HeaderFields(fields) => ("HEADER.FIELDS", Some(fields)),
+        SectionText::HeaderFieldsNot(fields) => ("HEADER.FIELDS.NOT", Some(fields)),
+        SectionText::Text => ("TEXT", None),
+        SectionText::Mime => ("MIME", None),
+    };
+    if !section.part.0.is_empty() {
+        out.push(b'.');
+    }
+    out.extend_from_slice(name.as_bytes());
+    if let Some(fields) = fields {
+        for (i, field) in fields.iter().enumerate() {
+            out.extend_from_slice(if i == 0 { &b" ("[..] } else { b" " });
+            write_field_name(out, field);
+        }
+        out.push(b')');
+    }
+}
+
+/// `header-fld-name = astring`
+fn write_field_name(out: &mut Vec<u8>, name: &str) {
+    if !name.is_empty() && name.bytes().all(lex::is_astring_char) {
+        out.extend_from_slice(name.as_bytes());
+    } else {
+        text::quoted(out, name);
+    }
+}
+
+/// `section-part = nz-number *("." nz-number)`
+fn write_part(out: &mut Vec<u8>, part: &PartPath) {
+    for (i, number) in part.0.iter().enumerate() {
+        if i > 0 {
+            out.push(b'.');
+        }
+        text::number(out, u64::from(number.get()));
+    }
+}

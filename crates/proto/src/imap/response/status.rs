@@ -1,0 +1,57 @@
+//! STATUS responses (RFC 9051 §7.3.4, RFC 3501 §7.2.4, RFC 8438, RFC 7889).
+
+use types::{MailboxName, Uid, UidValidity};
+
+use super::{Encoder, text};
+
+/// `status-att-val` of RFC 9051 §9 and RFC 3501 §9.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum StatusValue {
+    /// `APPENDLIMIT` (RFC 7889 §3): octets; `None` where there is no limit.
+    AppendLimit(Option<u64>),
+    /// `DELETED`
+    Deleted(u32),
+    /// `MESSAGES`
+    Messages(u32),
+    /// `RECENT` (RFC 3501)
+    Recent(u32),
+    /// `SIZE` (RFC 8438): octets.
+    Size(u64),
+    /// `UIDNEXT`
+    UidNext(Uid),
+    /// `UIDVALIDITY`
+    UidValidity(UidValidity),
+    /// `UNSEEN`: how many, unlike the response code.
+    Unseen(u32),
+}
+
+impl Encoder<'_> {
+    /// `STATUS` (RFC 9051 §7.3.4)
+    pub fn status(&mut self, name: &MailboxName, values: &[StatusValue]) {
+        self.out.extend_from_slice(b"* STATUS ");
+        text::mailbox(self.out, name, self.dialect);
+        self.out.extend_from_slice(b" (");
+        for (i, value) in values.iter().enumerate() {
+            if i > 0 {
+                self.out.push(b' ');
+            }
+            let (item, number) = match *value {
+                StatusValue::AppendLimit(limit) => ("APPENDLIMIT ", limit),
+                StatusValue::Deleted(n) => ("DELETED ", Some(n.into())),
+                StatusValue::Messages(n) => ("MESSAGES ", Some(n.into())),
+                StatusValue::Recent(n) => ("RECENT ", Some(n.into())),
+                StatusValue::Size(n) => ("SIZE ", Some(n)),
+                StatusValue::UidNext(uid) => ("UIDNEXT ", Some(uid.get().into())),
+                StatusValue::UidValidity(validity) => ("UIDVALIDITY ", Some(validity.get().into())),
+                StatusValue::Unseen(n) => ("UNSEEN ", Some(n.into())),
+            };
+            self.out.extend_from_slice(item.as_bytes());
+            match number {
+                Some(number) => text::number(self.out, number),
+                None => self.out.extend_from_slice(b"NIL"),
+            }
+        }
+        self.out.push(b')');
+        self.end();
+    }
+}
