@@ -1,0 +1,147 @@
+//! The login gate: who gets in, at what cost.
+//!
+//! * Hashing is bounded in CPU and memory by a semaphore ([`Limits::password_hashes`]), and those who
+//!   wait for it by [`Limits::password_queue`].
+//! * An unknown name and a wrong password are one error and take the same time: a name that nobody
+//!   has is checked against a dummy hash.
+//! * What was right is recognised again without hashing, under a key that lives as long as the
+//!   process. The fingerprint covers the stored hash, so changing a password forgets it. There is
+//!   one for each account that has logged in, so the accounts bound their number.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use auth::{Credentials, Fingerprint, FingerprintKey, PasswordHash};
+use parking_lot::Mutex;
+use tokio::sync::Semaphore;
+use types::{AccountId, Limits};
+
+/// Decides about logins.
+#[derive(Debug)]
+pub struct LoginGate {
+    hashing: Arc<Semaphore>,
+    /// Those who hash and those who wait for it.
+    queue: Semaphore,
+    key: FingerprintKey,
+    known: Mutex<HashMap<AccountId, Fingerprint>>,
+}
+
+/// Why somebody does not get in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum LoginError {
+    /// No such name, or not its password: nobody is told which.
+    #[error("the name or the password is wrong")]
+    Wrong,
+    /// More logins wait than [`Limits::password_queue`].
+    #[error("too many logins at this moment; try again")]
+    Busy,
+}
+
+impl LoginGate {
+    /// A gate under a key drawn at random.
+    pub fn new(limits: &Limits, key: FingerprintKey) -> Self {
+        let hashes = limits.password_hashes.clamp(1, Semaphore::MAX_PERMITS);
+        let queue = hashes.saturating_add(limits.password_queue).min(Semaphore::MAX_PERMITS);
+        Self { hashing: Arc::new(Semaphore::new(hashes)), queue: Semaphore::new(queue), key, known: Mutex::default() }
+    }
+
+    /// Checks a password against what the store holds for its name; `None` where nobody has that
+    /// name, or where nobody can log in to it.
+    pub async fn check(
+        &self,
+        credentials: &Credentials,
+        stored: Option<(AccountId, PasswordHash)>,
+    ) -> Result<AccountId, LoginError> {
+        let proof = stored.map(|(account, hash)| {
+            let fingerprint = self.key.fingerprint(account.0, &credentials.password, &hash);
+            (account, hash, fingerprint)
+        });
+        if let Some((account, _, fingerprint)) = &proof
+            && self.known.lock().get(account) == Some(fingerprint)
+        {
+            return Ok(*account);
+        }
+        let hash = proof.as_ref().map_or_else(PasswordHash::dummy, |(_, hash, _)| hash.clone());
+        let matches = self.hash(credentials, hash).await?;
+        match proof {
+            Some((account, _, fingerprint)) if matches => {
+                self.known.lock().insert(account, fingerprint);
+                Ok(account)
+            }
+            _ => Err(LoginError::Wrong),
+        }
+    }
+
+    async fn hash(&self, credentials: &Credentials, hash: PasswordHash) -> Result<bool, LoginError> {
+        let _place = self.queue.try_acquire().map_err(|_| LoginError::Busy)?;
+        let permit = self.hashing.clone().acquire_owned().await.map_err(|_| LoginError::Busy)?;
+        let password = credentials.password.clone();
+        let work = tokio::task::spawn_blocking(move || {
+            // Held by the work itself: a client that goes away does not make room for another hash.
+            let _permit = permit;
+            hash.matches(&password)
+        });
+        work.await.map_err(|_| LoginError::Busy)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use auth::{SALT_LEN, Secret};
+
+    use super::*;
+
+    fn credentials(password: &str) -> Credentials {
+        Credentials { name: "alice".to_owned(), password: Secret::from(password) }
+    }
+
+    fn stored(password: &str) -> Option<(AccountId, PasswordHash)> {
+        Some((AccountId(1), PasswordHash::new(&Secret::from(password), [1; SALT_LEN]).unwrap()))
+    }
+
+    fn gate(limits: &Limits) -> LoginGate {
+        LoginGate::new(limits, FingerprintKey::new([9; 64]))
+    }
+
+    #[tokio::test]
+    async fn right_wrong_and_unknown() {
+        let gate = gate(&Limits::default());
+        let alice = stored("secret");
+        assert_eq!(gate.check(&credentials("secret"), alice.clone()).await, Ok(AccountId(1)));
+        assert_eq!(gate.check(&credentials("Secret"), alice).await, Err(LoginError::Wrong));
+        assert_eq!(gate.check(&credentials("secret"), None).await, Err(LoginError::Wrong));
+    }
+
+    #[tokio::test]
+    async fn what_was_right_costs_nothing_until_the_password_changes() {
+        let gate = gate(&Limits::default());
+        let alice = stored("secret");
+        gate.check(&credentials("secret"), alice.clone()).await.unwrap();
+        // From here nothing can be hashed, so only what is known gets in.
+        gate.hashing.close();
+        assert_eq!(gate.check(&credentials("secret"), alice.clone()).await, Ok(AccountId(1)));
+        assert_eq!(gate.check(&credentials("other"), alice).await, Err(LoginError::Busy));
+        assert_eq!(gate.check(&credentials("secret"), stored("changed")).await, Err(LoginError::Busy));
+        assert_eq!(gate.check(&credentials("secret"), None).await, Err(LoginError::Busy));
+    }
+
+    #[tokio::test]
+    async fn the_queue_is_bounded() {
+        let gate = gate(&Limits { password_hashes: 1, password_queue: 1, ..Limits::default() });
+        let busy = gate.hashing.clone().acquire_owned().await.unwrap();
+        let (right, wrong) = (credentials("secret"), credentials("x"));
+        let mut first = Box::pin(gate.check(&right, stored("secret")));
+        let mut second = Box::pin(gate.check(&wrong, stored("secret")));
+        assert!(futures_pending(&mut first).await);
+        assert!(futures_pending(&mut second).await);
+        assert_eq!(gate.check(&wrong, None).await, Err(LoginError::Busy));
+        drop(busy);
+        assert_eq!(first.await, Ok(AccountId(1)));
+        assert_eq!(second.await, Err(LoginError::Wrong));
+    }
+
+    /// True where the future, polled once, waits.
+    async fn futures_pending<F: Future + Unpin>(future: &mut F) -> bool {
+        std::future::poll_fn(|cx| std::task::Poll::Ready(std::pin::Pin::new(&mut *future).poll(cx).is_pending())).await
+    }
+}

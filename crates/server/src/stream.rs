@@ -1,0 +1,244 @@
+//! A connection's bytes, whatever carries them: TCP, Unix socket, or memory in tests, with or
+//! without TLS.
+//!
+//! An idle connection holds no buffer here: [`Stream::read_more`] reads through the stack.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::io;
+use std::mem::MaybeUninit;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+use tokio::time::timeout;
+use tokio_rustls::server::TlsStream;
+
+use crate::tls::Tls;
+
+/// Octets that one read takes at most: a TLS record.
+const READ_SIZE: usize = 16 << 10;
+
+/// Who is at the other end.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Peer {
+    /// An address and port.
+    Tcp(SocketAddr),
+    /// A process on this machine, through a Unix socket.
+    Unix,
+    /// A test.
+    Memory,
+}
+
+impl Peer {
+    /// The address that limits count by; `None` for what cannot come from elsewhere.
+    pub fn ip(&self) -> Option<IpAddr> {
+        match self {
+            Self::Tcp(address) => Some(address.ip().to_canonical()),
+            Self::Unix | Self::Memory => None,
+        }
+    }
+
+    /// True where nobody between can listen: loopback, a Unix socket, memory.
+    pub fn is_local(&self) -> bool {
+        self.ip().is_none_or(|ip| ip.is_loopback())
+    }
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => write!(f, "{address}"),
+            Self::Unix => f.write_str("unix"),
+            Self::Memory => f.write_str("memory"),
+        }
+    }
+}
+
+/// A connection.
+pub struct Stream {
+    transport: Transport,
+    peer: Peer,
+}
+
+enum Transport {
+    Plain(Plain),
+    /// Boxed: the TLS state is a kilobyte that plain connections should not carry.
+    Tls(Box<TlsStream<Plain>>),
+    /// A TLS handshake was begun and did not end: nothing can be read or written any more.
+    Broken,
+}
+
+enum Plain {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+    Memory(DuplexStream),
+}
+
+impl Stream {
+    /// A TCP connection, with the socket options already set.
+    pub fn tcp(tcp: TcpStream, peer: SocketAddr) -> Self {
+        Self { transport: Transport::Plain(Plain::Tcp(tcp)), peer: Peer::Tcp(peer) }
+    }
+
+    /// A connection through a Unix socket.
+    pub fn unix(unix: UnixStream) -> Self {
+        Self { transport: Transport::Plain(Plain::Unix(unix)), peer: Peer::Unix }
+    }
+
+    /// One end of a pipe in memory, that passes for a connection from `peer`.
+    pub fn memory(pipe: DuplexStream, peer: Peer) -> Self {
+        Self { transport: Transport::Plain(Plain::Memory(pipe)), peer }
+    }
+
+    /// Who is at the other end.
+    pub fn peer(&self) -> Peer {
+        self.peer
+    }
+
+    /// True where what we say is encrypted.
+    pub fn is_tls(&self) -> bool {
+        matches!(self.transport, Transport::Tls(_))
+    }
+
+    /// Does the TLS handshake as the server, within `limit`. The caller has thrown away whatever it
+    /// had read (RFC 9051 §6.2.1, RFC 3207 §4.2). After an error the stream is of no use.
+    pub async fn start_tls(&mut self, tls: &Tls, limit: Duration) -> io::Result<()> {
+        match std::mem::replace(&mut self.transport, Transport::Broken) {
+            Transport::Plain(plain) => {
+                let handshake = Box::pin(tls.acceptor().accept(plain));
+                let stream = timeout(limit, handshake).await.map_err(|_| timed_out("TLS handshake"))??;
+                self.transport = Transport::Tls(Box::new(stream));
+                Ok(())
+            }
+            other => {
+                self.transport = other;
+                Err(io::Error::new(io::ErrorKind::InvalidInput, "TLS is already active"))
+            }
+        }
+    }
+
+    /// Appends what has arrived to `buffer` and says how much that was; waits where nothing has.
+    /// Zero is the end. Cancelling loses nothing.
+    pub async fn read_more(&mut self, buffer: &mut Vec<u8>) -> io::Result<usize> {
+        poll_fn(|cx| {
+            // On the stack of this poll, so that a waiting connection owns no read buffer.
+            let mut octets = [MaybeUninit::uninit(); READ_SIZE];
+            let mut read = ReadBuf::uninit(&mut octets);
+            match Pin::new(&mut *self).poll_read(cx, &mut read) {
+                Poll::Ready(Ok(())) => {
+                    buffer.extend_from_slice(read.filled());
+                    Poll::Ready(Ok(read.filled().len()))
+                }
+                // RFC 5246 §7.2.1 wants close_notify; many clients just go. We frame our data ourselves.
+                Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => Poll::Ready(Ok(0)),
+                Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+                Poll::Pending => Poll::Pending,
+            }
+        })
+        .await
+    }
+
+    /// Writes all of `octets` and flushes. A peer that takes nothing for `patience` is an error.
+    pub async fn send(&mut self, mut octets: &[u8], patience: Duration) -> io::Result<()> {
+        while !octets.is_empty() {
+            let written = timeout(patience, self.write(octets)).await.map_err(|_| timed_out("write"))??;
+            if written == 0 {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
+            octets = octets.get(written..).unwrap_or_default();
+        }
+        timeout(patience, self.flush()).await.map_err(|_| timed_out("write"))?
+    }
+
+    /// Writes what the socket takes at once, and closes: for a peer that gets no session.
+    pub fn send_last(self, octets: &[u8]) {
+        let _ = match &self.transport {
+            Transport::Plain(Plain::Tcp(tcp)) => tcp.try_write(octets),
+            Transport::Plain(Plain::Unix(unix)) => unix.try_write(octets),
+            _ => Ok(0),
+        };
+    }
+
+    /// Says goodbye on the transport: TLS close_notify, TCP FIN. Errors do not matter any more.
+    pub async fn close(mut self, patience: Duration) {
+        let _ = timeout(patience, self.shutdown()).await;
+    }
+}
+
+fn timed_out(what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, format!("{what} timed out"))
+}
+
+fn broken() -> io::Error {
+    io::Error::new(io::ErrorKind::NotConnected, "the TLS handshake did not end")
+}
+
+impl fmt::Debug for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Stream({}{})", self.peer, if self.is_tls() { ", TLS" } else { "" })
+    }
+}
+
+/// Calls the same method on whatever is inside.
+macro_rules! each_plain {
+    ($self:expr, $s:ident => $call:expr) => {
+        match $self.get_mut() {
+            Plain::Tcp($s) => $call,
+            Plain::Unix($s) => $call,
+            Plain::Memory($s) => $call,
+        }
+    };
+}
+
+macro_rules! each_transport {
+    ($self:expr, $s:ident => $call:expr) => {
+        match &mut $self.get_mut().transport {
+            Transport::Plain($s) => $call,
+            Transport::Tls(boxed) => {
+                let $s = &mut **boxed;
+                $call
+            }
+            Transport::Broken => Poll::Ready(Err(broken())),
+        }
+    };
+}
+
+impl AsyncRead for Plain {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        each_plain!(self, s => Pin::new(s).poll_read(cx, buf))
+    }
+}
+
+impl AsyncWrite for Plain {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        each_plain!(self, s => Pin::new(s).poll_write(cx, buf))
+    }
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        each_plain!(self, s => Pin::new(s).poll_flush(cx))
+    }
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        each_plain!(self, s => Pin::new(s).poll_shutdown(cx))
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        each_transport!(self, s => Pin::new(s).poll_read(cx, buf))
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        each_transport!(self, s => Pin::new(s).poll_write(cx, buf))
+    }
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        each_transport!(self, s => Pin::new(s).poll_flush(cx))
+    }
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        each_transport!(self, s => Pin::new(s).poll_shutdown(cx))
+    }
+}
