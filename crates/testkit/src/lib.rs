@@ -1,1 +1,5 @@
-//! See the crate's description in Cargo.toml.
+//! For tests only: what more than one crate's tests need.
+//!
+//! [`transcript`] runs dialogues that read like the examples of an RFC.
+
+pub mod transcript;

@@ -1,0 +1,91 @@
+//! Transcripts: tests that read like the examples of an RFC.
+//!
+//! A file under `tests/transcripts/{imap,lmtp}` is one test per revision of IMAP it names.
+//! It is a head (what must be there first) and a dialogue, line by line:
+//!
+//! ```text
+//! # RFC 6851 §3.3: the first comment cites the section that the dialogue shows.
+//! needs: MOVE UIDPLUS             capabilities without which the file makes no sense
+//! revs: 1 2                       revisions to run in (both, where nothing is said)
+//! config: errors=3 literals=minus limits of `types::Limits` by name, and options
+//! account: bob                    an account beside alice
+//! mailbox INBOX: simple.eml x3, html.eml (\Seen) "1-Feb-2026 10:00:00 +0000"
+//! mailbox Archive: empty
+//! C1, C2: select INBOX            shorthand: connect login logout select examine rev2 starttls disconnect
+//!
+//! C1: a1 UID MOVE 2 Archive       a line of the client, sent with CRLF
+//! C1> a2 NOOP                     held back, goes with the next `C1:` in one packet
+//! C1- a3 NO                       sent as it stands, without CRLF
+//! S1: a1 OK …                     the next line of the server; … is any text
+//! S1: * 1 FETCH (UID <uid>)       <uid> is bound once and must be the same from then on
+//! S1*: * 2 EXPUNGE                a block of such lines comes in any order
+//! S1?: * 0 RECENT                 may come, need not
+//! S1!: LOGINDISABLED              the line just read does not contain this
+//! S1: <eof>                       the server hangs up
+//! rev1 S1: * 0 RECENT             only in that revision
+//! C1: a4 LOGIN {5}                a literal: `|` lines, joined by CRLF; sent after the server's `+`
+//! | alice
+//! > secret                        what follows the literal, to the letter after `>`
+//! time: +30m                      scripted time
+//! deliver alice: simple.eml       through LMTP
+//! lmtp: C3                        session 3 speaks LMTP (`imap: C3` in an LMTP file)
+//! check: <b> > <a>                numbers bound before; also < = !=
+//! ```
+//!
+//! `{…}` and `{…+}` are literals whose size the runner counts; `\xNN` is a byte; `<repeat 70000 x>`
+//! and `<file simple.eml>` are text too long to show. A session that was not connected by hand is
+//! logged in as alice (password `secret`) in the revision of the run.
+//!
+//! Where the grammar leaves the order free (items of FETCH and STATUS, flags, attributes, numbers
+//! of SEARCH) or the spelling of a string (quoted or literal), so does the comparison. Lines that
+//! are not listed fail the test; so does what [`Server::check`] finds afterwards.
+
+mod arrange;
+mod options;
+mod pattern;
+mod run;
+mod script;
+mod session;
+mod spell;
+#[cfg(test)]
+mod tests;
+
+pub use options::{Literals, Options};
+pub use run::{Failure, run};
+pub use script::{Protocol, Revision, Script};
+pub use session::Stream;
+
+use std::time::Duration;
+
+/// Where a session connects to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Listener {
+    /// IMAP in plaintext, with STARTTLS.
+    Imap,
+    /// IMAP after an implicit TLS handshake, which the runner performs.
+    Imaps,
+    /// LMTP.
+    Lmtp,
+}
+
+/// Makes servers for transcripts: each transcript gets one of its own.
+pub trait Harness: Send + Sync {
+    /// A server with the accounts, limits and switches of `options`. Called inside a tokio runtime
+    /// with one thread and a paused clock.
+    fn start(&self, options: &Options) -> Result<Box<dyn Server>, String>;
+}
+
+/// A running server under test.
+pub trait Server {
+    /// A new connection.
+    fn connect(&mut self, listener: Listener) -> Result<Box<dyn Stream>, String>;
+
+    /// What the client side of a TLS handshake needs to trust the server.
+    fn tls(&self) -> std::sync::Arc<rustls::ClientConfig>;
+
+    /// Called before scripted time passes in tokio's clock, so that the wall clock can go along.
+    fn time_passes(&mut self, _time: Duration) {}
+
+    /// Everything that is wrong with what is stored, in plain words. Called at the end.
+    fn check(&mut self) -> Vec<String>;
+}

@@ -1,0 +1,123 @@
+//! What a transcript can ask of the server it runs against.
+
+use std::time::Duration;
+
+use types::Limits;
+
+/// The non-synchronising literals that are announced (RFC 7888): one of the two, never both.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Literals {
+    /// LITERAL+.
+    Plus,
+    /// LITERAL-.
+    Minus,
+}
+
+/// How to start the server.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Names and passwords.
+    pub accounts: Vec<(String, String)>,
+    /// The limits on peers.
+    pub limits: Limits,
+    /// Which extension of RFC 7888.
+    pub literals: Literals,
+    /// LOGIN and PLAIN without TLS, which the configuration can allow on loopback.
+    pub plaintext_login: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            accounts: vec![("alice".into(), "secret".into())],
+            limits: Limits::default(),
+            literals: Literals::Plus,
+            plaintext_login: true,
+        }
+    }
+}
+
+impl Options {
+    /// Sets one option: `literals=plus|minus`, `plaintext=allow|refuse`, or a limit by its name.
+    pub fn set(&mut self, key: &str, value: &str) -> Result<(), String> {
+        match (key, value) {
+            ("literals", "plus") => self.literals = Literals::Plus,
+            ("literals", "minus") => self.literals = Literals::Minus,
+            ("plaintext", "allow") => self.plaintext_login = true,
+            ("plaintext", "refuse") => self.plaintext_login = false,
+            _ => return set_limit(&mut self.limits, key, value),
+        }
+        Ok(())
+    }
+}
+
+/// `30m`, `90s`, `1500ms`.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    let (digits, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
+    let n: u64 = digits.parse().map_err(|_| format!("no duration: {text}"))?;
+    match unit {
+        "ms" => Ok(Duration::from_millis(n)),
+        "s" => Ok(Duration::from_secs(n)),
+        "m" => Ok(Duration::from_secs(n * 60)),
+        "h" => Ok(Duration::from_secs(n * 3600)),
+        "d" => Ok(Duration::from_secs(n * 86400)),
+        _ => Err(format!("no duration: {text}")),
+    }
+}
+
+/// A limit is a number or a duration; either knows how to read itself.
+trait Value: Sized {
+    fn read(text: &str) -> Result<Self, String>;
+}
+
+impl Value for Duration {
+    fn read(text: &str) -> Result<Self, String> {
+        duration(text)
+    }
+}
+
+macro_rules! numbers {
+    ($($t:ty),*) => {$(
+        impl Value for $t {
+            fn read(text: &str) -> Result<Self, String> {
+                text.parse().map_err(|_| format!("no number: {text}"))
+            }
+        }
+    )*};
+}
+numbers!(u32, u64, usize);
+
+macro_rules! limits {
+    ($($name:ident)*) => {
+        fn set_limit(limits: &mut Limits, key: &str, value: &str) -> Result<(), String> {
+            match key {
+                $(stringify!($name) => limits.$name = Value::read(value)?,)*
+                _ => return Err(format!("no option or limit: {key}")),
+            }
+            Ok(())
+        }
+    };
+}
+limits! {
+    message_size command_size literal_size drain_size command_size_before_login nesting search_keys
+    set_ranges multiappend errors login_failures login_timeout idle_timeout idle_keepalive write_timeout
+    handshake_timeout connections connections_per_account unauthenticated_per_address mailboxes keywords
+    keywords_per_message subscriptions recipients lmtp_line message_line mime_parts mime_depth header_size
+    search_buffer password_hashes password_queue snapshot_memory change_records
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_are_set_by_name() {
+        let mut o = Options::default();
+        o.set("literals", "minus").unwrap();
+        o.set("errors", "3").unwrap();
+        o.set("idle_timeout", "31m").unwrap();
+        assert_eq!((o.literals, o.limits.errors), (Literals::Minus, 3));
+        assert_eq!(o.limits.idle_timeout, Duration::from_secs(31 * 60));
+        assert!(o.set("error", "3").is_err() && o.set("errors", "x").is_err());
+    }
+}
