@@ -1,0 +1,247 @@
+//! The configuration: one TOML file, strict, every option documented in `pillarbox.toml` next to this file.
+//!
+//! An unknown key is an error that names its line and the nearest key there is. Relative paths are
+//! taken from the directory of the file.
+
+mod limits;
+mod units;
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use serde::Deserialize;
+use types::{Limits, MailboxName, SpecialUse};
+
+use limits::LimitsTable;
+use units::Mode;
+
+/// The example file: every option, with its default and what it means.
+pub(crate) const EXAMPLE: &str = include_str!("pillarbox.toml");
+
+/// The whole file.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Config {
+    pub(crate) hostname: Option<String>,
+    pub(crate) store: StoreTable,
+    pub(crate) tls: TlsTable,
+    pub(crate) imap: ImapTable,
+    pub(crate) imaps: ImapsTable,
+    pub(crate) lmtp: LmtpTable,
+    pub(crate) accounts: AccountsTable,
+    pub(crate) log: LogTable,
+    limits: LimitsTable,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct StoreTable {
+    pub(crate) path: PathBuf,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct TlsTable {
+    certificate: Option<PathBuf>,
+    key: Option<PathBuf>,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct ImapTable {
+    pub(crate) listen: Vec<SocketAddr>,
+    pub(crate) plaintext_login_on_loopback: bool,
+    pub(crate) literals: Literals,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Literals {
+    Plus,
+    Minus,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct ImapsTable {
+    pub(crate) listen: Vec<SocketAddr>,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct LmtpTable {
+    pub(crate) listen: Vec<SocketAddr>,
+    pub(crate) socket: Option<PathBuf>,
+    socket_mode: Mode,
+    pub(crate) domains: Vec<String>,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct AccountsTable {
+    folders: Vec<FolderTable>,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FolderTable {
+    name: String,
+    #[serde(default, rename = "use")]
+    special_use: String,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct LogTable {
+    pub(crate) level: LogLevel,
+    pub(crate) format: LogFormat,
+    pub(crate) time: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LogLevel {
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LogFormat {
+    Text,
+    Json,
+}
+
+impl Default for StoreTable {
+    fn default() -> Self {
+        Self { path: "/var/lib/pillarbox".into() }
+    }
+}
+
+impl Default for ImapTable {
+    fn default() -> Self {
+        Self { listen: everywhere(143), plaintext_login_on_loopback: false, literals: Literals::Plus }
+    }
+}
+
+impl Default for ImapsTable {
+    fn default() -> Self {
+        Self { listen: everywhere(993) }
+    }
+}
+
+impl Default for LmtpTable {
+    fn default() -> Self {
+        let loopback = SocketAddr::from(([127, 0, 0, 1], 24));
+        Self { listen: vec![loopback], socket: None, socket_mode: Mode(0o660), domains: vec![] }
+    }
+}
+
+impl Default for AccountsTable {
+    fn default() -> Self {
+        let folder = |name: &str| FolderTable { name: name.to_owned(), special_use: format!("\\{name}") };
+        Self { folders: ["Drafts", "Sent", "Junk", "Trash", "Archive"].map(folder).into() }
+    }
+}
+
+impl Default for LogTable {
+    fn default() -> Self {
+        Self { level: LogLevel::Info, format: LogFormat::Text, time: true }
+    }
+}
+
+fn everywhere(port: u16) -> Vec<SocketAddr> {
+    vec![SocketAddr::from(([0; 4], port)), SocketAddr::from(([0; 8], port))]
+}
+
+impl Config {
+    /// Reads the file; every complaint names it.
+    pub(crate) fn read(path: &Path) -> Result<Self> {
+        let text =
+            fs::read_to_string(path).with_context(|| format!("cannot read the configuration {}", path.display()))?;
+        let mut config = Self::parse(&text).with_context(|| format!("in the configuration {}", path.display()))?;
+        let directory = path.parent().unwrap_or(Path::new(""));
+        let paths = [&mut config.tls.certificate, &mut config.tls.key, &mut config.lmtp.socket];
+        for path in paths.into_iter().flatten().chain([&mut config.store.path]) {
+            *path = directory.join(&*path);
+        }
+        Ok(config)
+    }
+
+    /// Parses and checks what can be checked without looking at the machine.
+    pub(crate) fn parse(text: &str) -> Result<Self> {
+        let config: Self = toml::from_str(text).map_err(|error| anyhow::anyhow!(explain(&error)))?;
+        config.folders()?;
+        if config.tls()?.is_none() && !config.imaps.listen.is_empty() {
+            bail!(
+                "imaps.listen needs a certificate: set tls.certificate and tls.key, or write `listen = []` under [imaps]"
+            );
+        }
+        if config.limits.limits().idle_timeout.as_secs() < 30 * 60 {
+            bail!("limits.idle_timeout must be at least 30m (RFC 9051 §5.4)");
+        }
+        Ok(config)
+    }
+
+    /// The limits.
+    pub(crate) fn limits(&self) -> Limits {
+        self.limits.limits()
+    }
+
+    /// The paths of certificate chain and key, if there is to be TLS.
+    pub(crate) fn tls(&self) -> Result<Option<(&Path, &Path)>> {
+        match (&self.tls.certificate, &self.tls.key) {
+            (Some(certificate), Some(key)) => Ok(Some((certificate, key))),
+            (None, None) => Ok(None),
+            (Some(_), None) => bail!("tls.certificate is set, tls.key is not"),
+            (None, Some(_)) => bail!("tls.key is set, tls.certificate is not"),
+        }
+    }
+
+    /// Permissions of the LMTP socket.
+    pub(crate) fn socket_mode(&self) -> u32 {
+        self.lmtp.socket_mode.0
+    }
+
+    /// The mailboxes of a new account besides INBOX.
+    pub(crate) fn folders(&self) -> Result<Vec<(MailboxName, Option<SpecialUse>)>> {
+        let parse = |folder: &FolderTable| {
+            let name =
+                MailboxName::new(&folder.name).with_context(|| format!("accounts.folders: {:?}", folder.name))?;
+            let special_use = match folder.special_use.as_str() {
+                "" => None,
+                text => {
+                    Some(SpecialUse::parse(text).with_context(|| format!("accounts.folders: no such use: {text:?}"))?)
+                }
+            };
+            Ok((name, special_use))
+        };
+        self.accounts.folders.iter().map(parse).collect()
+    }
+}
+
+/// The parser's words (which show line and column), with a hint where a key is misspelt.
+fn explain(error: &toml::de::Error) -> String {
+    let mut text = error.to_string().trim_end().to_owned();
+    let message = error.message();
+    if message.starts_with("unknown field") {
+        // serde names the unknown key first and then the ones there are, each in backquotes.
+        let mut names = message.split('`').skip(1).step_by(2);
+        let unknown = names.next().unwrap_or_default();
+        let distance = |name: &&str| strsim::damerau_levenshtein(name, unknown);
+        if let Some(nearest) = names.min_by_key(distance)
+            && distance(&nearest) <= 1 + unknown.len() / 3
+        {
+            text.push_str(&format!("\nDid you mean `{nearest}`?"));
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,103 @@
+//! Sizes, times and permissions as people write them in the configuration.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::de::{Deserialize, Deserializer, Error, Visitor};
+
+/// Octets: `1000`, `"50 MiB"` (1024s) or `"50 MB"` (1000s).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Size(pub(crate) u64);
+
+/// A time: `90` (seconds), `"90s"`, `"30m"`, `"2h"`, `"1d"`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Span(pub(crate) Duration);
+
+/// Permissions of a file, in octal: `"0660"`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Mode(pub(crate) u32);
+
+const SIZES: [(&str, u64); 7] = [
+    ("", 1),
+    ("KB", 1000),
+    ("KiB", 1 << 10),
+    ("MB", 1_000_000),
+    ("MiB", 1 << 20),
+    ("GB", 1_000_000_000),
+    ("GiB", 1 << 30),
+];
+const SPANS: [(&str, u64); 5] = [("", 1), ("s", 1), ("m", 60), ("h", 3600), ("d", 86_400)];
+
+/// `"50 MiB"` is 50 of the unit `MiB`.
+fn parse(text: &str, units: &[(&str, u64)]) -> Option<u64> {
+    let text = text.trim();
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at_checked(digits)?;
+    let (_, factor) = units.iter().find(|(name, _)| name.eq_ignore_ascii_case(unit.trim()))?;
+    number.parse::<u64>().ok()?.checked_mul(*factor)
+}
+
+/// Takes an integer or a text with a unit.
+struct Quantity {
+    units: &'static [(&'static str, u64)],
+    expected: &'static str,
+}
+
+impl Visitor<'_> for Quantity {
+    type Value = u64;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.expected)
+    }
+
+    fn visit_i64<E: Error>(self, number: i64) -> Result<u64, E> {
+        u64::try_from(number).map_err(|_| E::custom(format_args!("{number} is negative; write {}", self.expected)))
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<u64, E> {
+        parse(text, self.units).ok_or_else(|| E::custom(format_args!("{text:?} is not {}", self.expected)))
+    }
+}
+
+impl<'de> Deserialize<'de> for Size {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let quantity = Quantity { units: &SIZES, expected: "a size such as 4096, \"64 KiB\" or \"50 MB\"" };
+        deserializer.deserialize_any(quantity).map(Self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let quantity = Quantity { units: &SPANS, expected: "a time such as \"90s\", \"30m\" or \"2h\"" };
+        deserializer.deserialize_any(quantity).map(|seconds| Self(Duration::from_secs(seconds)))
+    }
+}
+
+impl<'de> Deserialize<'de> for Mode {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        match u32::from_str_radix(&text, 8) {
+            Ok(mode) if mode <= 0o777 => Ok(Self(mode)),
+            _ => Err(D::Error::custom(format_args!("{text:?} is not a mode in octal such as \"0660\""))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_and_times() {
+        let size = |text| parse(text, &SIZES);
+        assert_eq!(size("50 MiB"), Some(50 << 20));
+        assert_eq!(size("50mb"), Some(50_000_000));
+        assert_eq!(size("4096"), Some(4096));
+        for text in ["", "MB", "5 XB", "-1", "1.5 MB", "99999999999 GiB", "ä"] {
+            assert_eq!(size(text), None, "{text}");
+        }
+        assert_eq!(parse("30m", &SPANS), Some(1800));
+        assert_eq!(parse("2 h", &SPANS), Some(7200));
+        assert_eq!(parse("30 MB", &SPANS), None);
+    }
+}
