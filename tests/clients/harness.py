@@ -198,11 +198,17 @@ def until(what, question):
 
 
 def equal(got, wanted, what="value"):
-    assert got == wanted, f"{what}: got {got!r}, wanted {wanted!r}"
+    assert got == wanted, f"{what}: got {short(got)}, wanted {short(wanted)}"
 
 
 def contains(text, part, what="answer"):
-    assert part in text, f"{what}: {part!r} is not in {text!r}"
+    assert part in text, f"{what}: {part!r} is not in {short(text)}"
+
+
+def short(value, most=1500):
+    """For messages."""
+    said = repr(value)
+    return said if len(said) <= most else f"{said[:most]}… ({len(said)} characters)"
 
 
 def done(*words):
