@@ -130,8 +130,8 @@ impl Flag {
         match self {
             Self::Answered => Some(1),
             Self::Flagged => Some(2),
-            Self::Deleted => Some(4),
-            Self::Seen => Some(8),
+            Self::Deleted => Some(Flags::DELETED_BIT),
+            Self::Seen => Some(Flags::SEEN_BIT),
             Self::Draft => Some(16),
             Self::Keyword(_) => None,
         }
@@ -152,6 +152,11 @@ pub struct Flags {
 }
 
 impl Flags {
+    /// `\Seen` in [`Flags::system_bits`].
+    pub const SEEN_BIT: u8 = 8;
+    /// `\Deleted` in [`Flags::system_bits`].
+    pub const DELETED_BIT: u8 = 4;
+
     /// No flag.
     pub const NONE: Self = Self { system: 0, keywords: Vec::new() };
 

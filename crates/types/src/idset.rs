@@ -65,6 +65,28 @@ impl<T: Number> IdSet<T> {
         self.ranges.get(at).is_some_and(|&(a, _)| a <= id)
     }
 
+    /// How many numbers of the set lie in `first..=last`.
+    pub fn count_within(&self, first: T, last: T) -> u64 {
+        self.ranges_within(first, last).map(|(a, b)| u64::from(b - a) + 1).sum()
+    }
+
+    /// The numbers of the set that lie in `first..=last`.
+    pub fn within(&self, first: T, last: T) -> Self {
+        Self { ranges: self.ranges_within(first, last).collect(), kind: PhantomData }
+    }
+
+    /// True where a number of the set lies in `first..=last`.
+    pub fn touches(&self, first: T, last: T) -> bool {
+        self.ranges_within(first, last).next().is_some()
+    }
+
+    fn ranges_within(&self, first: T, last: T) -> impl Iterator<Item = (u32, u32)> + '_ {
+        let (first, last) = (first.get(), last.get());
+        let from = self.ranges.partition_point(|&(_, b)| b < first);
+        let ranges = self.ranges.iter().skip(from).take_while(move |&&(a, _)| a <= last);
+        ranges.map(move |&(a, b)| (a.max(first), b.min(last)))
+    }
+
     /// Adds one number. Constant time at the end, where new mail goes.
     pub fn insert(&mut self, id: T) {
         self.insert_range(id, id);
@@ -267,6 +289,12 @@ mod tests {
             well_formed(&z);
             prop_assert_eq!(numbers(&z), c);
             prop_assert_eq!(x.contains(Uid::new(n).unwrap()), a.contains(&n));
+
+            let (low, high) = (Uid::new(n.min(m)).unwrap(), Uid::new(n.max(m)).unwrap());
+            let inside: BTreeSet<u32> = a.range(n.min(m)..=n.max(m)).copied().collect();
+            prop_assert_eq!(numbers(&x.within(low, high)), inside.clone());
+            prop_assert_eq!(x.count_within(low, high), inside.len() as u64);
+            prop_assert_eq!(x.touches(low, high), !inside.is_empty());
         }
     }
 

@@ -3,6 +3,7 @@
 //! Each type can only hold what is valid; the constructors say no.  Numbers of different
 //! meaning have different types and never mix.
 
+mod account_name;
 mod date;
 mod flag;
 mod id;
@@ -13,6 +14,7 @@ mod principal;
 mod sequence_set;
 mod special_use;
 
+pub use account_name::{AccountName, AccountNameError};
 pub use date::{Civil, DateTime, UnixTime};
 pub use flag::{Flag, FlagError, Flags, Keyword};
 pub use id::{AccountId, EmailId, MailboxId, ModSeq, Number, SeqNum, ThreadId, Uid, UidValidity};

@@ -1,5 +1,6 @@
 //! Names of mailboxes: Unicode inside, `/` between levels, INBOX in capitals.
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -111,6 +112,12 @@ fn inbox_in_capitals(mut text: String) -> String {
         text.replace_range(..len, "INBOX");
     }
     text
+}
+
+impl Borrow<str> for MailboxName {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
 }
 
 impl fmt::Display for MailboxName {

@@ -1,0 +1,341 @@
+//! About a hundred neighbouring messages of a mailbox: immutable rows, and marks that change.
+//!
+//! Rows and marks stand side by side, the n-th mark belongs to the n-th row, rows ascend by UID.
+//! A flag change makes new marks over the same rows.
+
+use std::sync::Arc;
+
+use types::{DateTime, EmailId, Flags, Keyword, ModSeq, ThreadId, Uid, UnixTime};
+
+use crate::codec::{Reader, Writer};
+use crate::error::Result;
+use crate::keywords::Keywords;
+
+/// A chunk is split when it would have more messages than this. 128 messages make rows of about
+/// 2 KiB, which is what a single delivery rewrites.
+pub(crate) const MAX_ROWS: usize = 128;
+
+/// What a message in a mailbox is, for as long as it is there.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Row {
+    /// Its number in this mailbox.
+    pub uid: Uid,
+    /// RFC822.SIZE in octets.
+    pub size: u32,
+    /// INTERNALDATE, with the zone that APPEND gave.
+    pub internal_date: DateTime,
+    /// When it came into this mailbox (RFC 8514).
+    pub saved: UnixTime,
+    /// Its content.
+    pub email: EmailId,
+    /// Its conversation.
+    pub thread: ThreadId,
+}
+
+/// The flags of some messages of a chunk, as stored: system bits and keyword ids.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(crate) struct FlagSet {
+    pub(crate) system: u8,
+    /// Ascending.
+    pub(crate) keywords: Box<[u32]>,
+}
+
+/// A message's state: when it last changed, and which of the chunk's flag sets it has.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Mark {
+    modseq: ModSeq,
+    set: u16,
+}
+
+/// The states of a chunk's messages.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Marks {
+    sets: Vec<FlagSet>,
+    marks: Vec<Mark>,
+}
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub struct Chunk {
+    pub(crate) rows: Arc<[Row]>,
+    pub(crate) marks: Arc<Marks>,
+}
+
+/// What can be said of a chunk without opening it; sums of these make up the spine.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Sums {
+    /// Messages.
+    pub count: u32,
+    /// Messages without `\Seen`.
+    pub unseen: u32,
+    /// Messages with `\Deleted`.
+    pub deleted: u32,
+    /// Octets.
+    pub size: u64,
+    /// The latest change.
+    pub modseq: ModSeq,
+}
+
+impl Sums {
+    /// Both together.
+    pub(crate) fn plus(self, other: Self) -> Self {
+        Self {
+            count: self.count.saturating_add(other.count),
+            unseen: self.unseen.saturating_add(other.unseen),
+            deleted: self.deleted.saturating_add(other.deleted),
+            size: self.size.saturating_add(other.size),
+            modseq: self.modseq.max(other.modseq),
+        }
+    }
+}
+
+impl Chunk {
+    /// How many messages.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Chunks in a snapshot never are.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// The rows, ascending by UID.
+    pub fn rows(&self) -> &[Row] {
+        &self.rows
+    }
+
+    /// The position of a UID.
+    pub(crate) fn position(&self, uid: Uid) -> Option<usize> {
+        self.rows.binary_search_by_key(&uid, |row| row.uid).ok()
+    }
+
+    /// When the message at this position last changed.
+    pub fn modseq(&self, at: usize) -> ModSeq {
+        self.marks.marks.get(at).map_or(ModSeq::ZERO, |m| m.modseq)
+    }
+
+    /// The system flags of the message at this position, as [`Flags::system_bits`].
+    pub fn system_bits(&self, at: usize) -> u8 {
+        self.flag_set(at).map_or(0, |set| set.system)
+    }
+
+    /// The ids of the keywords of the message at this position, ascending.
+    pub fn keyword_ids(&self, at: usize) -> &[u32] {
+        self.flag_set(at).map_or(&[], |set| &set.keywords)
+    }
+
+    pub(crate) fn flag_set(&self, at: usize) -> Option<&FlagSet> {
+        self.marks.marks.get(at).and_then(|m| self.marks.sets.get(usize::from(m.set)))
+    }
+
+    /// The flags of the message at this position.
+    pub fn flags(&self, at: usize, names: &Keywords) -> Flags {
+        let keywords = self.keyword_ids(at).iter().filter_map(|&id| names.name(id)).cloned();
+        Flags::from_parts(self.system_bits(at), keywords)
+    }
+
+    pub(crate) fn sums(&self) -> Sums {
+        let mut sums = Sums::default();
+        for (at, row) in self.rows.iter().enumerate() {
+            let system = self.system_bits(at);
+            sums = sums.plus(Sums {
+                count: 1,
+                unseen: u32::from(system & Flags::SEEN_BIT == 0),
+                deleted: u32::from(system & Flags::DELETED_BIT != 0),
+                size: row.size.into(),
+                modseq: self.modseq(at),
+            });
+        }
+        sums
+    }
+}
+
+/// Collects messages for one chunk or more.
+#[derive(Default)]
+pub(crate) struct ChunkBuilder {
+    rows: Vec<Row>,
+    marks: Marks,
+}
+
+impl ChunkBuilder {
+    pub(crate) fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    pub(crate) fn push(&mut self, row: Row, modseq: ModSeq, set: &FlagSet) {
+        self.rows.push(row);
+        self.marks.push(modseq, set);
+    }
+
+    /// Takes over the messages of a chunk that `keep` says yes to.
+    pub(crate) fn extend(&mut self, chunk: &Chunk, mut keep: impl FnMut(usize, &Row) -> bool) {
+        for (at, row) in chunk.rows.iter().enumerate() {
+            if let Some(set) = chunk.flag_set(at)
+                && keep(at, row)
+            {
+                self.push(*row, chunk.modseq(at), set);
+            }
+        }
+    }
+
+    pub(crate) fn finish(self) -> Chunk {
+        Chunk { rows: self.rows.into(), marks: Arc::new(self.marks) }
+    }
+}
+
+impl Marks {
+    pub(crate) fn push(&mut self, modseq: ModSeq, set: &FlagSet) {
+        let known = self.sets.iter().position(|s| s == set).unwrap_or_else(|| {
+            self.sets.push(set.clone());
+            self.sets.len() - 1
+        });
+        // A chunk has at most MAX_ROWS messages, so no more sets.
+        self.marks.push(Mark { modseq, set: u16::try_from(known).unwrap_or(u16::MAX) });
+    }
+
+    /// Runs of equal marks, then the sets they point to.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut w = Writer::new(1);
+        w.number(self.sets.len() as u64);
+        for set in &self.sets {
+            w.number(set.system.into()).number(set.keywords.len() as u64);
+            for &id in &set.keywords {
+                w.number(id.into());
+            }
+        }
+        w.number(self.marks.len() as u64);
+        let mut last = ModSeq::ZERO;
+        for run in self.marks.chunk_by(|a, b| a == b) {
+            if let Some(mark) = run.first() {
+                let step = mark.modseq.get().cast_signed() - last.get().cast_signed();
+                w.number(run.len() as u64).signed(step).number(mark.set.into());
+                last = mark.modseq;
+            }
+        }
+        w.finish()
+    }
+
+    pub(crate) fn decode(value: &[u8]) -> Result<Self> {
+        let (_, mut r) = Reader::new("the marks of a chunk", value, 1)?;
+        let mut sets = Vec::new();
+        for _ in 0..r.count()? {
+            let system = r.number()? as u8;
+            let keywords = (0..r.count()?).map(|_| r.small()).collect::<Result<_>>()?;
+            sets.push(FlagSet { system, keywords });
+        }
+        let total = r.small()? as usize;
+        r.valid((total <= MAX_ROWS).then_some(()))?;
+        let mut marks = Vec::new();
+        let mut modseq = 0i64;
+        while marks.len() < total {
+            let run = r.small()? as usize;
+            modseq = modseq.wrapping_add(r.signed()?);
+            let set = r.small()?;
+            let mark = Mark {
+                modseq: r.valid(u64::try_from(modseq).ok().and_then(ModSeq::new))?,
+                set: r.valid(u16::try_from(set).ok().filter(|&s| usize::from(s) < sets.len()))?,
+            };
+            r.valid((run > 0 && run <= total - marks.len()).then_some(()))?;
+            marks.resize(marks.len() + run, mark);
+        }
+        r.end()?;
+        Ok(Self { sets, marks })
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.marks.len()
+    }
+}
+
+/// Differences between neighbours, which are small.
+pub(crate) fn encode_rows(rows: &[Row]) -> Vec<u8> {
+    let mut w = Writer::new(1);
+    w.number(rows.len() as u64);
+    let (mut uid, mut date, mut saved, mut email, mut thread) = (0, 0, 0, 0, 0);
+    for row in rows {
+        let (row_uid, row_email, row_thread) =
+            (i64::from(row.uid.get()), row.email.0.cast_signed(), row.thread.0.cast_signed());
+        w.signed(row_uid - uid).number(row.size.into());
+        w.signed(row.internal_date.time.0.wrapping_sub(date)).signed(row.internal_date.zone.into());
+        w.signed(row.saved.0.wrapping_sub(saved));
+        w.signed(row_email.wrapping_sub(email)).signed(row_thread.wrapping_sub(thread));
+        (uid, date, saved, email, thread) = (row_uid, row.internal_date.time.0, row.saved.0, row_email, row_thread);
+    }
+    w.finish()
+}
+
+pub(crate) fn decode_rows(value: &[u8]) -> Result<Arc<[Row]>> {
+    let (_, mut r) = Reader::new("the rows of a chunk", value, 1)?;
+    let count = r.count()?;
+    r.valid((count <= MAX_ROWS).then_some(()))?;
+    let mut rows = Vec::with_capacity(count);
+    let (mut uid, mut date, mut saved, mut email, mut thread) = (0i64, 0i64, 0i64, 0i64, 0i64);
+    for _ in 0..count {
+        uid = uid.wrapping_add(r.signed()?);
+        let size = r.small()?;
+        date = date.wrapping_add(r.signed()?);
+        let zone = r.signed()?;
+        saved = saved.wrapping_add(r.signed()?);
+        email = email.wrapping_add(r.signed()?);
+        thread = thread.wrapping_add(r.signed()?);
+        rows.push(Row {
+            uid: r.valid(u32::try_from(uid).ok().and_then(Uid::new))?,
+            size,
+            internal_date: DateTime { time: UnixTime(date), zone: r.valid(i16::try_from(zone).ok())? },
+            saved: UnixTime(saved),
+            email: EmailId(email.cast_unsigned()),
+            thread: ThreadId(thread.cast_unsigned()),
+        });
+    }
+    r.valid(rows.is_sorted_by(|a, b| a.uid < b.uid).then_some(()))?;
+    r.end()?;
+    Ok(rows.into())
+}
+
+/// The flag set of some flags, in a mailbox whose keyword table is `names`; the table grows.
+pub(crate) fn flag_set(flags: &Flags, names: &mut Keywords) -> FlagSet {
+    let mut keywords: Vec<u32> = flags.keywords().iter().map(|k: &Keyword| names.id_or_insert(k)).collect();
+    keywords.sort_unstable();
+    FlagSet { system: flags.system_bits(), keywords: keywords.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    prop_compose! {
+        fn row()(size: u32, date in -1i64 << 40..1 << 40, zone in -1439i16..1439, saved in 0i64..1 << 40, email: u64, thread: u64) -> Row {
+            Row { uid: Uid::MIN, size, internal_date: DateTime { time: UnixTime(date), zone }, saved: UnixTime(saved),
+                  email: EmailId(email), thread: ThreadId(thread) }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn chunks_are_read_as_written(
+            rows in proptest::collection::vec(row(), 1..MAX_ROWS),
+            marks in proptest::collection::vec((0u64..50, 0u8..32, proptest::collection::btree_set(0u32..9, 0..4)), MAX_ROWS),
+            gaps in proptest::collection::vec(1u32..1000, MAX_ROWS),
+        ) {
+            let mut builder = ChunkBuilder::default();
+            let mut uid = 0;
+            for ((row, (modseq, system, keywords)), gap) in rows.iter().zip(&marks).zip(gaps) {
+                uid += gap;
+                let set = FlagSet { system: *system, keywords: keywords.iter().copied().collect() };
+                builder.push(Row { uid: Uid::new(uid).unwrap(), ..*row }, ModSeq::new(*modseq).unwrap(), &set);
+            }
+            let chunk = builder.finish();
+            prop_assert_eq!(&decode_rows(&encode_rows(&chunk.rows)).unwrap(), &chunk.rows);
+            prop_assert_eq!(&Marks::decode(&chunk.marks.encode()).unwrap(), &*chunk.marks);
+        }
+
+        #[test]
+        fn rubbish_is_an_error_not_a_panic(mut bytes: Vec<u8>) {
+            if let Some(first) = bytes.first_mut() { *first = 1; }
+            let _ = (decode_rows(&bytes), Marks::decode(&bytes));
+        }
+    }
+}

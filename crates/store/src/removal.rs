@@ -1,0 +1,140 @@
+//! What a verb took out of a mailbox: the rows and flags, when and why.
+//!
+//! One record serves three readers: a session that has not told its client yet (a ghost can still
+//! be fetched), a client that comes back (VANISHED), and undelete.
+
+use std::ops::ControlFlow;
+
+use engine::{ReadView, Write};
+use types::{IdSet, MailboxId, ModSeq, Uid, UnixTime};
+
+use crate::chunk::{Chunk, ChunkBuilder, FlagSet, MAX_ROWS, Marks, Row, decode_rows, encode_rows};
+use crate::codec::{Reader, Writer};
+use crate::error::{Error, Result};
+use crate::key;
+
+/// Why messages are gone from a mailbox.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Reason {
+    /// Expunged: can be restored until retention ends.
+    Expunged,
+    /// Moved elsewhere in the account: the content lives on.
+    Moved,
+}
+
+/// See the module. At most [`MAX_ROWS`] messages; larger removals have several parts.
+pub(crate) struct Removal {
+    pub(crate) when: UnixTime,
+    pub(crate) reason: Reason,
+    /// The messages as they were.
+    pub(crate) messages: Chunk,
+}
+
+/// Collects what a verb takes out.
+pub(crate) struct Remover {
+    mailbox: MailboxId,
+    modseq: ModSeq,
+    when: UnixTime,
+    reason: Reason,
+    part: u64,
+    messages: ChunkBuilder,
+}
+
+impl Remover {
+    pub(crate) fn new(mailbox: MailboxId, modseq: ModSeq, when: UnixTime, reason: Reason) -> Self {
+        Self { mailbox, modseq, when, reason, part: 0, messages: ChunkBuilder::default() }
+    }
+
+    pub(crate) fn push(&mut self, row: Row, modseq: ModSeq, set: &FlagSet, out: &mut Vec<Write>) {
+        self.messages.push(row, modseq, set);
+        if self.messages.len() == MAX_ROWS {
+            self.flush(out);
+        }
+    }
+
+    pub(crate) fn flush(&mut self, out: &mut Vec<Write>) {
+        if self.messages.len() == 0 {
+            return;
+        }
+        let messages = std::mem::take(&mut self.messages).finish();
+        let removal = Removal { when: self.when, reason: self.reason, messages };
+        out.push(Write { key: key::removal(self.mailbox, self.modseq, self.part), value: Some(removal.encode()) });
+        self.part += 1;
+    }
+}
+
+impl Removal {
+    fn encode(&self) -> Vec<u8> {
+        let mut w = Writer::new(1);
+        let reason = match self.reason {
+            Reason::Expunged => 0,
+            Reason::Moved => 1,
+        };
+        w.signed(self.when.0).number(reason);
+        w.bytes(&encode_rows(&self.messages.rows)).bytes(&self.messages.marks.encode());
+        w.finish()
+    }
+
+    pub(crate) fn decode(value: &[u8]) -> Result<Self> {
+        let (_, mut r) = Reader::new("a removal", value, 1)?;
+        let when = UnixTime(r.signed()?);
+        let reason = match r.number()? {
+            0 => Some(Reason::Expunged),
+            1 => Some(Reason::Moved),
+            _ => None,
+        };
+        let reason = r.valid(reason)?;
+        let rows = decode_rows(r.bytes()?)?;
+        let marks = Marks::decode(r.bytes()?)?;
+        r.valid((rows.len() == marks.len()).then_some(()))?;
+        r.end()?;
+        Ok(Self { when, reason, messages: Chunk { rows, marks: marks.into() } })
+    }
+
+    fn uids(&self) -> IdSet<Uid> {
+        self.messages.rows.iter().map(|row| row.uid).collect()
+    }
+
+    /// The removals from a mailbox after `since`, oldest first, until `each` breaks.
+    pub(crate) fn scan(
+        view: &dyn ReadView,
+        mailbox: MailboxId,
+        since: ModSeq,
+        mut each: impl FnMut(ModSeq, Self) -> ControlFlow<()>,
+    ) -> Result<()> {
+        let mut failed = None;
+        let range = key::removals_after(mailbox, since);
+        view.scan(&range.start..&range.end, &mut |key, value| {
+            let modseq = key::number(key, 1).and_then(ModSeq::new);
+            let modseq = modseq.ok_or_else(|| Error::Damaged("a removal has no mod-sequence".into()));
+            match modseq.and_then(|modseq| Ok((modseq, Self::decode(value)?))) {
+                Ok((modseq, removal)) => each(modseq, removal),
+                Err(error) => {
+                    failed = Some(error);
+                    ControlFlow::Break(())
+                }
+            }
+        })?;
+        failed.map_or(Ok(()), Err)
+    }
+
+    /// The removed messages among `uids`, from the removals after `since`.
+    pub(crate) fn find(
+        view: &dyn ReadView,
+        mailbox: MailboxId,
+        since: ModSeq,
+        uids: &IdSet<Uid>,
+    ) -> Result<Vec<(Chunk, usize)>> {
+        let mut found = vec![];
+        Self::scan(view, mailbox, since, |_, removal| {
+            for uid in removal.uids().intersection(uids).iter() {
+                if let Some(at) = removal.messages.position(uid) {
+                    found.push((removal.messages.clone(), at));
+                }
+            }
+            if found.len() as u64 >= uids.len() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })?;
+        found.sort_by_key(|(chunk, at)| chunk.rows.get(*at).map(|row| row.uid));
+        Ok(found)
+    }
+}

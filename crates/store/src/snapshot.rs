@@ -1,0 +1,528 @@
+//! A mailbox at one moment: immutable, shared by everyone who looks at it.
+//!
+//! ```text
+//! Snapshot ── head (UIDNEXT, HIGHESTMODSEQ, …), keywords
+//!    └── nodes ── up to 64 chunks each: UIDs, sums, versions
+//!                   └── chunk ── rows and marks, loaded when first asked for
+//! ```
+//! An edit makes a new snapshot that shares everything it did not touch. Whoever replaces a chunk
+//! has loaded it first, through the cell that older snapshots share; so a chunk that an older
+//! snapshot has not loaded still stands in the store as that snapshot knows it, and the version in
+//! the value proves it.
+
+use std::ops::ControlFlow;
+use std::sync::{Arc, OnceLock};
+
+use types::{IdSet, MailboxId, ModSeq, Uid, UidValidity};
+
+use crate::blocking::blocking;
+use crate::chunk::{Chunk, ChunkBuilder, FlagSet, MAX_ROWS, Marks, Row, Sums, decode_rows};
+use crate::error::{Error, Result};
+use crate::key;
+use crate::keywords::Keywords;
+use crate::source::Source;
+
+/// Chunks in a node of the spine. A node is rewritten with each commit that touches one of its chunks.
+const MAX_CHUNKS: usize = 64;
+
+/// A chunk of a mailbox; never reused.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub(crate) struct ChunkId(pub(crate) u32);
+
+/// A node of a mailbox's spine; never reused.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub(crate) struct NodeId(pub(crate) u32);
+
+/// The commit that wrote a value.
+pub(crate) type Version = u64;
+
+/// What belongs to the mailbox as a whole.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Head {
+    pub(crate) uid_validity: UidValidity,
+    pub(crate) uid_next: Uid,
+    pub(crate) modseq: ModSeq,
+    /// Messages from this UID on are `\Recent` to the next session (RFC 3501 §2.3.2).
+    pub(crate) recent: Uid,
+    pub(crate) next_chunk: u32,
+    pub(crate) next_node: u32,
+    pub(crate) keywords_version: Version,
+}
+
+/// What the spine knows of a chunk.
+#[derive(Clone, Debug)]
+pub(crate) struct ChunkRef {
+    pub(crate) id: ChunkId,
+    pub(crate) uids: IdSet<Uid>,
+    pub(crate) sums: Sums,
+    pub(crate) rows_version: Version,
+    pub(crate) marks_version: Version,
+    pub(crate) cell: Arc<OnceLock<Chunk>>,
+}
+
+/// Some neighbouring chunks.
+#[derive(Clone, Debug)]
+pub(crate) struct Node {
+    pub(crate) id: NodeId,
+    pub(crate) version: Version,
+    pub(crate) chunks: Vec<ChunkRef>,
+    pub(crate) sums: Sums,
+}
+
+/// See the module.
+#[derive(Clone)]
+pub struct Snapshot {
+    pub(crate) id: MailboxId,
+    pub(crate) head: Head,
+    pub(crate) keywords: Arc<Keywords>,
+    pub(crate) nodes: Vec<Arc<Node>>,
+    pub(crate) sums: Sums,
+    pub(crate) source: Arc<Source>,
+}
+
+impl ChunkRef {
+    /// Chunks are never empty.
+    fn first(&self) -> Uid {
+        self.uids.first().unwrap_or(Uid::MIN)
+    }
+
+    fn last(&self) -> Uid {
+        self.uids.last().unwrap_or(Uid::MIN)
+    }
+}
+
+impl Node {
+    pub(crate) fn first(&self) -> Uid {
+        self.chunks.first().map_or(Uid::MIN, ChunkRef::first)
+    }
+
+    pub(crate) fn last(&self) -> Uid {
+        self.chunks.last().map_or(Uid::MIN, ChunkRef::last)
+    }
+
+    pub(crate) fn sum(chunks: &[ChunkRef]) -> Sums {
+        chunks.iter().fold(Sums::default(), |sums, chunk| sums.plus(chunk.sums))
+    }
+}
+
+impl Snapshot {
+    /// A mailbox that has just been created.
+    pub(crate) fn empty(id: MailboxId, uid_validity: UidValidity, source: Arc<Source>) -> Self {
+        let head = Head {
+            uid_validity,
+            uid_next: Uid::MIN,
+            // RFC 7162 §3.1.2.1: HIGHESTMODSEQ of an empty mailbox is not zero.
+            modseq: ModSeq::ZERO.next(),
+            recent: Uid::MIN,
+            next_chunk: 0,
+            next_node: 0,
+            keywords_version: 0,
+        };
+        Self { id, head, keywords: Arc::default(), nodes: vec![], sums: Sums::default(), source }
+    }
+
+    /// Which mailbox this is.
+    pub fn mailbox(&self) -> MailboxId {
+        self.id
+    }
+
+    /// UIDVALIDITY.
+    pub fn uid_validity(&self) -> UidValidity {
+        self.head.uid_validity
+    }
+
+    /// UIDNEXT.
+    pub fn uid_next(&self) -> Uid {
+        self.head.uid_next
+    }
+
+    /// HIGHESTMODSEQ.
+    pub fn highest_modseq(&self) -> ModSeq {
+        self.head.modseq
+    }
+
+    /// Messages, unseen and deleted ones, octets.
+    pub fn sums(&self) -> Sums {
+        self.sums
+    }
+
+    /// The keywords that the mailbox has ever seen.
+    pub fn keywords(&self) -> &Arc<Keywords> {
+        &self.keywords
+    }
+
+    /// All UIDs. Needs the spine, not the rows.
+    pub fn uids(&self) -> IdSet<Uid> {
+        let mut uids = IdSet::new();
+        for (first, last) in self.chunk_refs().flat_map(|chunk| chunk.uids.ranges()) {
+            uids.insert_range(first, last);
+        }
+        uids
+    }
+
+    /// The largest UID there is.
+    pub fn last_uid(&self) -> Option<Uid> {
+        self.nodes.last().map(|node| node.last())
+    }
+
+    /// The message without `\Seen` that has the smallest UID.
+    pub fn first_unseen(&self) -> Result<Option<Uid>> {
+        let unseen = |sums: &Sums| sums.unseen > 0;
+        let node = self.nodes.iter().find(|node| unseen(&node.sums));
+        let Some(chunk) = node.and_then(|node| node.chunks.iter().find(|chunk| unseen(&chunk.sums))) else {
+            return Ok(None);
+        };
+        let chunk = self.load(chunk)?;
+        let at = (0..chunk.len()).find(|&at| chunk.system_bits(at) & types::Flags::SEEN_BIT == 0);
+        Ok(at.and_then(|at| chunk.rows().get(at)).map(|row| row.uid))
+    }
+
+    /// The chunk that holds a message, and its position there.
+    pub fn find(&self, uid: Uid) -> Result<Option<(Chunk, usize)>> {
+        let node = self.nodes.get(self.nodes.partition_point(|node| node.last() < uid));
+        let chunk = node.and_then(|node| node.chunks.get(node.chunks.partition_point(|chunk| chunk.last() < uid)));
+        match chunk {
+            Some(chunk) if chunk.uids.contains(uid) => {
+                let chunk = self.load(chunk)?;
+                Ok(chunk.position(uid).map(|at| (chunk, at)))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// The chunks that hold any of these messages, ascending.
+    pub fn chunks<'a>(&'a self, uids: &'a IdSet<Uid>) -> impl Iterator<Item = Result<Chunk>> + 'a {
+        self.chunk_refs_with(uids).map(|chunk| self.load(chunk))
+    }
+
+    /// Calls `each` with every one of these messages that is there, ascending, until it breaks.
+    pub fn walk(&self, uids: &IdSet<Uid>, mut each: impl FnMut(&Chunk, usize, &Row) -> ControlFlow<()>) -> Result<()> {
+        for chunk in self.chunks(uids) {
+            let chunk = chunk?;
+            for (at, row) in chunk.rows().iter().enumerate() {
+                if uids.contains(row.uid) && each(&chunk, at, row).is_break() {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The messages among `uids` that changed after `since`. Looks only into what changed.
+    pub fn changed_since(&self, since: ModSeq, uids: &IdSet<Uid>) -> Result<IdSet<Uid>> {
+        let mut changed = IdSet::new();
+        let nodes = self.nodes.iter().filter(|node| node.sums.modseq > since);
+        for chunk in nodes.flat_map(|node| &node.chunks).filter(|chunk| chunk.sums.modseq > since) {
+            if !uids.touches(chunk.first(), chunk.last()) {
+                continue;
+            }
+            let chunk = self.load(chunk)?;
+            let rows = chunk.rows().iter().enumerate();
+            changed.extend(rows.filter(|&(at, _)| chunk.modseq(at) > since).map(|(_, row)| row.uid));
+        }
+        Ok(changed.intersection(uids))
+    }
+
+    /// The messages among `told`, which must hold every message up to its own largest, that are gone.
+    /// Skips what has as many messages as `told`, since messages only ever go.
+    pub(crate) fn missing_from(&self, told: &IdSet<Uid>) -> IdSet<Uid> {
+        let (Some(first), Some(last)) = (told.first(), told.last()) else {
+            return IdSet::new();
+        };
+        let Some(end) = self.last_uid().map(|uid| uid.min(last)) else {
+            return told.clone();
+        };
+        let mut gone = IdSet::new();
+        // Everything below `from` is dealt with.
+        let mut from = first;
+        for node in &self.nodes {
+            let upto = node.last().min(last);
+            if upto < from {
+                continue;
+            }
+            // The gap before the node belongs to it.
+            if u64::from(node.sums.count) != told.count_within(from, upto) || node.last() > last {
+                let mut there = IdSet::new();
+                for (a, b) in node.chunks.iter().flat_map(|chunk| chunk.uids.ranges()) {
+                    there.insert_range(a, b);
+                }
+                gone = gone.union(&told.within(from, upto).difference(&there));
+            }
+            match upto.next() {
+                Some(next) => from = next,
+                None => return gone,
+            }
+        }
+        if end < last {
+            gone = gone.union(&told.within(from, last));
+        }
+        gone
+    }
+
+    /// The messages after `uid`.
+    pub(crate) fn after(&self, uid: Option<Uid>) -> IdSet<Uid> {
+        let mut uids = IdSet::new();
+        let Some(from) = uid.map_or(Some(Uid::MIN), Uid::next) else {
+            return uids;
+        };
+        let nodes = self.nodes.iter().skip(self.nodes.partition_point(|node| node.last() < from));
+        for chunk in nodes.flat_map(|node| &node.chunks).filter(|chunk| chunk.last() >= from) {
+            for (a, b) in chunk.uids.ranges().filter(|&(_, b)| b >= from) {
+                uids.insert_range(a.max(from), b);
+            }
+        }
+        uids
+    }
+
+    pub(crate) fn chunk_refs(&self) -> impl Iterator<Item = &ChunkRef> {
+        self.nodes.iter().flat_map(|node| &node.chunks)
+    }
+
+    fn chunk_refs_with<'a>(&'a self, uids: &'a IdSet<Uid>) -> impl Iterator<Item = &'a ChunkRef> {
+        let nodes = self.nodes.iter().filter(|node| uids.touches(node.first(), node.last()));
+        nodes.flat_map(|node| &node.chunks).filter(|chunk| {
+            chunk.uids.ranges().any(|(a, b)| uids.touches(a, b))
+        })
+    }
+
+    /// The rows and marks of a chunk, from memory or from the store.
+    pub(crate) fn load(&self, chunk: &ChunkRef) -> Result<Chunk> {
+        if let Some(loaded) = chunk.cell.get() {
+            return Ok(loaded.clone());
+        }
+        match blocking(|| self.read_chunk(chunk)) {
+            Ok(loaded) => Ok(chunk.cell.get_or_init(|| loaded).clone()),
+            // The writer was faster: it loaded the chunk for everybody before it replaced it.
+            Err(error) => chunk.cell.get().cloned().ok_or(error),
+        }
+    }
+
+    fn read_chunk(&self, chunk: &ChunkRef) -> Result<Chunk> {
+        let view = self.source.read()?;
+        let value = |key: Vec<u8>, version, what: &'static str| {
+            let value = view.get(&key)?.ok_or_else(|| self.damaged(chunk, what, "missing"))?;
+            unstamp(&value, version).map(<[u8]>::to_vec).ok_or_else(|| self.damaged(chunk, what, "of another version"))
+        };
+        let rows = decode_rows(&value(key::rows(self.id, chunk.id), chunk.rows_version, "rows")?)?;
+        let marks = key::marks(self.id, chunk.id, key::SHARED_PLANE);
+        let marks = Marks::decode(&value(marks, chunk.marks_version, "marks")?)?;
+        if rows.len() != marks.len() || rows.iter().map(|row| row.uid).collect::<IdSet<_>>() != chunk.uids {
+            return Err(self.damaged(chunk, "rows and marks", "not those of the spine"));
+        }
+        Ok(Chunk { rows, marks: Arc::new(marks) })
+    }
+
+    fn damaged(&self, chunk: &ChunkRef, what: &str, how: &str) -> Error {
+        Error::Damaged(format!(
+            "the {what} of chunk {} (UIDs {}) of mailbox {} of account {} are {how}",
+            chunk.id.0, chunk.uids, self.id, self.source.account
+        ))
+    }
+}
+
+/// Edits: each gives a new snapshot. `version` is the number of the commit that will write it.
+impl Snapshot {
+    /// Adds messages at the end. Their UIDs ascend and are at least UIDNEXT.
+    pub(crate) fn append(
+        &mut self,
+        version: Version,
+        messages: impl IntoIterator<Item = (Row, ModSeq, FlagSet)>,
+    ) -> Result<()> {
+        let mut messages = messages.into_iter().peekable();
+        let mut builder = ChunkBuilder::default();
+        let mut reuse = None;
+        if messages.peek().is_some()
+            && let Some(last) = self.nodes.last().and_then(|node| node.chunks.last())
+            && last.uids.len() < MAX_ROWS as u64
+        {
+            builder.extend(&self.load(last)?, |_, _| true);
+            reuse = Some(last.id);
+        }
+        while let Some((row, modseq, set)) = messages.next() {
+            if let Some(next) = row.uid.next() {
+                self.head.uid_next = self.head.uid_next.max(next);
+            }
+            self.head.modseq = self.head.modseq.max(modseq);
+            builder.push(row, modseq, &set);
+            if builder.len() == MAX_ROWS || messages.peek().is_none() {
+                let chunk = std::mem::take(&mut builder).finish();
+                self.put_last(version, reuse.take(), chunk);
+            }
+        }
+        Ok(())
+    }
+
+    /// Replaces the last chunk (`reuse`) or adds one.
+    fn put_last(&mut self, version: Version, reuse: Option<ChunkId>, chunk: Chunk) {
+        let id = reuse.unwrap_or(ChunkId(self.head.next_chunk));
+        self.head.next_chunk = self.head.next_chunk.max(id.0 + 1);
+        let chunk = new_chunk_ref(id, version, chunk);
+        match self.nodes.last_mut() {
+            Some(last) if reuse.is_some() || last.chunks.len() < MAX_CHUNKS => {
+                let node = Arc::make_mut(last);
+                if reuse.is_some() {
+                    node.chunks.pop();
+                }
+                node.chunks.push(chunk);
+                node.version = version;
+                node.sums = Node::sum(&node.chunks);
+            }
+            _ => {
+                let sums = chunk.sums;
+                let id = NodeId(self.head.next_node);
+                self.head.next_node += 1;
+                self.nodes.push(Arc::new(Node { id, version, chunks: vec![chunk], sums }));
+            }
+        }
+        self.resum();
+    }
+
+    /// Gives each of these messages what `change` says: `None` leaves it as it is.
+    pub(crate) fn remark(
+        &mut self,
+        version: Version,
+        uids: &IdSet<Uid>,
+        mut change: impl FnMut(&Row, ModSeq, &FlagSet) -> Option<(ModSeq, FlagSet)>,
+    ) -> Result<()> {
+        let mut highest = self.head.modseq;
+        self.edit(version, uids, |chunk| {
+            let mut marks = Marks::default();
+            let mut changed = false;
+            for (at, row) in chunk.rows.iter().enumerate() {
+                let Some(set) = chunk.flag_set(at) else { continue };
+                let new = uids.contains(row.uid).then(|| change(row, chunk.modseq(at), set)).flatten();
+                match new {
+                    Some((modseq, set)) => {
+                        changed = true;
+                        highest = highest.max(modseq);
+                        marks.push(modseq, &set);
+                    }
+                    None => marks.push(chunk.modseq(at), set),
+                }
+            }
+            changed.then(|| Chunk { rows: Arc::clone(&chunk.rows), marks: Arc::new(marks) })
+        })?;
+        self.head.modseq = highest;
+        Ok(())
+    }
+
+    /// Takes messages out. `modseq` is that of the removal.
+    pub(crate) fn remove(&mut self, version: Version, modseq: ModSeq, uids: &IdSet<Uid>) -> Result<()> {
+        self.edit(version, uids, |chunk| {
+            let mut rest = ChunkBuilder::default();
+            rest.extend(chunk, |_, row| !uids.contains(row.uid));
+            Some(rest.finish())
+        })?;
+        self.head.modseq = self.head.modseq.max(modseq);
+        self.pack(version)
+    }
+
+    /// Replaces the chunks that hold any of `uids` by what `change` makes of them; an empty one goes.
+    fn edit(&mut self, version: Version, uids: &IdSet<Uid>, mut change: impl FnMut(&Chunk) -> Option<Chunk>) -> Result<()> {
+        for at in 0..self.nodes.len() {
+            let Some(node) = self.nodes.get(at).filter(|node| uids.touches(node.first(), node.last())).cloned() else {
+                continue;
+            };
+            let mut chunks = Vec::with_capacity(node.chunks.len());
+            let mut changed = false;
+            for old in &node.chunks {
+                let concerned = old.uids.ranges().any(|(a, b)| uids.touches(a, b));
+                let new = if concerned { change(&self.load(old)?) } else { None };
+                match new {
+                    None => chunks.push(old.clone()),
+                    Some(chunk) => {
+                        changed = true;
+                        if !chunk.is_empty() {
+                            chunks.push(old.replaced(version, chunk));
+                        }
+                    }
+                }
+            }
+            if changed && let Some(slot) = self.nodes.get_mut(at) {
+                let sums = Node::sum(&chunks);
+                *slot = Arc::new(Node { id: node.id, version, chunks, sums });
+            }
+        }
+        self.nodes.retain(|node| !node.chunks.is_empty());
+        self.resum();
+        Ok(())
+    }
+
+    /// Merges small neighbours among what this commit touched, so that a mailbox from which much
+    /// was deleted does not stay a long spine of nearly empty chunks.
+    fn pack(&mut self, version: Version) -> Result<()> {
+        let mut nodes: Vec<Arc<Node>> = Vec::with_capacity(self.nodes.len());
+        for node in std::mem::take(&mut self.nodes) {
+            let node = if node.version == version { self.packed(version, &node)? } else { node };
+            let fits = |last: &Node| last.chunks.len() + node.chunks.len() <= MAX_CHUNKS / 2;
+            match nodes.last_mut() {
+                Some(last) if (last.version == version || node.version == version) && fits(last) => {
+                    let last = Arc::make_mut(last);
+                    last.version = version;
+                    last.chunks.extend(node.chunks.iter().cloned());
+                    last.sums = last.sums.plus(node.sums);
+                }
+                _ => nodes.push(node),
+            }
+        }
+        self.nodes = nodes;
+        Ok(())
+    }
+
+    fn packed(&self, version: Version, node: &Node) -> Result<Arc<Node>> {
+        let mut chunks: Vec<ChunkRef> = Vec::with_capacity(node.chunks.len());
+        for chunk in &node.chunks {
+            match chunks.last_mut() {
+                Some(last)
+                    if (last.rows_version == version || chunk.rows_version == version)
+                        && last.uids.len() + chunk.uids.len() <= MAX_ROWS as u64 / 2 =>
+                {
+                    let mut both = ChunkBuilder::default();
+                    both.extend(&self.load(last)?, |_, _| true);
+                    both.extend(&self.load(chunk)?, |_, _| true);
+                    *last = last.replaced(version, both.finish());
+                }
+                _ => chunks.push(chunk.clone()),
+            }
+        }
+        let sums = Node::sum(&chunks);
+        Ok(Arc::new(Node { id: node.id, version, chunks, sums }))
+    }
+
+    fn resum(&mut self) {
+        self.sums = self.nodes.iter().fold(Sums::default(), |sums, node| sums.plus(node.sums));
+    }
+}
+
+impl ChunkRef {
+    /// The same chunk with other content; its rows keep their version where they are the same.
+    fn replaced(&self, version: Version, chunk: Chunk) -> Self {
+        let same_rows = self.cell.get().is_some_and(|old| Arc::ptr_eq(&old.rows, &chunk.rows));
+        let rows_version = if same_rows { self.rows_version } else { version };
+        Self { rows_version, ..new_chunk_ref(self.id, version, chunk) }
+    }
+}
+
+fn new_chunk_ref(id: ChunkId, version: Version, chunk: Chunk) -> ChunkRef {
+    ChunkRef {
+        id,
+        uids: chunk.rows.iter().map(|row| row.uid).collect(),
+        sums: chunk.sums(),
+        rows_version: version,
+        marks_version: version,
+        cell: Arc::new(OnceLock::from(chunk)),
+    }
+}
+
+/// A value with the number of the commit that wrote it in front.
+pub(crate) fn stamp(version: Version, value: &[u8]) -> Vec<u8> {
+    let mut stamped = Vec::with_capacity(8 + value.len());
+    stamped.extend_from_slice(&version.to_be_bytes());
+    stamped.extend_from_slice(value);
+    stamped
+}
+
+/// What [`stamp`] was given, if it was of this version.
+pub(crate) fn unstamp(value: &[u8], version: Version) -> Option<&[u8]> {
+    value.strip_prefix(&version.to_be_bytes())
+}

@@ -1,0 +1,280 @@
+//! What one commit will do to an account, as the verbs build it up.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use engine::{AccountBatch, Batch, BlobId, CommitNumber, NewBlob, ReadView, Write};
+use rpds::HashTrieMapSync;
+use types::{AccountId, Limits, MailboxId, MailboxName, ThreadId, UnixTime};
+
+use crate::account::AccountCell;
+use crate::blocking::blocking;
+use crate::error::{Error, Result};
+use crate::key;
+use crate::snapshot::{Snapshot, Version};
+use crate::tree::{Entry, Tree};
+use crate::writer::{Counters, WriterState, batch_of};
+
+/// See the module. Verbs read and change it; nothing is seen outside before the commit.
+pub(crate) struct Txn {
+    account: Arc<AccountCell>,
+    /// The number of the commit that will write what the verbs make.
+    pub(crate) version: Version,
+    pub(crate) now: UnixTime,
+    expect: CommitNumber,
+    base_counters: Counters,
+    base_tree: Arc<Tree>,
+    /// The account as the verbs so far have made it.
+    state: State,
+    out: Output,
+    view: Option<Box<dyn ReadView>>,
+}
+
+/// What a savepoint copies: everything in it is shared until changed.
+#[derive(Clone)]
+struct State {
+    counters: Counters,
+    tree: Tree,
+    mailboxes: HashTrieMapSync<MailboxId, Arc<Snapshot>>,
+    threads: HashTrieMapSync<u64, ThreadId>,
+    removed: Vec<MailboxId>,
+    gone: bool,
+}
+
+/// What a savepoint cuts back: it only ever grows.
+#[derive(Default)]
+struct Output {
+    essential: Vec<Write>,
+    derived: Vec<Write>,
+    blobs: Vec<NewBlob>,
+    others: Vec<AccountBatch>,
+}
+
+/// Where to go back to when a verb fails.
+pub(crate) struct Savepoint {
+    state: State,
+    lengths: [usize; 4],
+}
+
+/// What to publish once the commit is durable.
+pub(crate) struct Done {
+    commit: CommitNumber,
+    counters: Counters,
+    tree: Option<Tree>,
+    mailboxes: Vec<Arc<Snapshot>>,
+    removed: Vec<MailboxId>,
+    gone: bool,
+}
+
+impl Txn {
+    pub(crate) fn new(account: &Arc<AccountCell>, at: WriterState) -> Self {
+        let tree = Arc::clone(&account.tree.borrow());
+        Self {
+            account: Arc::clone(account),
+            version: at.commit.0 + 1,
+            now: account.shared.clock.now(),
+            expect: at.commit,
+            base_counters: at.counters,
+            state: State {
+                counters: at.counters,
+                tree: (*tree).clone(),
+                mailboxes: HashTrieMapSync::new_sync(),
+                threads: HashTrieMapSync::new_sync(),
+                removed: vec![],
+                gone: false,
+            },
+            base_tree: tree,
+            out: Output::default(),
+            view: None,
+        }
+    }
+
+    pub(crate) fn savepoint(&self) -> Savepoint {
+        let out = &self.out;
+        let lengths = [out.essential.len(), out.derived.len(), out.blobs.len(), out.others.len()];
+        Savepoint { state: self.state.clone(), lengths }
+    }
+
+    pub(crate) fn roll_back(&mut self, to: Savepoint) {
+        let [essential, derived, blobs, others] = to.lengths;
+        self.state = to.state;
+        self.out.essential.truncate(essential);
+        self.out.derived.truncate(derived);
+        self.out.blobs.truncate(blobs);
+        self.out.others.truncate(others);
+    }
+
+    pub(crate) fn account(&self) -> AccountId {
+        self.account.id()
+    }
+
+    pub(crate) fn limits(&self) -> Arc<Limits> {
+        Arc::clone(&self.account.shared.limits)
+    }
+
+    pub(crate) fn counters(&mut self) -> &mut Counters {
+        &mut self.state.counters
+    }
+
+    pub(crate) fn tree(&self) -> &Tree {
+        &self.state.tree
+    }
+
+    pub(crate) fn tree_mut(&mut self) -> &mut Tree {
+        &mut self.state.tree
+    }
+
+    /// Refuses every verb once the account is deleted.
+    pub(crate) fn alive(&self) -> Result<()> {
+        if self.account.is_gone() || self.state.gone { Err(Error::NoSuchAccount) } else { Ok(()) }
+    }
+
+    /// The account as the last commit left it.
+    pub(crate) fn view(&mut self) -> Result<&dyn ReadView> {
+        if self.view.is_none() {
+            self.view = Some(blocking(|| self.account.source.read())?);
+        }
+        self.view.as_deref().ok_or(Error::Stopping)
+    }
+
+    /// The entry of a mailbox that exists.
+    pub(crate) fn entry(&self, name: &MailboxName) -> Result<Arc<Entry>> {
+        self.state.tree.get(name).cloned().ok_or(Error::NoSuchMailbox)
+    }
+
+    /// The mailbox as the verbs so far have made it.
+    pub(crate) fn mailbox(&mut self, id: MailboxId) -> Result<Arc<Snapshot>> {
+        if let Some(snapshot) = self.state.mailboxes.get(&id) {
+            return Ok(Arc::clone(snapshot));
+        }
+        self.state.tree.by_id(id).ok_or(Error::NoSuchMailbox)?;
+        let snapshot = self.account.mailbox(id).snapshot()?;
+        self.state.mailboxes.insert_mut(id, Arc::clone(&snapshot));
+        Ok(snapshot)
+    }
+
+    /// Puts what a verb made of a mailbox.
+    pub(crate) fn put(&mut self, snapshot: Snapshot) {
+        self.state.tree.summarise(&snapshot);
+        self.state.mailboxes.insert_mut(snapshot.mailbox(), Arc::new(snapshot));
+    }
+
+    /// Adds an empty mailbox.
+    pub(crate) fn create(&mut self, entry: Entry) {
+        let source = Arc::clone(&self.account.source);
+        let snapshot = Snapshot::empty(entry.id, entry.uid_validity, source);
+        self.state.tree.insert(entry);
+        self.put(snapshot);
+    }
+
+    /// Takes a mailbox out of the tree. Its messages stay where they are, for undelete.
+    pub(crate) fn remove(&mut self, entry: &Entry) {
+        self.state.tree.remove(&entry.name);
+        self.state.removed.push(entry.id);
+    }
+
+    /// The thread of a message id, by its hash, from this commit or an earlier one.
+    pub(crate) fn thread_of(&mut self, hash: u64) -> Result<Option<ThreadId>> {
+        if let Some(&thread) = self.state.threads.get(&hash) {
+            return Ok(Some(thread));
+        }
+        let value = self.view()?.get(&key::thread(hash))?;
+        Ok(value.and_then(|v| v.try_into().ok()).map(|v| ThreadId(u64::from_be_bytes(v))))
+    }
+
+    pub(crate) fn put_thread(&mut self, hash: u64, thread: ThreadId) {
+        self.state.threads.insert_mut(hash, thread);
+        self.derive(key::thread(hash), thread.0.to_be_bytes().to_vec());
+    }
+
+    pub(crate) fn essential(&mut self) -> &mut Vec<Write> {
+        &mut self.out.essential
+    }
+
+    pub(crate) fn write(&mut self, key: Vec<u8>, value: Option<Vec<u8>>) {
+        self.out.essential.push(Write { key, value });
+    }
+
+    pub(crate) fn derive(&mut self, key: Vec<u8>, value: Vec<u8>) {
+        self.out.derived.push(Write { key, value: Some(value) });
+    }
+
+    pub(crate) fn blob(&mut self, blob: NewBlob) {
+        self.out.blobs.push(blob);
+    }
+
+    /// Makes the commit change another account too, one that nobody has loaded.
+    pub(crate) fn with(&mut self, other: AccountBatch) {
+        self.out.others.push(other);
+    }
+
+    /// Ends the account: everything in it goes.
+    pub(crate) fn clear(&mut self) {
+        self.state.gone = true;
+    }
+
+    /// Everything as one batch, or `None` where nothing changed.
+    pub(crate) fn finish(self) -> Option<(Batch, Done)> {
+        let Self { account, version, expect, base_counters, base_tree, state, out, .. } = self;
+        let mut batch = AccountBatch::new(account.id(), expect);
+        let commit = CommitNumber(version);
+        if state.gone {
+            batch.clear = true;
+            let removed = base_tree.entries().map(|entry| entry.id).collect();
+            let tree = Some(Tree::default());
+            let done = Done { commit, counters: base_counters, tree, mailboxes: vec![], removed, gone: true };
+            return Some((batch_of(batch, out.others), done));
+        }
+
+        batch.essential = out.essential;
+        batch.derived = out.derived;
+        batch.blobs = out.blobs;
+        let mut mailboxes = vec![];
+        for (&id, snapshot) in state.mailboxes.iter() {
+            let cell = account.mailbox(id);
+            let base = base_tree.by_id(id).and_then(|_| cell.snapshot().ok());
+            if base.as_ref().is_some_and(|base| Arc::ptr_eq(base, snapshot)) {
+                continue;
+            }
+            // The watermark of \Recent goes to disk with whatever else does.
+            let mut snapshot = (**snapshot).clone();
+            snapshot.head.recent = snapshot.head.recent.max(cell.recent().unwrap_or(snapshot.head.recent));
+            snapshot.writes(base.as_deref(), version, &mut batch.essential);
+            mailboxes.push(Arc::new(snapshot));
+        }
+        if state.counters != base_counters {
+            batch.essential.push(Write { key: key::COUNTERS.to_vec(), value: Some(state.counters.encode()) });
+        }
+        let nothing = batch.essential.is_empty()
+            && batch.derived.is_empty()
+            && batch.blobs.is_empty()
+            && out.others.is_empty();
+        let done = Done { commit, counters: state.counters, tree: Some(state.tree), mailboxes, removed: state.removed, gone: false };
+        (!nothing).then(|| (batch_of(batch, out.others), done))
+    }
+}
+
+impl Done {
+    /// Shows the world what the commit did: mailboxes first, then the tree that points to them.
+    pub(crate) fn publish(self, account: &AccountCell) -> WriterState {
+        if self.gone {
+            account.gone.store(true, Ordering::Release);
+        }
+        for snapshot in self.mailboxes {
+            account.mailbox(snapshot.mailbox()).publish(snapshot);
+        }
+        if let Some(tree) = self.tree {
+            account.tree.send_replace(Arc::new(tree));
+        }
+        for id in self.removed {
+            account.mailbox(id).remove();
+            account.mailboxes.lock().remove(&id);
+        }
+        WriterState { commit: self.commit, counters: self.counters }
+    }
+}
+
+/// Blobs have the number of their email.
+pub(crate) fn blob_id(email: types::EmailId) -> BlobId {
+    BlobId(email.0)
+}

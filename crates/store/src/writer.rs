@@ -1,0 +1,196 @@
+//! The one writer of an account: takes everything that is waiting, applies it verb by verb, commits
+//! once, publishes once, and then answers.
+//!
+//! The writer is a task that exists only while there is something to write. A verb is a function of
+//! the transaction; one that fails leaves nothing behind, and the others go on.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use engine::{AccountBatch, Batch, CommitNumber, ReadView};
+use tokio::sync::oneshot;
+use types::{EmailId, MailboxId, ThreadId, UidValidity, UnixTime};
+
+use crate::account::{Account, AccountCell};
+use crate::blocking::blocking;
+use crate::codec::{Reader, Writer};
+use crate::error::{Error, Result};
+use crate::key;
+use crate::txn::Txn;
+
+/// Verbs that one commit takes together. Bounds what a crash can lose (nothing acknowledged) and
+/// how long the first of them waits.
+const MAX_VERBS: usize = 500;
+
+/// What the account will give out next; none of it is ever given twice.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Counters {
+    uid_validity: u32,
+    mailbox: u64,
+    email: u64,
+    thread: u64,
+}
+
+/// Where the writer is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct WriterState {
+    pub(crate) commit: CommitNumber,
+    pub(crate) counters: Counters,
+}
+
+/// What waits for the writer.
+pub(crate) struct Queue {
+    pub(crate) jobs: VecDeque<Job>,
+    /// The writer's state while it has nothing to do; `None` while it works.
+    pub(crate) idle: Option<WriterState>,
+}
+
+/// Applies a verb and gives what to answer once the commit succeeded or failed.
+type Apply = Box<dyn FnOnce(&mut Txn) -> Option<Answer> + Send>;
+type Answer = Box<dyn FnOnce(Result<()>) + Send>;
+
+pub(crate) struct Job(Apply);
+
+impl Counters {
+    pub(crate) fn read(view: &dyn ReadView) -> Result<Self> {
+        let Some(value) = view.get(key::COUNTERS)? else {
+            return Ok(Self { uid_validity: 0, mailbox: 1, email: 1, thread: 1 });
+        };
+        let (_, mut r) = Reader::new("the counters of an account", &value, 1)?;
+        let counters =
+            Self { uid_validity: r.small()?, mailbox: r.number()?, email: r.number()?, thread: r.number()? };
+        r.end()?;
+        Ok(counters)
+    }
+
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut w = Writer::new(1);
+        w.number(self.uid_validity.into()).number(self.mailbox).number(self.email).number(self.thread);
+        w.finish()
+    }
+
+    /// `max(now, last + 1)`: also unlike any value that a mailbox of that name had in a store that
+    /// was lost.
+    pub(crate) fn next_uid_validity(&mut self, now: UnixTime) -> Result<UidValidity> {
+        let now = u32::try_from(now.0.max(1)).unwrap_or(u32::MAX - 1);
+        self.uid_validity = self.uid_validity.saturating_add(1).max(now);
+        UidValidity::new(self.uid_validity).filter(|v| *v < UidValidity::MAX).ok_or(Error::Limit("UIDVALIDITY values"))
+    }
+
+    pub(crate) fn next_mailbox(&mut self) -> MailboxId {
+        self.mailbox += 1;
+        MailboxId(self.mailbox - 1)
+    }
+
+    pub(crate) fn next_email(&mut self) -> EmailId {
+        self.email += 1;
+        EmailId(self.email - 1)
+    }
+
+    pub(crate) fn next_thread(&mut self) -> ThreadId {
+        self.thread += 1;
+        ThreadId(self.thread - 1)
+    }
+
+    /// In the directory, mailbox ids are account ids.
+    pub(crate) fn next_account(&mut self) -> types::AccountId {
+        types::AccountId(self.next_mailbox().0)
+    }
+
+    /// Everything that was given out is below these; for [`crate::Store::check`].
+    pub(crate) fn bounds(&self) -> (MailboxId, EmailId, ThreadId) {
+        (MailboxId(self.mailbox), EmailId(self.email), ThreadId(self.thread))
+    }
+}
+
+impl Account {
+    /// Queues a verb and waits until it is durable.
+    pub(crate) async fn write<T: Send + 'static>(
+        &self,
+        verb: impl FnOnce(&mut Txn) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let (tx, rx) = oneshot::channel();
+        let apply = move |txn: &mut Txn| -> Option<Answer> {
+            // A receiver that is gone is a client that hung up; the verb happens all the same.
+            match verb(txn) {
+                Ok(outcome) => Some(Box::new(move |committed: Result<()>| {
+                    let _ = tx.send(committed.map(|()| outcome));
+                })),
+                Err(error) => {
+                    let _ = tx.send(Err(error));
+                    None
+                }
+            }
+        };
+        let start = {
+            let mut queue = self.0.queue.lock();
+            queue.jobs.push_back(Job(Box::new(apply)));
+            queue.idle.take()
+        };
+        if let Some(state) = start {
+            tokio::spawn(work(Arc::clone(&self.0), state));
+        }
+        rx.await.map_err(|_| Error::Stopping)?
+    }
+}
+
+/// Works until nothing waits.
+async fn work(account: Arc<AccountCell>, mut state: WriterState) {
+    loop {
+        let jobs: Vec<Job> = {
+            let mut queue = account.queue.lock();
+            if queue.jobs.is_empty() {
+                queue.idle = Some(state);
+                return;
+            }
+            let take = queue.jobs.len().min(MAX_VERBS);
+            queue.jobs.drain(..take).collect()
+        };
+        state = group(&account, state, jobs).await;
+    }
+}
+
+/// One commit.
+async fn group(account: &Arc<AccountCell>, state: WriterState, jobs: Vec<Job>) -> WriterState {
+    let mut txn = Txn::new(account, state);
+    let mut answers = Vec::with_capacity(jobs.len());
+    for Job(apply) in jobs {
+        let before = txn.savepoint();
+        match apply(&mut txn) {
+            Some(answer) => answers.push(answer),
+            None => txn.roll_back(before),
+        }
+    }
+    let Some((batch, done)) = txn.finish() else {
+        // Nothing changed, nothing to wait for.
+        answers.into_iter().for_each(|answer| answer(Ok(())));
+        return state;
+    };
+    let committed = account.source.engine.commit(batch).await.map_err(Error::from);
+    let state = match &committed {
+        Ok(()) => done.publish(account),
+        Err(Error::Conflict) => reload(account, state),
+        Err(_) => state,
+    };
+    for answer in answers {
+        answer(committed.clone());
+    }
+    state
+}
+
+/// Somebody else changed the account: take over what is there now. The verbs of this commit are
+/// answered as failed, and nothing of them happened.
+fn reload(account: &AccountCell, state: WriterState) -> WriterState {
+    let read = || -> Result<WriterState> {
+        let view = account.source.read()?;
+        Ok(WriterState { commit: view.commit_number(), counters: Counters::read(&*view)? })
+    };
+    blocking(read).unwrap_or(state)
+}
+
+/// A batch of one account's changes.
+pub(crate) fn batch_of(batch: AccountBatch, others: Vec<AccountBatch>) -> Batch {
+    let mut accounts = vec![batch];
+    accounts.extend(others);
+    Batch { accounts }
+}
