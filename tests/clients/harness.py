@@ -76,7 +76,7 @@ class Server(contextlib.AbstractContextManager):
 
     def configure(self, settings):
         with open(self.path("pillarbox.toml"), "w") as f:
-            f.write(f"""{settings}
+            f.write(f"""
 [store]
 path = "{self.path('store')}"
 
@@ -84,17 +84,15 @@ path = "{self.path('store')}"
 certificate = "{self.cert}"
 key = "{self.key}"
 
-[[listener]]
-protocol = "imap"
-address = "{self.host}:0"
+[imap]
+listen = ["{self.host}:0"]
 
-[[listener]]
-protocol = "imaps"
-address = "{self.host}:0"
+[imaps]
+listen = ["{self.host}:0"]
 
-[[listener]]
-protocol = "lmtp"
-address = "{self.host}:0"
+[lmtp]
+listen = ["{self.host}:0"]
+{settings}
 """)
 
     def command(self, *words, **kwargs):
