@@ -20,6 +20,7 @@
 //! S1: * 1 FETCH (UID <uid>)       <uid> is bound once and must be the same from then on
 //! S1*: * 2 EXPUNGE                a block of such lines comes in any order
 //! S1?: * 0 RECENT                 may come, need not
+//! S1~: * 1 FETCH (BODY (…))       upper and lower case are one
 //! S1!: LOGINDISABLED              the line just read does not contain this
 //! S1: <eof>                       the server hangs up
 //! rev1 S1: * 0 RECENT             only in that revision

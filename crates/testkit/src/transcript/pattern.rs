@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 
 /// Any text.
 pub(crate) const ANY: char = '\u{E000}';
+/// At the beginning: upper and lower case are one.
+pub(crate) const ANY_CASE: char = '\u{E003}';
 const OPEN: char = '\u{E001}';
 const CLOSE: char = '\u{E002}';
 
@@ -53,7 +55,7 @@ fn name(text: &str) -> Option<&str> {
 
 /// As a reader wrote it.
 pub(crate) fn show(pattern: &str) -> String {
-    pattern.replace(ANY, "…").replace(OPEN, "<").replace(CLOSE, ">")
+    pattern.trim_start_matches(ANY_CASE).replace(ANY, "…").replace(OPEN, "<").replace(CLOSE, ">")
 }
 
 /// Puts what is bound in place of the names. Fails on a name that is not bound.

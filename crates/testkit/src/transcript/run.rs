@@ -8,7 +8,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::arrange::arrange;
-use super::pattern::{self, Bindings, show};
+use super::pattern::{self, ANY_CASE, Bindings, show};
 use super::script::{Action, Ending, Part, Protocol, Revision, Script, Setup, Step};
 use super::session::{Event, Session};
 use super::spell::octets;
@@ -384,7 +384,10 @@ impl Play<'_> {
         if self.sessions.get(&number).is_some_and(|s| s.protocol == Protocol::Lmtp) {
             return pattern::matches(expected, line, &mut self.bound);
         }
-        let (expected, line) = arrange(expected, line);
+        let (expected, line) = match expected.strip_prefix(ANY_CASE) {
+            Some(expected) => arrange(&expected.to_ascii_lowercase(), &line.to_ascii_lowercase()),
+            None => arrange(expected, line),
+        };
         pattern::matches(&expected, &line, &mut self.bound)
     }
 

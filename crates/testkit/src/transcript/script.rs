@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::options::{Options, duration};
-use super::pattern::{mark, mark_any};
+use super::pattern::{ANY_CASE, mark, mark_any};
 use super::spell::{octets, quoted, spell};
 
 /// What a session speaks.
@@ -296,7 +296,7 @@ impl<'a, L: Iterator<Item = (usize, &'a str)>> Reader<'a, L> {
     }
 
     fn server(&mut self, who: &str, text: &str) -> Result<Action, String> {
-        let digits = who.trim_end_matches(['*', '?', '!']);
+        let digits = who.trim_end_matches(['*', '?', '!', '~']);
         let session: u32 = digits.parse().map_err(|_| format!("no session: S{who}"))?;
         if text == "<eof>" {
             return Ok(Action::Eof { session });
@@ -304,15 +304,16 @@ impl<'a, L: Iterator<Item = (usize, &'a str)>> Reader<'a, L> {
         if who.ends_with('!') {
             return Ok(Action::Absent { session, text: text.to_owned() });
         }
-        let mut pattern = String::new();
-        let mut text = self.expand(text)?;
+        let mut pattern = if who.contains('~') { ANY_CASE.to_string() } else { String::new() };
+        // What is UTF-8 is read as UTF-8, however it is written here.
+        let mut text = spell(&octets(&self.expand(text)?));
         loop {
             let Some((before, _, literal)) = self.literal(&text)? else {
                 pattern.push_str(&mark(&text));
                 break;
             };
             pattern.push_str(&mark(&before));
-            pattern.push_str(&mark_any(&quoted(&literal)));
+            pattern.push_str(&mark_any(&quoted(&spell(&octets(&literal)))));
             match self.continuation() {
                 Some(more) => text = self.expand(&more)?,
                 None => break,

@@ -143,6 +143,17 @@ fn an_answer_that_contains_the_forbidden_fails() {
 }
 
 #[test]
+fn case_counts_unless_told() {
+    assert!(result("< * X \"Text\"", "S1: * X \"TEXT\"\n").is_err());
+    result("< * X \"Text\"", "S1~: * X \"TEXT\"\n").unwrap();
+}
+
+#[test]
+fn utf_8_is_one_however_it_is_written() {
+    result("< * X \"ü\"", "S1: * X \"\\xc3\\xbc\"\n").unwrap();
+}
+
+#[test]
 fn lines_for_the_other_revision_are_left_out() {
     result("< * OK", "rev1 S1: * X\nrev2 S1: * OK\n").unwrap();
 }
