@@ -56,6 +56,8 @@ pub struct Limits {
     pub subscriptions: usize,
     /// Recipients of one LMTP message. Above: `452 4.5.3`.
     pub recipients: usize,
+    /// Silence of an LMTP client ends its connection: at least 5 minutes (RFC 5321 §4.5.3.2.7).
+    pub lmtp_timeout: Duration,
     /// Octets of one LMTP command line (RFC 5321 §4.5.3.1.4 asks for at least 512, extensions add).
     pub lmtp_line: usize,
     /// Octets of one line of a message: longer ones are accepted in IMAP and broken up in nothing; LMTP answers 500 above this.
@@ -105,6 +107,7 @@ impl Default for Limits {
             keywords_per_message: 200,
             subscriptions: 10_000,
             recipients: 1000,
+            lmtp_timeout: Duration::from_secs(5 * 60),
             lmtp_line: 4096,
             message_line: 1 << 20,
             mime_parts: 2000,

@@ -59,6 +59,7 @@ limits! {
     keywords_per_message: usize,
     subscriptions: usize,
     recipients: usize,
+    lmtp_timeout: Span,
     lmtp_line: Size,
     message_line: Size,
     mime_parts: usize,

@@ -182,6 +182,10 @@ impl Config {
                 "imaps.listen needs a certificate: set tls.certificate and tls.key, or write `listen = []` under [imaps]"
             );
         }
+        // RFC 2033 §5: "it MUST NOT be used on the TCP service port 25".
+        if config.lmtp.listen.iter().any(|address| address.port() == 25) {
+            bail!("lmtp.listen cannot use port 25, which is for SMTP (RFC 2033 §5)");
+        }
         if config.limits.limits().idle_timeout.as_secs() < 30 * 60 {
             bail!("limits.idle_timeout must be at least 30m (RFC 9051 §5.4)");
         }

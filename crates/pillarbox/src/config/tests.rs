@@ -71,6 +71,7 @@ fn wrong_values_are_named() {
     assert!(error("[tls]\nkey = \"x\"").contains("tls.certificate is not"));
     assert!(error("").contains("tls.certificate"));
     assert!(error(&format!("{QUIET}limits.idle_timeout = \"29m\"")).contains("30m"));
+    assert!(error(&format!("{QUIET}lmtp.listen = [\"127.0.0.1:25\"]")).contains("port 25"));
     assert!(error(&format!("{QUIET}accounts.folders = [{{ name = \"a*\" }}]")).contains("wildcards"));
     assert!(error(&format!("{QUIET}accounts.folders = [{{ name = \"a\", use = \"Sent\" }}]")).contains("Sent"));
 }
