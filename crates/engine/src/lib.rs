@@ -11,7 +11,10 @@
 //!   expects, so two writers (two nodes, later) notice each other as [`CommitError::Conflict`].
 
 mod api;
+pub mod disk;
+pub mod local;
 pub mod memory;
+pub mod segment;
 
 pub use api::{
     AccountBatch, Batch, Blob, BlobId, BlobWriter, CommitError, CommitNumber, Each, Engine, Entry, Error, NewBlob,

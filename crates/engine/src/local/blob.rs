@@ -1,0 +1,237 @@
+//! Blobs on their way in and on their way out.
+//!
+//! What is small is held in memory until its commit writes it as one record. What turns out larger
+//! goes to the growing segment piece by piece as it arrives; its commit writes only the list of
+//! places. A piece ends where the caller cuts and where it is [`PIECE_MAX`] long.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use types::AccountId;
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::index::Places;
+use super::segments::{Segment, Segments};
+use crate::disk::DiskFile;
+use crate::segment::{Content, HEADER_LEN, PIECE_MAX, PIECE_META_LEN, Piece, Record};
+use crate::{Blob, BlobId, BlobWriter, Error, Upload};
+
+/// Octets of the largest blob that is held in memory until its commit.
+pub(crate) const SMALL_MAX: usize = 64 * 1024;
+
+/// What a finished upload is to this engine.
+pub(crate) enum Uploaded {
+    /// Its octets, and of each piece length and hash.
+    Small { bytes: Arc<Vec<u8>>, pieces: Vec<(u32, u64)> },
+    /// Pieces in segments, which must be synced before they are named.
+    Large { upload: u64, pieces: Vec<Piece>, segments: Vec<Arc<Segment>> },
+}
+
+impl Uploaded {
+    /// How many pieces it has.
+    pub(crate) fn pieces(&self) -> usize {
+        match self {
+            Self::Small { pieces, .. } => pieces.len(),
+            Self::Large { pieces, .. } => pieces.len(),
+        }
+    }
+
+    /// The octets that go into the record which names it.
+    pub(crate) fn body(&self) -> &[u8] {
+        match self {
+            Self::Small { bytes, .. } => bytes,
+            Self::Large { .. } => &[],
+        }
+    }
+}
+
+/// A blob that is arriving.
+pub(crate) struct Writer {
+    segments: Arc<Segments>,
+    upload: u64,
+    /// All octets so far.
+    size: u64,
+    /// What is in no segment yet: whole pieces, then the one that is growing.
+    held: Vec<u8>,
+    /// Length and hash of each whole piece in `held`.
+    whole: Vec<(u32, u64)>,
+    /// The octets of `held` that are in whole pieces.
+    whole_len: usize,
+    /// What is in segments.
+    stored: Vec<Piece>,
+    used: Vec<Arc<Segment>>,
+}
+
+impl Writer {
+    pub(crate) fn new(segments: Arc<Segments>) -> Result<Self, Error> {
+        segments.writable()?;
+        segments.room_for_blobs()?;
+        let upload = segments.next_upload();
+        let (held, whole, stored, used) = Default::default();
+        Ok(Self { segments, upload, size: 0, held, whole, whole_len: 0, stored, used })
+    }
+
+    /// Writes the pieces that are whole to the growing segment.
+    fn store_whole(&mut self) -> Result<(), Error> {
+        while let Some(&(len, hash)) = self.whole.first() {
+            self.segments.room_for_blobs()?;
+            let body = self.held.get(..len as usize).unwrap_or_default();
+            let record_len = HEADER_LEN + PIECE_META_LEN + body.len();
+            let (segment, offset) = self.segments.claim(record_len as u64)?;
+            let mut record = Vec::with_capacity(record_len);
+            let content = Content::Piece { upload: self.upload, index: self.stored.len() as u32, hash };
+            Record { mark: segment.mark, group: self.segments.group(), content }.encode(len, &mut record);
+            let body_offset = offset + record.len() as u64;
+            record.extend_from_slice(body);
+            self.segments.write(&segment, offset, &record)?;
+
+            self.stored.push(Piece { segment: segment.id, offset: body_offset, len, hash });
+            if self.used.last().is_none_or(|last| last.id != segment.id) {
+                self.used.push(segment);
+            }
+            self.held.drain(..len as usize);
+            self.whole_len -= len as usize;
+            self.whole.remove(0);
+        }
+        Ok(())
+    }
+}
+
+impl BlobWriter for Writer {
+    fn write(&mut self, mut bytes: &[u8]) -> Result<(), Error> {
+        while !bytes.is_empty() {
+            let room = PIECE_MAX - (self.held.len() - self.whole_len);
+            let (now, later) = bytes.split_at(room.min(bytes.len()));
+            self.held.extend_from_slice(now);
+            self.size += now.len() as u64;
+            bytes = later;
+            if now.len() == room {
+                self.cut()?;
+            }
+        }
+        // Only now it may be known that the pieces before are those of a large blob.
+        if self.size > SMALL_MAX as u64 { self.store_whole() } else { Ok(()) }
+    }
+
+    fn cut(&mut self) -> Result<(), Error> {
+        let piece = self.held.get(self.whole_len..).unwrap_or_default();
+        if !piece.is_empty() {
+            self.whole.push((piece.len() as u32, xxh3_64(piece)));
+            self.whole_len = self.held.len();
+        }
+        if self.size > SMALL_MAX as u64 { self.store_whole() } else { Ok(()) }
+    }
+
+    fn finish(mut self: Box<Self>) -> Result<Upload, Error> {
+        self.cut()?;
+        let uploaded = if self.size > SMALL_MAX as u64 {
+            Uploaded::Large { upload: self.upload, pieces: self.stored, segments: self.used }
+        } else {
+            Uploaded::Small { bytes: Arc::new(self.held), pieces: self.whole }
+        };
+        Ok(Upload::new(self.size, uploaded))
+    }
+}
+
+/// The same content once more, with pieces of its own.
+pub(crate) fn duplicate(segments: &Arc<Segments>, upload: &Upload) -> Result<Upload, Error> {
+    let uploaded = upload.inner().ok_or_else(|| Error::Io("an upload to another engine".into()))?;
+    match uploaded {
+        Uploaded::Small { bytes, pieces } => {
+            let again = Uploaded::Small { bytes: Arc::clone(bytes), pieces: pieces.clone() };
+            Ok(Upload::new(upload.size(), again))
+        }
+        Uploaded::Large { pieces, .. } => {
+            let mut writer = Box::new(Writer::new(Arc::clone(segments))?);
+            let mut bytes = Vec::new();
+            for piece in pieces {
+                bytes.clear();
+                read_piece(piece, &*segments.file(piece.segment)?, 0..piece.len, &mut bytes)
+                    .map_err(|what| Error::Damaged(format!("an upload: {what}")))?;
+                writer.write(&bytes)?;
+                writer.cut()?;
+            }
+            writer.finish()
+        }
+    }
+}
+
+/// A blob to read. It holds its files open, so that nothing can take them away.
+pub(crate) struct Stored {
+    account: AccountId,
+    id: BlobId,
+    size: u64,
+    pieces: Vec<StoredPiece>,
+}
+
+struct StoredPiece {
+    /// The octets of the blob that come before it.
+    start: u64,
+    piece: Piece,
+    file: Arc<dyn DiskFile>,
+}
+
+impl Stored {
+    pub(crate) fn open(segments: &Segments, account: AccountId, id: BlobId, places: &Places) -> Result<Self, Error> {
+        let mut size = 0;
+        let mut pieces: Vec<StoredPiece> = Vec::with_capacity(places.pieces.len());
+        for &piece in &places.pieces {
+            let file = match pieces.last() {
+                Some(last) if last.piece.segment == piece.segment => Arc::clone(&last.file),
+                _ => segments.file(piece.segment).map_err(|e| named(account, id, &e.to_string()))?,
+            };
+            pieces.push(StoredPiece { start: size, piece, file });
+            size += u64::from(piece.len);
+        }
+        Ok(Self { account, id, size, pieces })
+    }
+}
+
+impl Blob for Stored {
+    fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn read(&self, range: Range<u64>, out: &mut Vec<u8>) -> Result<(), Error> {
+        if range.start > range.end || range.end > self.size {
+            return Err(Error::Io(format!("a range that is not within the {} octets of the blob", self.size).into()));
+        }
+        let before = out.len();
+        let first = self.pieces.partition_point(|p| p.start + u64::from(p.piece.len) <= range.start);
+        let concerned = self.pieces.iter().skip(first).take_while(|p| p.start < range.end);
+        for StoredPiece { start, piece, file } in concerned {
+            // Both within the piece, whose length fits.
+            let from = range.start.saturating_sub(*start) as u32;
+            let to = (range.end - start).min(u64::from(piece.len)) as u32;
+            if let Err(what) = read_piece(piece, &**file, from..to, out) {
+                out.truncate(before);
+                return Err(named(self.account, self.id, &what));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn named(account: AccountId, id: BlobId, what: &str) -> Error {
+    Error::Damaged(format!("account {account}, blob {}: {what}", id.0))
+}
+
+/// Appends a part of a piece to `out` after verifying the whole of it.
+pub(crate) fn read_piece(
+    piece: &Piece,
+    file: &dyn DiskFile,
+    range: Range<u32>,
+    out: &mut Vec<u8>,
+) -> Result<(), String> {
+    let before = out.len();
+    out.resize(before + piece.len as usize, 0);
+    let bytes = out.get_mut(before..).unwrap_or_default();
+    let place = || format!("{} octets at {} of segment {}", piece.len, piece.offset, piece.segment);
+    file.read_at(piece.offset, bytes).map_err(|e| format!("cannot read {}: {e}", place()))?;
+    if xxh3_64(bytes) != piece.hash {
+        return Err(format!("{} have changed", place()));
+    }
+    out.truncate(before + range.end as usize);
+    out.drain(before..before + range.start as usize);
+    Ok(())
+}

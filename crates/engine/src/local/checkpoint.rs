@@ -1,0 +1,73 @@
+//! Moves what has been committed from SQLite's write-ahead log to its file.
+//!
+//! A thread of its own does nearly all of it, beside readers and the writer. As the writer goes on
+//! meanwhile, a last bit always remains, and the log can only begin anew when none does: this bit
+//! the writer moves, between two groups.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender};
+
+use rusqlite::{Connection, ErrorCode};
+
+use super::segments::Segments;
+
+/// What the checkpoint thread and the writer tell each other.
+#[derive(Default)]
+pub(crate) struct Checkpoint {
+    /// The writer shall move what remains.
+    remains: AtomicBool,
+}
+
+impl Checkpoint {
+    /// The checkpoint thread: moves when it is told to, and at the end.
+    pub(crate) fn run(&self, connection: &Connection, segments: &Segments, wake: &Receiver<()>) {
+        while wake.recv().is_ok() {
+            if let Some(false) = step(connection, segments, "PRAGMA wal_checkpoint(PASSIVE)") {
+                self.remains.store(true, Ordering::Release);
+            }
+        }
+        // Unless a view is still open, the log is empty now.
+        step(connection, segments, "PRAGMA wal_checkpoint(TRUNCATE)");
+    }
+
+    /// For the writer, between two groups.
+    pub(crate) fn finish(&self, connection: &Connection, segments: &Segments) {
+        if self.remains.swap(false, Ordering::AcqRel) {
+            step(connection, segments, "PRAGMA wal_checkpoint(PASSIVE)");
+        }
+    }
+}
+
+/// Wakes the checkpoint thread each time that the log has grown by `every` pages.
+pub(crate) fn wake_every(connection: &mut Connection, every: u32, wake: SyncSender<()>) -> rusqlite::Result<()> {
+    let every = i32::try_from(every).unwrap_or(i32::MAX).max(1);
+    let mut before = 0;
+    connection.wal_hook(Some(move |_: &mut rusqlite::hooks::Wal, pages: i32| {
+        if pages / every > before / every {
+            // Full means that it is awake.
+            let _ = wake.try_send(());
+        }
+        before = pages;
+        Ok(())
+    }))
+}
+
+/// True where everything that was in the log has been moved; `None` where it is not known.
+fn step(connection: &Connection, segments: &Segments, pragma: &str) -> Option<bool> {
+    segments.writable().ok()?;
+    let result = connection.query_row(pragma, [], |row| {
+        let (busy, log, moved): (i64, i64, i64) = row.try_into()?;
+        Ok(busy == 0 && log == moved)
+    });
+    match result {
+        Ok(all) => Some(all),
+        Err(e) => {
+            // A full disk or another checkpoint: the log keeps what could not be moved.
+            let harmless = [ErrorCode::DiskFull, ErrorCode::DatabaseBusy, ErrorCode::DatabaseLocked];
+            if !e.sqlite_error_code().is_some_and(|code| harmless.contains(&code)) {
+                segments.stop(&format!("cannot move the log of the index into its file: {e}"));
+            }
+            None
+        }
+    }
+}

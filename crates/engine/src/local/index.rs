@@ -1,0 +1,236 @@
+//! The SQLite file: its tables, how connections to it are set up, and how what stands in it is
+//! guarded against damage.
+//!
+//! | table     | row |
+//! |-----------|-----|
+//! | `account` | an account and the number of its last commit |
+//! | `entry`   | (account, key) → value |
+//! | `blob`    | (account, blob id) → [`Places`] |
+//! | `segment` | a segment file: its mark, its end once it is decided, the octets in it that blobs use |
+//!
+//! Values and places have a `form` and a `hash`. The form is a number: version in the lowest eight
+//! bits, then eight for the codec (0), one that is set for derived values, and from bit 32 on the
+//! key id (0). The hash is XXH3 of the value, seeded with form, account and key, so that a value
+//! that turns up in a wrong place is noticed too. SQLite itself has no checksums.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+use types::AccountId;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use super::OpenError;
+use crate::segment::{HEADER_LEN, Input, PIECE_META_LEN, Piece, decode_pieces, encode_pieces};
+use crate::{BlobId, Error};
+
+/// "PBOX".
+const APPLICATION_ID: i32 = 0x5042_4f58;
+/// Of everything that a store consists of.
+const FORMAT: i32 = 1;
+
+/// Version 1, as it is.
+pub(crate) const ESSENTIAL: i64 = 1;
+/// Version 1, as it is, can be computed again.
+pub(crate) const DERIVED: i64 = ESSENTIAL | 1 << 16;
+
+const SCHEMA: &str = "
+    CREATE TABLE account (id INTEGER PRIMARY KEY, number INTEGER NOT NULL) STRICT;
+    CREATE TABLE entry (
+        account INTEGER NOT NULL, key BLOB NOT NULL,
+        form INTEGER NOT NULL, hash INTEGER NOT NULL, value BLOB NOT NULL,
+        PRIMARY KEY (account, key)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE blob (
+        account INTEGER NOT NULL, id INTEGER NOT NULL,
+        form INTEGER NOT NULL, hash INTEGER NOT NULL, places BLOB NOT NULL,
+        PRIMARY KEY (account, id)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE segment (
+        id INTEGER PRIMARY KEY, mark INTEGER NOT NULL, live INTEGER NOT NULL DEFAULT 0,
+        end INTEGER, last_group INTEGER
+    ) STRICT;
+";
+
+/// Where the SQLite file of a store is.
+pub(crate) fn path(store: &Path) -> PathBuf {
+    store.join("index.db")
+}
+
+/// The connection that writes. Makes the tables where there are none yet.
+pub(crate) fn open_writer(store: &Path, page_size: u32) -> Result<Connection, OpenError> {
+    // SQLite before 3.51.3 may lose commits when a checkpoint meets a write (the WAL-reset bug).
+    if rusqlite::version_number() < 3_051_003 {
+        return Err(OpenError::Sqlite(rusqlite::version()));
+    }
+    let connection = Connection::open(path(store))?;
+    connection.pragma_update(None, "page_size", page_size)?;
+    connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
+    set_up(&connection, 8 * 1024)?;
+    // An application that somebody else's file belongs to, or a format of a later Pillarbox.
+    let format: i32 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    let application: i32 = connection.query_row("PRAGMA application_id", [], |row| row.get(0))?;
+    let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    match (application, format, tables) {
+        (APPLICATION_ID, FORMAT, _) => {}
+        (0, 0, 0) => connection.execute_batch(&format!(
+            "BEGIN IMMEDIATE; {SCHEMA} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {FORMAT}; COMMIT;"
+        ))?,
+        (APPLICATION_ID, found, _) => return Err(OpenError::Format { found, known: FORMAT }),
+        _ => return Err(OpenError::Foreign(path(store))),
+    }
+    Ok(connection)
+}
+
+/// A connection for a read view.
+pub(crate) fn open_reader(store: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path(store), flags)?;
+    // Small: SQLite empties it whenever somebody has written, and the system caches the file.
+    set_up(&connection, 1024)?;
+    connection.pragma_update(None, "query_only", true)?;
+    Ok(connection)
+}
+
+/// A connection for checkpoints.
+pub(crate) fn open_checkpointer(store: &Path) -> rusqlite::Result<Connection> {
+    let connection = Connection::open(path(store))?;
+    set_up(&connection, 256)?;
+    Ok(connection)
+}
+
+/// `cache` is in KiB. There is no memory mapping: a bad sector would be a signal, not an error.
+fn set_up(connection: &Connection, cache: i64) -> rusqlite::Result<()> {
+    connection.busy_timeout(Duration::from_secs(10))?;
+    connection.set_prepared_statement_cache_capacity(32);
+    connection.pragma_update(None, "cache_size", -cache)?;
+    connection.pragma_update(None, "mmap_size", 0)?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
+    connection.pragma_update(None, "wal_autocheckpoint", 0)
+}
+
+/// What SQLite said, as ours.
+pub(crate) fn error(error: rusqlite::Error) -> Error {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => Error::Full,
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+            Error::Damaged(format!("the index (SQLite says: {error})"))
+        }
+        Some(_) => Error::Io(format!("the index: {error}").into()),
+        // A value that is not what its column holds.
+        None => Error::Damaged(format!("the index ({error})")),
+    }
+}
+
+/// SQLite's integers have a sign. The same bits, so the order of very large numbers is another.
+pub(crate) fn sql(number: u64) -> i64 {
+    number.cast_signed()
+}
+
+/// The hash that stands beside a value.
+pub(crate) fn seal(account: AccountId, key: &[u8], form: i64, value: &[u8]) -> i64 {
+    let place = xxh3_64_with_seed(key, account.0 ^ form.cast_unsigned().rotate_left(32));
+    sql(xxh3_64_with_seed(value, place))
+}
+
+/// Says no where a value is not the one that was stored.
+pub(crate) fn verify(account: AccountId, key: &[u8], form: i64, hash: i64, value: &[u8]) -> Result<(), Error> {
+    if form != ESSENTIAL && form != DERIVED {
+        return Err(Error::Damaged(format!("account {account}, key {}: unknown form {form}", shown(key))));
+    }
+    if seal(account, key, form, value) != hash {
+        return Err(Error::Damaged(format!("account {account}, key {}", shown(key))));
+    }
+    Ok(())
+}
+
+/// A key for people to read.
+pub(crate) fn shown(key: &[u8]) -> String {
+    key.escape_ascii().to_string()
+}
+
+/// Where a blob lies.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Places {
+    /// The segment of the record that names it.
+    pub(crate) segment: u32,
+    /// Where that record begins.
+    pub(crate) offset: u64,
+    /// How long it is, with its body.
+    pub(crate) len: u32,
+    /// Its octets.
+    pub(crate) pieces: Vec<Piece>,
+}
+
+impl Places {
+    /// With what it takes to store it.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(16 + 24 * self.pieces.len());
+        out.extend_from_slice(&self.segment.to_le_bytes());
+        out.extend_from_slice(&self.offset.to_le_bytes());
+        out.extend_from_slice(&self.len.to_le_bytes());
+        encode_pieces(&self.pieces, &mut out);
+        out
+    }
+
+    /// `None` where this is not what [`Places::encode`] makes.
+    pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
+        let mut input = Input(bytes);
+        let (segment, offset, len) = (input.u32()?, input.u64()?, input.u32()?);
+        Some(Self { segment, offset, len, pieces: decode_pieces(input.rest())? })
+    }
+
+    /// From a row of `blob`.
+    pub(crate) fn from_row(account: AccountId, id: BlobId, form: i64, hash: i64, places: &[u8]) -> Result<Self, Error> {
+        let sound = form == ESSENTIAL && seal(account, &id.0.to_be_bytes(), form, places) == hash;
+        let decoded = if sound { Self::decode(places) } else { None };
+        decoded.ok_or_else(|| Error::Damaged(format!("account {account}, the places of blob {}", id.0)))
+    }
+
+    /// True where the piece is in the body of the record itself.
+    pub(crate) fn inside(&self, piece: &Piece) -> bool {
+        let record = self.offset..self.offset + u64::from(self.len);
+        piece.segment == self.segment && record.contains(&piece.offset)
+    }
+
+    /// The octets that it takes, segment by segment, some of them more than once.
+    pub(crate) fn footprint(&self) -> impl Iterator<Item = (u32, u64)> + '_ {
+        let outside = self.pieces.iter().filter(|piece| !self.inside(piece));
+        let pieces = outside.map(|piece| (piece.segment, (HEADER_LEN + PIECE_META_LEN) as u64 + u64::from(piece.len)));
+        std::iter::once((self.segment, u64::from(self.len))).chain(pieces)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_sqlite_has_the_fix_of_the_wal_reset_bug() {
+        assert!(rusqlite::version_number() >= 3_051_003, "{}", rusqlite::version());
+    }
+
+    #[test]
+    fn a_value_in_a_wrong_place_is_noticed() {
+        let (account, other) = (AccountId(1), AccountId(2));
+        let hash = seal(account, b"key", ESSENTIAL, b"value");
+        assert!(verify(account, b"key", ESSENTIAL, hash, b"value").is_ok());
+        assert!(verify(other, b"key", ESSENTIAL, hash, b"value").is_err());
+        assert!(verify(account, b"kex", ESSENTIAL, hash, b"value").is_err());
+        assert!(verify(account, b"key", DERIVED, hash, b"value").is_err());
+        assert!(verify(account, b"key", ESSENTIAL, hash, b"valuf").is_err());
+        let message = verify(account, b"k\xff", 7, hash, b"value").unwrap_err().to_string();
+        assert_eq!(message, "damaged: account 1, key k\\xff: unknown form 7");
+    }
+
+    #[test]
+    fn places_there_and_back() {
+        let inside = Piece { segment: 3, offset: 100, len: 50, hash: 1 };
+        let outside = Piece { segment: 2, offset: 1000, len: 262_144, hash: 2 };
+        let places = Places { segment: 3, offset: 10, len: 140, pieces: vec![inside, outside] };
+        assert_eq!(Places::decode(&places.encode()), Some(places.clone()));
+        assert_eq!(places.footprint().collect::<Vec<_>>(), [(3, 140), (2, 262_144 + 76)]);
+        assert_eq!(Places::decode(&places.encode()[..41]), None);
+    }
+}

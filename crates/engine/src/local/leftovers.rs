@@ -1,0 +1,75 @@
+//! What a process that ended without sealing its segment has left behind.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use rusqlite::Connection;
+
+use super::OpenError;
+use super::index::sql;
+use super::segments::{file_name, list};
+use crate::disk::{Disk, DiskFile};
+use crate::segment::{Content, Found, scan};
+
+/// The numbers from which a process goes on.
+pub(crate) struct Next {
+    pub(crate) segment: u32,
+    pub(crate) group: u64,
+}
+
+/// Decides where each segment ends that was growing, makes that durable, and writes it down. Such a
+/// segment is never written to again.
+pub(crate) fn seal(connection: &Connection, disk: &dyn Disk, dir: &Path) -> Result<Next, OpenError> {
+    let files = list(disk, dir)?;
+    let known: HashMap<u32, Known> = {
+        let mut select = connection.prepare("SELECT id, mark, end IS NOT NULL FROM segment")?;
+        let known = |mark: i64, sealed| Known { mark: mark.cast_unsigned(), sealed };
+        let rows = select.query_map([], |row| Ok((row.get(0)?, known(row.get(1)?, row.get(2)?))))?;
+        rows.collect::<rusqlite::Result<_>>()?
+    };
+    connection.execute_batch("BEGIN IMMEDIATE")?;
+    for &id in &files {
+        let known = known.get(&id);
+        if known.is_some_and(|known| known.sealed) {
+            continue;
+        }
+        let file = disk.open(&dir.join(file_name(id)))?;
+        let Ended { mark, end, group } = look(&*file, known.map(|known| known.mark))?;
+        file.sync()?;
+        let statement = "INSERT INTO segment (id, mark, end, last_group) VALUES (?1, ?2, ?3, ?4)
+            ON CONFLICT (id) DO UPDATE SET end = excluded.end, last_group = excluded.last_group";
+        connection.execute(statement, (id, sql(mark), sql(end), sql(group)))?;
+    }
+    connection.execute_batch("COMMIT")?;
+    let last = files.iter().chain(known.keys()).max();
+    let group: i64 = connection.query_row("SELECT ifnull(max(last_group), 0) FROM segment", [], |row| row.get(0))?;
+    Ok(Next { segment: last.map_or(1, |last| last + 1), group: group.cast_unsigned() + 1 })
+}
+
+/// What the index says of a segment.
+struct Known {
+    mark: u64,
+    sealed: bool,
+}
+
+/// What is found in a segment.
+struct Ended {
+    mark: u64,
+    end: u64,
+    group: u64,
+}
+
+fn look(file: &dyn DiskFile, mark: Option<u64>) -> Result<Ended, OpenError> {
+    let mut ended = Ended { mark: mark.unwrap_or(0), end: 0, group: 0 };
+    for found in scan(file, mark)? {
+        let end = found.end();
+        if let Found::Record { record, .. } = found {
+            ended.end = end;
+            ended.group = ended.group.max(record.group);
+            if let Content::Segment { .. } = record.content {
+                ended.mark = record.mark;
+            }
+        }
+    }
+    Ok(ended)
+}

@@ -1,0 +1,221 @@
+//! The engine of one machine: SQLite for what is small, append-only segment files for bodies.
+//!
+//! ```text
+//! store/lock           held by the process that owns the store
+//! store/index.db       SQLite: see `index`
+//! store/segments/*.seg bodies: see [`crate::segment`]
+//! ```
+//!
+//! * What was acknowledged has been synced: bodies first, then the index that names them.
+//! * A segment is only ever written to by the process that created it. When a store is opened, the
+//!   segments that were growing are sealed where they end, and a new one begins.
+//! * A failed write or sync ends all writing until the store is opened again; reading goes on. A
+//!   full disk does not: it is refused early, and writing goes on when there is room again.
+
+mod blob;
+mod check;
+mod checkpoint;
+mod index;
+mod leftovers;
+mod reader;
+mod segments;
+mod writer;
+
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{self, Sender};
+use std::thread::{self, JoinHandle};
+
+use types::AccountId;
+
+use self::checkpoint::Checkpoint;
+use self::reader::{Readers, View};
+use self::segments::Segments;
+use self::writer::{Job, Writer};
+use crate::disk::{Disk, RealDisk};
+use crate::{Batch, BlobWriter, CommitError, Engine, Error, Pending, ReadView, Upload};
+
+/// How a store is kept. The defaults suit small machines and large ones.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where the segment files are.
+    pub disk: Arc<dyn Disk>,
+    /// Octets after which a new segment begins.
+    pub segment_size: u64,
+    /// Octets of free disk that new bodies leave untouched. Three quarters of them are for changes
+    /// that bring no body, such as deleting.
+    pub reserve: u64,
+    /// Octets after which a group of commits ends and is made durable.
+    pub group_bytes: usize,
+    /// Batches of one group at most.
+    pub group_batches: usize,
+    /// Pages of SQLite's log after which they are moved to its file.
+    pub checkpoint_pages: u32,
+    /// Connections for read views that stay open when nobody reads.
+    pub idle_readers: usize,
+    /// Octets of a page of SQLite; counts when the store is made.
+    pub page_size: u32,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            disk: Arc::new(RealDisk),
+            segment_size: 64 << 20,
+            reserve: 128 << 20,
+            group_bytes: 4 << 20,
+            group_batches: 1024,
+            checkpoint_pages: 2048,
+            idle_readers: 8,
+            page_size: 8192,
+        }
+    }
+}
+
+/// Why a store cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process, or this one, has it open.
+    #[error("the store {0} is in use: only one process can own it")]
+    Locked(PathBuf),
+    /// It was written by a later version.
+    #[error("the store has format {found}; this version knows formats up to {known}")]
+    Format {
+        /// The store's.
+        found: i32,
+        /// Ours.
+        known: i32,
+    },
+    /// There is a file that is not ours.
+    #[error("{0} is not the index of a store")]
+    Foreign(PathBuf),
+    /// Linked with an SQLite that may lose commits.
+    #[error("SQLite {0} is too old: 3.51.3 is the first without the WAL-reset bug")]
+    Sqlite(&'static str),
+    /// SQLite said no.
+    #[error("cannot open the index: {0}")]
+    Index(#[from] rusqlite::Error),
+    /// The disk said no.
+    #[error("cannot open the store: {0}")]
+    Io(#[from] io::Error),
+}
+
+/// The engine of one machine. Dropping it finishes what was queued.
+pub struct Local {
+    /// There until the end; without it the writer ends.
+    queue: Option<Sender<Job>>,
+    segments: Arc<Segments>,
+    readers: Arc<Readers>,
+    /// The writer, then the checkpoint thread.
+    threads: Vec<JoinHandle<()>>,
+    /// The last to go.
+    _lock: File,
+}
+
+impl Local {
+    /// Opens the store in the directory `store`, or makes one there.
+    pub fn open(store: impl AsRef<Path>, options: Options) -> Result<Self, OpenError> {
+        let store = store.as_ref();
+        fs::create_dir_all(store)?;
+        let lock = lock(store)?;
+        let mut connection = index::open_writer(store, options.page_size)?;
+        let dir = store.join("segments");
+        options.disk.create_dir(&dir)?;
+        sync_names(store)?;
+        let next = leftovers::seal(&connection, &*options.disk, &dir)?;
+
+        let Options { disk, segment_size, reserve, .. } = options;
+        let segments = Arc::new(Segments::new(disk, dir, segment_size, reserve, next.segment, next.group));
+        let readers = Arc::new(Readers::new(store.to_owned(), options.idle_readers));
+        let checkpoint = Arc::new(Checkpoint::default());
+
+        let (wake, woken) = mpsc::sync_channel(1);
+        checkpoint::wake_every(&mut connection, options.checkpoint_pages, wake)?;
+        let checkpointer = {
+            let (checkpoint, segments) = (Arc::clone(&checkpoint), Arc::clone(&segments));
+            let connection = index::open_checkpointer(store)?;
+            move || checkpoint.run(&connection, &segments, &woken)
+        };
+        let (queue, jobs) = mpsc::channel();
+        let Options { group_bytes, group_batches, .. } = options;
+        let writer = Writer { connection, segments: Arc::clone(&segments), checkpoint, group_bytes, group_batches };
+        let threads = vec![
+            thread::Builder::new().name("commit".to_owned()).spawn(move || writer.run(&jobs))?,
+            thread::Builder::new().name("checkpoint".to_owned()).spawn(checkpointer)?,
+        ];
+        Ok(Self { queue: Some(queue), segments, readers, threads, _lock: lock })
+    }
+}
+
+impl Engine for Local {
+    fn read(&self, account: AccountId) -> Result<Box<dyn ReadView>, Error> {
+        let reading = self.readers.begin()?;
+        Ok(Box::new(View::new(reading, Arc::clone(&self.segments), account)?))
+    }
+
+    fn upload(&self) -> Result<Box<dyn BlobWriter>, Error> {
+        Ok(Box::new(blob::Writer::new(Arc::clone(&self.segments))?))
+    }
+
+    fn duplicate(&self, upload: &Upload) -> Result<Upload, Error> {
+        blob::duplicate(&self.segments, upload)
+    }
+
+    fn commit(&self, batch: Batch) -> Pending {
+        let (answer, pending) = Pending::new();
+        let job = Job { batch, answer };
+        let unsent = match &self.queue {
+            Some(queue) => queue.send(job).err().map(|unsent| unsent.0),
+            None => Some(job),
+        };
+        if let Some(Job { answer, .. }) = unsent {
+            let reason = self.segments.stop("the thread that commits has ended");
+            drop(answer.send(Err(CommitError::Failed(reason))));
+        }
+        pending
+    }
+
+    fn read_only(&self) -> Option<Arc<str>> {
+        self.segments.stopped()
+    }
+
+    fn check(&self) -> Result<Vec<String>, Error> {
+        check::check(&self.readers.begin()?, &self.segments)
+    }
+}
+
+impl Drop for Local {
+    fn drop(&mut self) {
+        self.queue = None;
+        self.readers.close();
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                tracing::error!("a thread of the store has panicked");
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Local {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Local").field("read_only", &self.read_only()).finish_non_exhaustive()
+    }
+}
+
+fn lock(store: &Path) -> Result<File, OpenError> {
+    let file = File::options().create(true).truncate(false).write(true).open(store.join("lock"))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(OpenError::Locked(store.to_owned())),
+        Err(TryLockError::Error(e)) => Err(e.into()),
+    }
+}
+
+/// Makes durable that the store is there, and what is in it.
+fn sync_names(store: &Path) -> io::Result<()> {
+    let store = store.canonicalize()?;
+    File::open(&store)?.sync_all()?;
+    store.parent().map_or(Ok(()), |parent| File::open(parent)?.sync_all())
+}
