@@ -12,23 +12,38 @@
 //! * [`Needle`] and [`Matcher`] are SEARCH's comparison, [`casemap`] is the one of RFC 5051.
 //! * [`parse_date`], [`base_subject`] and [`message_ids`] are what SORT and THREAD compare.
 
+mod address;
+mod casemap;
 mod charset;
 mod cursor;
+mod date;
+mod envelope;
 mod header;
+mod ids;
 mod layout;
 mod message;
 mod mime;
 mod parser;
+mod structure;
+mod subject;
 mod transfer;
 mod utf7;
+mod wire;
 mod words;
 
+pub use address::{Address, Mailbox, parse_addresses};
+pub use casemap::casemap;
 pub use charset::{Charset, TextDecoder};
+pub use date::parse_date;
+pub use envelope::Envelope;
 pub use header::{Field, Fields, Header, Keep};
+pub use ids::message_ids;
 pub use layout::{Content, Layout, Place, Range64, SearchArea, Section};
 pub use message::{Message, Part};
 pub use mime::{ContentType, Disposition, Param, Params};
 pub use parser::{Parser, parse};
+pub use structure::Structure;
+pub use subject::{BaseSubject, base_subject};
 pub use transfer::{Decoder, Encoding};
 pub use words::decode as decode_words;
 

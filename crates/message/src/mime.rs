@@ -46,8 +46,7 @@ const MOST_PARAMS: usize = 500;
 impl ContentType {
     /// `text/plain; charset=us-ascii`: what a body is where nothing, or nonsense, is said (RFC 2045 §5.2).
     pub fn text_plain() -> Self {
-        let charset = Param { name: "CHARSET".into(), value: b"US-ASCII".to_vec() };
-        Self { main: "TEXT".into(), sub: "PLAIN".into(), params: Params(vec![charset]) }
+        Self { main: "TEXT".into(), sub: "PLAIN".into(), params: Params::default().with_default_charset() }
     }
 
     /// What a part of a multipart/digest is by default (RFC 2046 §5.1.5).
@@ -128,6 +127,12 @@ impl Params {
     pub fn get(&self, name: &str) -> Option<&[u8]> {
         let is = |p: &&Param| p.name.strip_suffix('*').unwrap_or(&p.name).eq_ignore_ascii_case(name);
         self.0.iter().find(is).map(|p| p.value.as_slice())
+    }
+
+    /// With the charset of a text that names none.
+    pub(crate) fn with_default_charset(&self) -> Self {
+        let charset = Param { name: "CHARSET".into(), value: b"US-ASCII".to_vec() };
+        Self(self.0.iter().cloned().chain([charset]).collect())
     }
 
     /// All of them.
