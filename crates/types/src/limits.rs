@@ -22,6 +22,10 @@ pub struct Limits {
     pub nesting: usize,
     /// Search keys in one SEARCH.
     pub search_keys: usize,
+    /// Items in one FETCH.
+    pub fetch_items: usize,
+    /// Patterns in one LIST.
+    pub list_patterns: usize,
     /// Ranges in one sequence set.
     pub set_ranges: usize,
     /// Messages in one MULTIAPPEND (RFC 3502).
@@ -90,6 +94,8 @@ impl Default for Limits {
             command_size_before_login: 8 << 10,
             nesting: 20,
             search_keys: 1000,
+            fetch_items: 1000,
+            list_patterns: 100,
             set_ranges: 10_000,
             multiappend: 1000,
             errors: 20,
