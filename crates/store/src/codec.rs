@@ -127,6 +127,15 @@ impl<'a> Reader<'a> {
         value.ok_or_else(|| self.damaged())
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rest.is_empty()
+    }
+
+    /// How many octets are left.
+    pub(crate) fn remaining(&self) -> usize {
+        self.rest.len()
+    }
+
     pub(crate) fn end(self) -> Result<()> {
         if self.rest.is_empty() { Ok(()) } else { Err(self.damaged()) }
     }

@@ -39,6 +39,9 @@ pub enum Error {
     /// Another mailbox has this special use already.
     #[error("another mailbox has that special use")]
     SpecialUseTaken,
+    /// `\All` and `\Flagged` would be views of other mailboxes, which we do not keep.
+    #[error("mailboxes for that special use cannot be created here")]
+    SpecialUseUnsupported,
     /// There is no such account.
     #[error("there is no such account")]
     NoSuchAccount,

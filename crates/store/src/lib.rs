@@ -1,12 +1,56 @@
-//! The mail domain on an engine.
+//! The mail domain on an engine: accounts, mailboxes, snapshots, views, verbs.
+//!
+//! The idea, from which the rest follows:
+//!
+//! * A mailbox is an immutable [`Snapshot`] shared by everyone who looks at it.
+//! * A session keeps what its client has been told, a [`View`]; catching up is one function from
+//!   (told, current), [`View::advance`].
+//! * A change goes to the one writer of its [`Account`]: it takes everything that is waiting, applies
+//!   it verb by verb, commits once, publishes once, and then answers.
+//!
+//! Commit, then publish, then answer: nobody is told of anything that could still be lost. Reads
+//! never wait for writes. Every verb takes the [`types::Principal`], and `rights` decides.
+//!
+//! No protocol word here, and no key outside of this crate.
+
+mod account;
 mod blocking;
+mod cards;
+mod check;
 mod chunk;
 mod clock;
 mod codec;
+mod directory;
 mod error;
+mod incoming;
 mod key;
 mod keywords;
+mod mailbox;
 mod persist;
+mod removal;
+mod rights;
 mod snapshot;
 mod source;
+#[expect(clippy::module_inception, reason = "the store is what the crate is about")]
+mod store;
+mod tree;
+mod txn;
+mod verb;
 mod view;
+mod writer;
+
+pub use account::Account;
+pub use blocking::blocking;
+pub use cards::Cards;
+pub use chunk::{Chunk, Row, Sums};
+pub use clock::{Clock, SystemClock};
+pub use directory::AccountRecord;
+pub use error::{Error, Result};
+pub use incoming::{Incoming, Received};
+pub use keywords::Keywords;
+pub use mailbox::{Mailbox, RecentFrom};
+pub use snapshot::Snapshot;
+pub use store::{Options, Store};
+pub use tree::{Entry, Summary, Tree};
+pub use verb::{Appended, Copied, FlagChange, FlagMode, FlagsStored, Missing, NewMessage};
+pub use view::{Silent, Told, Updates, View};

@@ -280,9 +280,7 @@ impl Snapshot {
 
     fn chunk_refs_with<'a>(&'a self, uids: &'a IdSet<Uid>) -> impl Iterator<Item = &'a ChunkRef> {
         let nodes = self.nodes.iter().filter(|node| uids.touches(node.first(), node.last()));
-        nodes.flat_map(|node| &node.chunks).filter(|chunk| {
-            chunk.uids.ranges().any(|(a, b)| uids.touches(a, b))
-        })
+        nodes.flat_map(|node| &node.chunks).filter(|chunk| chunk.uids.ranges().any(|(a, b)| uids.touches(a, b)))
     }
 
     /// The rows and marks of a chunk, from memory or from the store.
@@ -310,6 +308,15 @@ impl Snapshot {
             return Err(self.damaged(chunk, "rows and marks", "not those of the spine"));
         }
         Ok(Chunk { rows, marks: Arc::new(marks) })
+    }
+
+    /// About how many octets this takes in memory, shared parts included.
+    pub(crate) fn memory(&self) -> usize {
+        let chunk = |chunk: &ChunkRef| {
+            let content = chunk.cell.get().map_or(0, |c| c.len() * (size_of::<Row>() + 16) + 64);
+            size_of::<ChunkRef>() + 8 * chunk.uids.range_count() + content
+        };
+        size_of::<Self>() + self.keywords.len() * 64 + self.chunk_refs().map(chunk).sum::<usize>()
     }
 
     fn damaged(&self, chunk: &ChunkRef, what: &str, how: &str) -> Error {
@@ -418,7 +425,12 @@ impl Snapshot {
     }
 
     /// Replaces the chunks that hold any of `uids` by what `change` makes of them; an empty one goes.
-    fn edit(&mut self, version: Version, uids: &IdSet<Uid>, mut change: impl FnMut(&Chunk) -> Option<Chunk>) -> Result<()> {
+    fn edit(
+        &mut self,
+        version: Version,
+        uids: &IdSet<Uid>,
+        mut change: impl FnMut(&Chunk) -> Option<Chunk>,
+    ) -> Result<()> {
         for at in 0..self.nodes.len() {
             let Some(node) = self.nodes.get(at).filter(|node| uids.touches(node.first(), node.last())).cloned() else {
                 continue;

@@ -81,7 +81,8 @@ impl Tree {
         let prefix = format!("{name}{}", MailboxName::SEPARATOR);
         let from = (Bound::Included(prefix.as_str()), Bound::<&str>::Unbounded);
         let mut found = vec![];
-        for (_, entry) in self.entries.range::<str, _>(from).take_while(|(name, _)| name.as_str().starts_with(&prefix)) {
+        for (_, entry) in self.entries.range::<str, _>(from).take_while(|(name, _)| name.as_str().starts_with(&prefix))
+        {
             found.push(entry);
         }
         found.into_iter()

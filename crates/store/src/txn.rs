@@ -129,6 +129,14 @@ impl Txn {
         if self.account.is_gone() || self.state.gone { Err(Error::NoSuchAccount) } else { Ok(()) }
     }
 
+    /// The value of a key as the verbs so far have made it.
+    pub(crate) fn get(&mut self, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        if let Some(write) = self.out.essential.iter().rev().find(|write| write.key == key) {
+            return Ok(write.value.clone());
+        }
+        Ok(self.view()?.get(key)?)
+    }
+
     /// The account as the last commit left it.
     pub(crate) fn view(&mut self) -> Result<&dyn ReadView> {
         if self.view.is_none() {
@@ -245,11 +253,16 @@ impl Txn {
         if state.counters != base_counters {
             batch.essential.push(Write { key: key::COUNTERS.to_vec(), value: Some(state.counters.encode()) });
         }
-        let nothing = batch.essential.is_empty()
-            && batch.derived.is_empty()
-            && batch.blobs.is_empty()
-            && out.others.is_empty();
-        let done = Done { commit, counters: state.counters, tree: Some(state.tree), mailboxes, removed: state.removed, gone: false };
+        let nothing =
+            batch.essential.is_empty() && batch.derived.is_empty() && batch.blobs.is_empty() && out.others.is_empty();
+        let done = Done {
+            commit,
+            counters: state.counters,
+            tree: Some(state.tree),
+            mailboxes,
+            removed: state.removed,
+            gone: false,
+        };
         (!nothing).then(|| (batch_of(batch, out.others), done))
     }
 }

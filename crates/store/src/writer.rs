@@ -52,13 +52,17 @@ type Answer = Box<dyn FnOnce(Result<()>) + Send>;
 pub(crate) struct Job(Apply);
 
 impl Counters {
+    /// Of an account without content.
+    pub(crate) fn new() -> Self {
+        Self { uid_validity: 0, mailbox: 1, email: 1, thread: 1 }
+    }
+
     pub(crate) fn read(view: &dyn ReadView) -> Result<Self> {
         let Some(value) = view.get(key::COUNTERS)? else {
-            return Ok(Self { uid_validity: 0, mailbox: 1, email: 1, thread: 1 });
+            return Ok(Self::new());
         };
         let (_, mut r) = Reader::new("the counters of an account", &value, 1)?;
-        let counters =
-            Self { uid_validity: r.small()?, mailbox: r.number()?, email: r.number()?, thread: r.number()? };
+        let counters = Self { uid_validity: r.small()?, mailbox: r.number()?, email: r.number()?, thread: r.number()? };
         r.end()?;
         Ok(counters)
     }

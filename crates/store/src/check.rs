@@ -1,0 +1,250 @@
+//! Everything that must hold of a store, verified; what does not is said in plain words.
+//!
+//! Reads what is on disk, not what is in memory, and compares the two where an account is loaded.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::Arc;
+
+use engine::ReadView;
+use types::{AccountId, EmailId, MailboxId, ModSeq, ThreadId, Uid};
+
+use crate::account::{AccountCell, each};
+use crate::chunk::{Chunk, MAX_ROWS};
+use crate::codec::Reader;
+use crate::error::{Error, Result};
+use crate::key;
+use crate::removal::Removal;
+use crate::snapshot::Snapshot;
+use crate::source::Source;
+use crate::store::Store;
+use crate::tree::{Entry, Summary};
+use crate::txn::blob_id;
+use crate::writer::Counters;
+
+impl Store {
+    /// Verifies every invariant; gives one line for each violation. Reads everything, bodies too.
+    pub fn check(&self) -> Result<Vec<String>> {
+        crate::blocking(|| {
+            let mut problems = self.engine().check()?;
+            let mut ids = HashSet::new();
+            for record in self.accounts()? {
+                if !ids.insert(record.id) {
+                    problems.push(format!("two accounts share the id {}, one is {}", record.id, record.name));
+                }
+                let loaded = self.load(record.id)?;
+                let mut check = Check::new(Arc::clone(self.engine()), record.id, record.name.to_string());
+                if let Err(error) = check.account(&loaded.0) {
+                    check.problem(format_args!("{error}"));
+                }
+                problems.append(&mut check.problems);
+            }
+            Ok(problems)
+        })
+    }
+}
+
+/// One account under examination.
+struct Check {
+    source: Arc<Source>,
+    name: String,
+    problems: Vec<String>,
+    emails: BTreeSet<EmailId>,
+}
+
+impl Check {
+    fn new(engine: Arc<dyn engine::Engine>, account: AccountId, name: String) -> Self {
+        Self { source: Arc::new(Source { engine, account }), name, problems: vec![], emails: BTreeSet::new() }
+    }
+
+    fn problem(&mut self, what: std::fmt::Arguments<'_>) {
+        self.problems.push(format!("account {}: {what}", self.name));
+    }
+
+    fn account(&mut self, loaded: &AccountCell) -> Result<()> {
+        let view = self.source.read()?;
+        let counters = Counters::read(&*view)?;
+        let mut mailboxes = BTreeMap::new();
+        for (letter, deleted) in [(b"m", false), (b"y", true)] {
+            each(&*view, letter, |key, value| {
+                let id = key::number(key, 0).map(MailboxId);
+                let id = id.ok_or_else(|| Error::Damaged("a mailbox has no id".into()))?;
+                let value = if deleted { live_part(value)? } else { value.to_vec() };
+                mailboxes.insert(id, (value, deleted));
+                Ok(())
+            })?;
+        }
+        let mut names = BTreeMap::new();
+        let mut uid_validities = BTreeMap::new();
+        let mut expected = Keys::default();
+        for (&id, (value, deleted)) in &mailboxes {
+            match self.mailbox(&*view, id, value, &counters, &mut expected) {
+                Ok((entry, snapshot)) => {
+                    if !deleted && let Some(other) = names.insert(entry.name.clone(), id) {
+                        self.problem(format_args!("mailboxes {other} and {id} have the same name {}", entry.name));
+                    }
+                    if let Some(other) = uid_validities.insert(entry.uid_validity, id) {
+                        self.problem(format_args!("mailboxes {other} and {id} have the same UIDVALIDITY"));
+                    }
+                    if !deleted {
+                        self.compare(loaded, &entry, &snapshot);
+                    }
+                }
+                Err(error) => self.problem(format_args!("mailbox {id}: {error}")),
+            }
+        }
+        if !names.keys().any(types::MailboxName::is_inbox) {
+            self.problem(format_args!("there is no INBOX"));
+        }
+        self.strays(&*view, &expected)?;
+        self.removals(&*view, &mailboxes)?;
+        self.bodies(&*view)
+    }
+
+    /// Verifies one mailbox from its head down to its rows.
+    fn mailbox(
+        &mut self,
+        view: &dyn ReadView,
+        id: MailboxId,
+        value: &[u8],
+        counters: &Counters,
+        expected: &mut Keys,
+    ) -> Result<(Entry, Snapshot)> {
+        let snapshot = Snapshot::read(view, id, Arc::clone(&self.source))?;
+        let snapshot = snapshot.ok_or_else(|| Error::Damaged("its head is missing".into()))?;
+        let entry = Entry::decode(id, value, Summary::of(&snapshot))?;
+        let (mailbox_end, email_end, thread_end) = counters.bounds();
+        let mut say =
+            |what: String| self.problems.push(format!("account {}: mailbox {}: {what}", self.name, entry.name));
+        if id >= mailbox_end {
+            say(format!("its id {id} is beyond the counter"));
+        }
+        if entry.uid_validity != snapshot.uid_validity() {
+            say("its record and its head have different UIDVALIDITYs".into());
+        }
+        let mut sums = crate::chunk::Sums::default();
+        let mut last: Option<Uid> = None;
+        for node in &snapshot.nodes {
+            expected.keys.insert(key::node(id, node.id));
+            for chunk_ref in &node.chunks {
+                expected.keys.insert(key::rows(id, chunk_ref.id));
+                expected.keys.insert(key::marks(id, chunk_ref.id, key::SHARED_PLANE));
+                if chunk_ref.id.0 >= snapshot.head.next_chunk || node.id.0 >= snapshot.head.next_node {
+                    say(format!("chunk {} or its node is beyond the counter", chunk_ref.id.0));
+                }
+                let chunk = match snapshot.load(chunk_ref) {
+                    Ok(chunk) => chunk,
+                    Err(error) => {
+                        say(format!("the messages with the UIDs {} cannot be read: {error}", chunk_ref.uids));
+                        continue;
+                    }
+                };
+                if chunk.sums() != chunk_ref.sums || chunk.len() > MAX_ROWS || chunk.is_empty() {
+                    say(format!("the sums of chunk {} are wrong, or its size is", chunk_ref.id.0));
+                }
+                if chunk.rows().first().map(|row| row.uid) <= last {
+                    say(format!("the UIDs do not ascend at chunk {}", chunk_ref.id.0));
+                }
+                last = chunk.rows().last().map(|row| row.uid).or(last);
+                sums = sums.plus(chunk.sums());
+                rows(&chunk, &snapshot, email_end, thread_end, &mut say);
+                self.emails.extend(chunk.rows().iter().map(|row| row.email));
+            }
+        }
+        if sums != snapshot.sums() {
+            say("its counters (messages, unseen, deleted, size) are not those of its messages".into());
+        }
+        if last >= Some(snapshot.uid_next()) {
+            say(format!("UIDNEXT is {} but there is UID {last:?}", snapshot.uid_next()));
+        }
+        if sums.modseq > snapshot.highest_modseq() {
+            say("a message changed after HIGHESTMODSEQ".into());
+        }
+        Ok((entry, snapshot))
+    }
+
+    /// What is in memory must be what is on disk.
+    fn compare(&mut self, loaded: &AccountCell, entry: &Entry, stored: &Snapshot) {
+        let tree = Arc::clone(&loaded.tree.borrow());
+        if tree.get(&entry.name).is_none_or(|known| **known != *entry) {
+            self.problem(format_args!("mailbox {}: memory and disk differ in its entry", entry.name));
+        }
+        match loaded.mailbox(entry.id).snapshot() {
+            Ok(memory) => {
+                let mut head = memory.head;
+                // The watermark of \Recent may be ahead in memory: it is saved with the next commit.
+                head.recent = stored.head.recent;
+                if head != stored.head || memory.sums() != stored.sums() || memory.uids() != stored.uids() {
+                    self.problem(format_args!("mailbox {}: memory and disk differ in its messages", entry.name));
+                }
+            }
+            Err(error) => self.problem(format_args!("mailbox {}: {error}", entry.name)),
+        }
+    }
+
+    /// Rows, marks and nodes that belong to no spine.
+    fn strays(&mut self, view: &dyn ReadView, expected: &Keys) -> Result<()> {
+        for letter in [b"n", b"r", b"k"] {
+            let mut stray = 0u64;
+            each(view, letter, |key, _| {
+                stray += u64::from(!expected.keys.contains(key));
+                Ok(())
+            })?;
+            if stray > 0 {
+                let letter = char::from(letter[0]);
+                self.problem(format_args!("{stray} values of kind {letter} belong to no mailbox"));
+            }
+        }
+        Ok(())
+    }
+
+    fn removals(&mut self, view: &dyn ReadView, mailboxes: &BTreeMap<MailboxId, (Vec<u8>, bool)>) -> Result<()> {
+        for &id in mailboxes.keys() {
+            let mut emails = vec![];
+            Removal::scan(view, id, ModSeq::ZERO, |_, removal| {
+                emails.extend(removal.messages.rows().iter().map(|row| row.email));
+                std::ops::ControlFlow::Continue(())
+            })?;
+            self.emails.extend(emails);
+        }
+        Ok(())
+    }
+
+    /// Every message has a body, and every body a message.
+    fn bodies(&mut self, view: &dyn ReadView) -> Result<()> {
+        let stored: BTreeSet<EmailId> = view.blobs()?.into_iter().map(|blob| EmailId(blob.0)).collect();
+        let emails = std::mem::take(&mut self.emails);
+        for missing in emails.difference(&stored) {
+            self.problem(format_args!("email {missing} has no body (blob {:?})", blob_id(*missing)));
+        }
+        for stray in stored.difference(&emails) {
+            self.problem(format_args!("the body of email {stray} belongs to no message"));
+        }
+        Ok(())
+    }
+}
+
+/// Keys that a spine names.
+#[derive(Default)]
+struct Keys {
+    keys: HashSet<Vec<u8>>,
+}
+
+fn rows(chunk: &Chunk, snapshot: &Snapshot, emails: EmailId, threads: ThreadId, say: &mut impl FnMut(String)) {
+    for (at, row) in chunk.rows().iter().enumerate() {
+        if row.email >= emails || row.thread >= threads {
+            say(format!("UID {} has an email or thread id beyond the counter", row.uid));
+        }
+        if chunk.keyword_ids(at).iter().any(|&id| snapshot.keywords().name(id).is_none()) {
+            say(format!("UID {} has a keyword that the mailbox does not know", row.uid));
+        }
+    }
+}
+
+/// The record of a deleted mailbox without the time of its deletion.
+fn live_part(value: &[u8]) -> Result<Vec<u8>> {
+    let (_, mut r) = Reader::new("a deleted mailbox", value, 1)?;
+    r.signed()?;
+    let entry = r.bytes()?.to_vec();
+    r.end()?;
+    Ok(entry)
+}

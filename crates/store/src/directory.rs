@@ -1,0 +1,193 @@
+//! The list of accounts: account 0 holds it, one record a name.
+
+use std::sync::Arc;
+
+use engine::{AccountBatch, CommitNumber, Write};
+use types::{AccountId, AccountName, UnixTime};
+
+use crate::account::{Account, each};
+use crate::codec::{Reader, Writer};
+use crate::error::{Error, Result};
+use crate::key;
+use crate::snapshot::Snapshot;
+use crate::source::Source;
+use crate::store::Store;
+use crate::txn::Txn;
+use crate::verb::{first_mailboxes, new_entry};
+use crate::writer::Counters;
+
+/// An account as the directory knows it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct AccountRecord {
+    /// Never reused.
+    pub id: AccountId,
+    /// By which it logs in.
+    pub name: AccountName,
+    /// In PHC form; the store does not look into it.
+    pub password_hash: String,
+    /// When.
+    pub created: UnixTime,
+}
+
+impl std::fmt::Debug for AccountRecord {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AccountRecord").field("id", &self.id).field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl AccountRecord {
+    fn encode(&self) -> Vec<u8> {
+        let mut w = Writer::new(1);
+        w.number(self.id.0).bytes(self.password_hash.as_bytes()).signed(self.created.0);
+        w.finish()
+    }
+
+    fn decode(key: &[u8], value: &[u8]) -> Result<Self> {
+        let (_, mut r) = Reader::new("an account", value, 1)?;
+        let id = AccountId(r.number()?);
+        let password_hash = r.text()?.to_owned();
+        let created = UnixTime(r.signed()?);
+        let name = key::text(key).and_then(|name| AccountName::new(name).ok());
+        let record = Self { id, name: r.valid(name)?, password_hash, created };
+        r.end()?;
+        Ok(record)
+    }
+}
+
+impl Store {
+    /// All accounts by name.
+    pub fn accounts(&self) -> Result<Vec<AccountRecord>> {
+        let view = self.directory()?.read()?;
+        let mut accounts = vec![];
+        each(&*view, b"u", |key, value| {
+            accounts.push(AccountRecord::decode(key, value)?);
+            Ok(())
+        })?;
+        Ok(accounts)
+    }
+
+    /// The account of that name.
+    pub fn find_account(&self, name: &AccountName) -> Result<Option<AccountRecord>> {
+        let view = self.directory()?.read()?;
+        find(&*view, name)
+    }
+
+    /// Creates an account with its first mailboxes, all of them or nothing.
+    pub async fn create_account(&self, name: &AccountName, password_hash: String) -> Result<AccountId> {
+        let name = name.clone();
+        let store = self.clone();
+        self.directory()?
+            .write(move |txn| {
+                if pending(txn, &name)?.is_some() {
+                    return Err(Error::AccountExists);
+                }
+                let id = txn.counters().next_account();
+                let record = AccountRecord { id, name, password_hash, created: txn.now };
+                txn.with(store.first_batch(id, txn.now)?);
+                put(txn, &record);
+                Ok(id)
+            })
+            .await
+    }
+
+    /// Changes the password.
+    pub async fn set_password(&self, name: &AccountName, password_hash: String) -> Result<()> {
+        let name = name.clone();
+        self.directory()?
+            .write(move |txn| {
+                let record = pending(txn, &name)?.ok_or(Error::NoSuchAccount)?;
+                put(txn, &AccountRecord { password_hash, ..record });
+                Ok(())
+            })
+            .await
+    }
+
+    /// Deletes an account and all its mail. Its sessions end.
+    pub async fn delete_account(&self, name: &AccountName) -> Result<()> {
+        let name = name.clone();
+        let id = self
+            .directory()?
+            .write(move |txn| {
+                let record = pending(txn, &name)?.ok_or(Error::NoSuchAccount)?;
+                // From here on nobody can log in; the tombstone sees to it that the content goes
+                // even if the power fails between the two commits.
+                txn.write(key::directory(record.name.as_str()), None);
+                txn.write(key::tombstone(record.id), Some(vec![]));
+                Ok(record.id)
+            })
+            .await?;
+        self.bury(id).await
+    }
+
+    /// Finishes deletions that a crash cut short.
+    pub async fn finish_deletions(&self) -> Result<()> {
+        let mut buried = vec![];
+        {
+            let view = self.directory()?.read()?;
+            each(&*view, b"z", |key, _| {
+                buried.extend(key::number(key, 0).map(AccountId));
+                Ok(())
+            })?;
+        }
+        for id in buried {
+            self.bury(id).await?;
+        }
+        Ok(())
+    }
+
+    async fn bury(&self, id: AccountId) -> Result<()> {
+        let account = self.load(id)?;
+        let clear = |txn: &mut Txn| {
+            txn.alive()?;
+            txn.clear();
+            Ok(())
+        };
+        match account.write(clear).await {
+            Ok(()) | Err(Error::NoSuchAccount) => {}
+            Err(error) => return Err(error),
+        }
+        self.forget(id);
+        self.directory()?
+            .write(move |txn| {
+                txn.write(key::tombstone(id), None);
+                Ok(())
+            })
+            .await
+    }
+
+    fn directory(&self) -> Result<Account> {
+        self.load(AccountId::DIRECTORY)
+    }
+
+    /// What a new account begins with.
+    fn first_batch(&self, id: AccountId, now: UnixTime) -> Result<AccountBatch> {
+        let mut batch = AccountBatch::new(id, CommitNumber(0));
+        let version = batch.expect.0 + 1;
+        let source = Arc::new(Source { engine: Arc::clone(self.engine()), account: id });
+        let mut counters = Counters::new();
+        for (name, special_use) in first_mailboxes(self.default_mailboxes()) {
+            let entry = new_entry(&mut counters, now, name, special_use)?;
+            let mailbox = Snapshot::empty(entry.id, entry.uid_validity, Arc::clone(&source));
+            batch.essential.push(Write { key: key::mailbox(entry.id), value: Some(entry.encode()) });
+            batch.essential.push(Write { key: key::subscription(entry.name.as_str()), value: Some(vec![]) });
+            mailbox.writes(None, version, &mut batch.essential);
+        }
+        batch.essential.push(Write { key: key::COUNTERS.to_vec(), value: Some(counters.encode()) });
+        Ok(batch)
+    }
+}
+
+fn find(view: &dyn engine::ReadView, name: &AccountName) -> Result<Option<AccountRecord>> {
+    let key = key::directory(name.as_str());
+    view.get(&key)?.map(|value| AccountRecord::decode(&key, &value)).transpose()
+}
+
+/// As [`find`], with what the verbs of this commit have done.
+fn pending(txn: &mut Txn, name: &AccountName) -> Result<Option<AccountRecord>> {
+    let key = key::directory(name.as_str());
+    txn.get(&key)?.map(|value| AccountRecord::decode(&key, &value)).transpose()
+}
+
+fn put(txn: &mut Txn, record: &AccountRecord) {
+    txn.write(key::directory(record.name.as_str()), Some(record.encode()));
+}

@@ -1,0 +1,155 @@
+//! A message on its way in: the body goes to the engine as it arrives, the parser looks at it as it
+//! passes by, and nothing of its size is held in memory.
+
+use std::fmt;
+use std::sync::Arc;
+
+use engine::{BlobWriter, Upload};
+use message::{Card, Parser};
+use types::Limits;
+
+use crate::account::Account;
+use crate::blocking::blocking;
+use crate::error::{Error, Result};
+
+/// Beyond so many octets the engine writes to disk, which may block.
+const IN_MEMORY: u64 = 32 << 10;
+
+/// A message that is arriving. Dropped, it was never there.
+pub struct Incoming {
+    writer: Box<dyn BlobWriter>,
+    parser: Parser,
+    header: HeaderEnd,
+    size: u64,
+    /// Of these, the ones that the server added.
+    trace: u64,
+    limits: Arc<Limits>,
+}
+
+/// A message that has arrived and waits for [`Account::append`].
+pub struct Received {
+    pub(crate) upload: Upload,
+    pub(crate) card: Vec<u8>,
+    pub(crate) size: u32,
+    /// Hashes of the message ids that decide the thread: its own, then those it refers to, the
+    /// nearest first.
+    pub(crate) ids: Vec<u64>,
+}
+
+impl Account {
+    /// Begins to receive a message. Refuses at once where the disk is full.
+    pub fn receive(&self) -> Result<Incoming> {
+        let limits = Arc::clone(&self.0.shared.limits);
+        Ok(Incoming {
+            writer: self.0.source.engine.upload()?,
+            parser: Parser::new(&limits),
+            header: HeaderEnd::default(),
+            size: 0,
+            trace: 0,
+            limits,
+        })
+    }
+}
+
+impl Incoming {
+    /// Takes the next octets. [`Error::TooBig`] as soon as the limit is passed.
+    pub fn push(&mut self, octets: &[u8]) -> Result<()> {
+        self.size += octets.len() as u64;
+        let limit = self.limits.message_size.min(u32::MAX.into());
+        if self.size - self.trace > limit || self.size > u32::MAX.into() {
+            return Err(Error::TooBig { limit });
+        }
+        self.parser.push(octets);
+        if self.size <= IN_MEMORY { self.write(octets) } else { blocking(|| self.write(octets)) }
+    }
+
+    /// Takes trace lines that the server adds before the message: the limit is about what a client
+    /// sends (RFC 1870 §5).
+    pub fn push_trace(&mut self, octets: &[u8]) -> Result<()> {
+        self.trace += octets.len() as u64;
+        self.push(octets)
+    }
+
+    fn write(&mut self, octets: &[u8]) -> Result<()> {
+        // The header is a piece of its own, so that it can be read without the body.
+        let (header, body) = octets.split_at(self.header.find(octets).unwrap_or(octets.len()));
+        self.writer.write(header)?;
+        if !body.is_empty() {
+            if self.header.just_found() {
+                self.writer.cut()?;
+            }
+            self.writer.write(body)?;
+        }
+        Ok(())
+    }
+
+    /// In octets, so far.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// The message is whole.
+    pub fn finish(self) -> Result<Received> {
+        let Self { writer, parser, size, limits, .. } = self;
+        let message = parser.finish();
+        let card = Card::from_message(&message);
+        let ids = thread_ids(&card);
+        let upload = blocking(|| writer.finish())?;
+        // `push` has refused what does not fit.
+        let size = u32::try_from(size).map_err(|_| Error::TooBig { limit: limits.message_size })?;
+        Ok(Received { upload, card: card.to_bytes(), size, ids })
+    }
+}
+
+fn thread_ids(card: &Card) -> Vec<u64> {
+    let own = card.message_id().into_iter();
+    let others = card.references().iter().rev().map(|id| &id[..]);
+    own.chain(others).map(|id| xxhash_rust::xxh3::xxh3_64(id.as_ref())).collect()
+}
+
+impl Received {
+    /// In octets.
+    pub fn size(&self) -> u32 {
+        self.size
+    }
+}
+
+impl fmt::Debug for Received {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Received({} octets)", self.size)
+    }
+}
+
+/// Looks for the empty line that ends the header, in octets that come in pieces.
+#[derive(Default)]
+struct HeaderEnd {
+    /// Something but CR stands in this line.
+    text: bool,
+    found: bool,
+    told: bool,
+}
+
+impl HeaderEnd {
+    /// The position behind the empty line, if it is in these octets; the beginning once it was found.
+    fn find(&mut self, octets: &[u8]) -> Option<usize> {
+        if self.found {
+            return Some(0);
+        }
+        for (at, &octet) in octets.iter().enumerate() {
+            match octet {
+                b'\n' if !self.text => {
+                    self.found = true;
+                    return Some(at + 1);
+                }
+                b'\n' => self.text = false,
+                b'\r' => {}
+                _ => self.text = true,
+            }
+        }
+        None
+    }
+
+    fn just_found(&mut self) -> bool {
+        self.found && !std::mem::replace(&mut self.told, true)
+    }
+}

@@ -1,0 +1,261 @@
+//! What to look for, as a tree of keys, and how a tree is decided when only some keys are known.
+//!
+//! A [`Query`] is what the caller asks. A [`Plan`] is the same for one snapshot: keywords are ids, the
+//! cheap keys of each branch come first, and what every message must have is the scope.
+
+use message::Needle;
+use types::{Flag, Flags, IdSet, Uid};
+
+use crate::chunk::{Chunk, Row};
+use crate::keywords::Keywords;
+
+/// What to look for. Whoever builds a query bounds its depth: it is walked by recursion.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Query {
+    /// All of these hold; none of them is "every message".
+    And(Vec<Self>),
+    /// One of these holds; none of them is "no message".
+    Or(Vec<Self>),
+    /// It does not hold.
+    Not(Box<Self>),
+    /// One thing to know about a message.
+    Key(Key),
+}
+
+/// One thing to know about a message. Strings are looked for as [`Needle`] says.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Key {
+    /// It is one of these.
+    Uids(IdSet<Uid>),
+    /// It has this flag.
+    Flag(Flag),
+    /// It has more octets.
+    Larger(u64),
+    /// It has fewer octets.
+    Smaller(u64),
+    /// Its internal date, on the calendar of its own zone.
+    Received(When),
+    /// Its `Date` field, on the calendar of its own zone; a message without a date is never meant.
+    Sent(When),
+    /// A header field of this name contains this.
+    Header {
+        /// The field's name, in any case.
+        name: String,
+        /// What its decoded value contains. Every value contains the empty string.
+        value: String,
+    },
+    /// Its text contains this.
+    Body(String),
+    /// Its headers or its text contain this.
+    Text(String),
+}
+
+/// A day, counted from 1970-01-01, and which side of it is meant.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum When {
+    /// Earlier than the day.
+    Before(i64),
+    /// Within the day.
+    On(i64),
+    /// Within the day or later.
+    Since(i64),
+}
+
+impl Query {
+    /// Every message.
+    pub const ALL: Self = Self::And(Vec::new());
+}
+
+impl When {
+    pub(super) fn holds(self, day: i64) -> bool {
+        match self {
+            Self::Before(limit) => day < limit,
+            Self::On(limit) => day == limit,
+            Self::Since(limit) => day >= limit,
+        }
+    }
+}
+
+/// Where a test looks, the cheapest first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) enum Stage {
+    /// In the rows and marks of a chunk.
+    Row,
+    /// In the card.
+    Card,
+    /// In the header block of the body.
+    Header,
+    /// In the text.
+    Body,
+}
+
+/// See the module.
+pub(super) struct Plan {
+    root: Node,
+    /// The tests that need more than the row, by slot.
+    pub(super) tests: Vec<Test>,
+    /// The messages among which all that match are.
+    pub(super) scope: IdSet<Uid>,
+}
+
+enum Node {
+    And(Vec<Self>),
+    Or(Vec<Self>),
+    Not(Box<Self>),
+    Row(RowTest),
+    /// The slot of a test.
+    Test(usize, Stage),
+}
+
+/// What rows and marks tell.
+enum RowTest {
+    Uids(IdSet<Uid>),
+    System(u8),
+    Keyword(u32),
+    Never,
+    Larger(u64),
+    Smaller(u64),
+    Received(When),
+}
+
+/// What needs the card or the body.
+pub(super) enum Test {
+    Sent(When),
+    Header { name: String, needle: Needle, stage: Stage },
+    /// `headers`: also in the header of the message and those of its parts.
+    Text { needle: Needle, headers: bool },
+}
+
+impl Plan {
+    /// For the messages in `scope`.
+    pub(super) fn new(query: Query, scope: IdSet<Uid>, keywords: &Keywords) -> Self {
+        let mut plan = Self { root: Node::And(vec![]), tests: vec![], scope };
+        plan.root = plan.top(query, keywords);
+        plan
+    }
+
+    /// Up here, keys must hold for every message that is found: sets of messages become the scope.
+    fn top(&mut self, query: Query, keywords: &Keywords) -> Node {
+        match query {
+            Query::Key(Key::Uids(uids)) => {
+                self.scope = self.scope.intersection(&uids);
+                Node::And(vec![])
+            }
+            Query::And(all) => Node::And(sorted(all.into_iter().map(|query| self.top(query, keywords)).collect())),
+            query => self.node(query, keywords),
+        }
+    }
+
+    fn node(&mut self, query: Query, keywords: &Keywords) -> Node {
+        match query {
+            Query::And(all) => Node::And(sorted(all.into_iter().map(|query| self.node(query, keywords)).collect())),
+            Query::Or(any) => Node::Or(sorted(any.into_iter().map(|query| self.node(query, keywords)).collect())),
+            Query::Not(query) => Node::Not(Box::new(self.node(*query, keywords))),
+            Query::Key(key) => self.leaf(key, keywords),
+        }
+    }
+
+    fn leaf(&mut self, key: Key, keywords: &Keywords) -> Node {
+        let test = match key {
+            Key::Uids(uids) => return Node::Row(RowTest::Uids(uids)),
+            Key::Flag(Flag::Keyword(keyword)) => {
+                return Node::Row(keywords.id(&keyword).map_or(RowTest::Never, RowTest::Keyword));
+            }
+            Key::Flag(system) => return Node::Row(RowTest::System(Flags::from_iter([system]).system_bits())),
+            Key::Larger(size) => return Node::Row(RowTest::Larger(size)),
+            Key::Smaller(size) => return Node::Row(RowTest::Smaller(size)),
+            Key::Received(when) => return Node::Row(RowTest::Received(when)),
+            Key::Sent(when) => Test::Sent(when),
+            Key::Header { name, value } => {
+                let stage = if message::Card::has_field(&name) { Stage::Card } else { Stage::Header };
+                Test::Header { name, needle: Needle::new(&value), stage }
+            }
+            Key::Body(text) => Test::Text { needle: Needle::new(&text), headers: false },
+            Key::Text(text) => Test::Text { needle: Needle::new(&text), headers: true },
+        };
+        let stage = test.stage();
+        self.tests.push(test);
+        Node::Test(self.tests.len() - 1, stage)
+    }
+
+    /// Whether a message matches, by its row and by what is known of the tests: `None` where that is
+    /// not enough to say.
+    pub(super) fn decide(&self, chunk: &Chunk, at: usize, row: &Row, facts: &[Option<bool>]) -> Option<bool> {
+        self.root.decide(&mut |node| match node {
+            Leaf::Row(test) => Some(test.holds(chunk, at, row)),
+            Leaf::Test(slot) => facts.get(slot).copied().flatten(),
+        })
+    }
+}
+
+/// A node without children.
+enum Leaf<'a> {
+    Row(&'a RowTest),
+    Test(usize),
+}
+
+impl Node {
+    fn stage(&self) -> Stage {
+        match self {
+            Self::And(nodes) | Self::Or(nodes) => nodes.iter().map(Self::stage).max().unwrap_or(Stage::Row),
+            Self::Not(node) => node.stage(),
+            Self::Row(_) => Stage::Row,
+            Self::Test(_, stage) => *stage,
+        }
+    }
+
+    fn decide(&self, leaf: &mut impl FnMut(Leaf<'_>) -> Option<bool>) -> Option<bool> {
+        match self {
+            Self::And(nodes) => all(nodes, leaf, true),
+            Self::Or(nodes) => all(nodes, leaf, false),
+            Self::Not(node) => node.decide(leaf).map(|holds| !holds),
+            Self::Row(test) => leaf(Leaf::Row(test)),
+            Self::Test(slot, _) => leaf(Leaf::Test(*slot)),
+        }
+    }
+}
+
+/// `unless` if all nodes are that, its opposite as soon as one is, unknown otherwise: AND for true,
+/// OR for false.
+fn all(nodes: &[Node], leaf: &mut impl FnMut(Leaf<'_>) -> Option<bool>, unless: bool) -> Option<bool> {
+    let mut answer = Some(unless);
+    for node in nodes {
+        match node.decide(leaf) {
+            Some(holds) if holds == unless => {}
+            Some(holds) => return Some(holds),
+            None => answer = None,
+        }
+    }
+    answer
+}
+
+/// The cheapest first, so that they spare the others.
+fn sorted(mut nodes: Vec<Node>) -> Vec<Node> {
+    nodes.sort_by_cached_key(Node::stage);
+    nodes
+}
+
+impl RowTest {
+    fn holds(&self, chunk: &Chunk, at: usize, row: &Row) -> bool {
+        match self {
+            Self::Uids(uids) => uids.contains(row.uid),
+            Self::System(bit) => chunk.system_bits(at) & bit != 0,
+            Self::Keyword(id) => chunk.keyword_ids(at).binary_search(id).is_ok(),
+            Self::Never => false,
+            Self::Larger(size) => u64::from(row.size) > *size,
+            Self::Smaller(size) => u64::from(row.size) < *size,
+            // RFC 9051 §6.4.4: "disregarding time and timezone".
+            Self::Received(when) => when.holds(row.internal_date.day_number()),
+        }
+    }
+}
+
+impl Test {
+    pub(super) fn stage(&self) -> Stage {
+        match self {
+            Self::Sent(_) => Stage::Card,
+            Self::Header { stage, .. } => *stage,
+            Self::Text { .. } => Stage::Body,
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! The store: an engine, and the accounts that are in memory.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use engine::Engine;
+use parking_lot::Mutex;
+use types::{AccountId, Limits, MailboxName, SpecialUse};
+
+use crate::account::{Account, AccountCell, Shared};
+use crate::blocking::blocking;
+use crate::clock::Clock;
+use crate::error::{Error, Result};
+use crate::source::Source;
+
+/// Accounts that stay in memory although nobody uses them; each is a few KiB beside its snapshots,
+/// which [`Limits::snapshot_memory`] bounds.
+const IDLE_ACCOUNTS: usize = 2000;
+
+/// How a store behaves.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// What peers may ask for.
+    pub limits: Arc<Limits>,
+    /// What each new account has besides INBOX.
+    pub default_mailboxes: Vec<(MailboxName, Option<SpecialUse>)>,
+}
+
+/// A store. Cloning gives another handle to the same.
+#[derive(Clone)]
+pub struct Store(Arc<Inner>);
+
+struct Inner {
+    engine: Arc<dyn Engine>,
+    shared: Arc<Shared>,
+    default_mailboxes: Vec<(MailboxName, Option<SpecialUse>)>,
+    accounts: Mutex<HashMap<AccountId, Slot>>,
+    uses: AtomicU64,
+}
+
+struct Slot {
+    cell: Arc<AccountCell>,
+    /// When it was last asked for, in uses.
+    used: u64,
+}
+
+impl Default for Options {
+    /// Drafts, Sent, Junk, Trash and Archive, each with its special use (RFC 6154).
+    fn default() -> Self {
+        let uses = [SpecialUse::Drafts, SpecialUse::Sent, SpecialUse::Junk, SpecialUse::Trash, SpecialUse::Archive];
+        let named = uses.into_iter().filter_map(|special_use| {
+            let name = MailboxName::new(special_use.as_str().trim_start_matches('\\')).ok()?;
+            Some((name, Some(special_use)))
+        });
+        Self { limits: Arc::default(), default_mailboxes: named.collect() }
+    }
+}
+
+impl Store {
+    /// Opens the store that an engine holds.
+    pub fn open(engine: Arc<dyn Engine>, clock: Arc<dyn Clock>, options: Options) -> Result<Self> {
+        let shared = Arc::new(Shared { clock, limits: options.limits });
+        let store = Self(Arc::new(Inner {
+            engine,
+            shared,
+            default_mailboxes: options.default_mailboxes,
+            accounts: Mutex::default(),
+            uses: AtomicU64::new(0),
+        }));
+        store.load(AccountId::DIRECTORY)?;
+        Ok(store)
+    }
+
+    /// The account with that id, which [`Store::find_account`] gave.
+    pub fn account(&self, id: AccountId) -> Result<Account> {
+        if id == AccountId::DIRECTORY {
+            return Err(Error::NoSuchAccount);
+        }
+        let account = self.load(id)?;
+        if account.is_gone() || account.tree().is_empty() { Err(Error::NoSuchAccount) } else { Ok(account) }
+    }
+
+    /// The limits.
+    pub fn limits(&self) -> &Arc<Limits> {
+        &self.0.shared.limits
+    }
+
+    /// Why nothing can be written, if so.
+    pub fn read_only(&self) -> Option<Arc<str>> {
+        self.0.engine.read_only()
+    }
+
+    pub(crate) fn engine(&self) -> &Arc<dyn Engine> {
+        &self.0.engine
+    }
+
+    pub(crate) fn default_mailboxes(&self) -> &[(MailboxName, Option<SpecialUse>)] {
+        &self.0.default_mailboxes
+    }
+
+    /// There is one cell for an account, whoever asks: it has the one writer.
+    pub(crate) fn load(&self, id: AccountId) -> Result<Account> {
+        let used = self.0.uses.fetch_add(1, Ordering::Relaxed);
+        if let Some(slot) = self.0.accounts.lock().get_mut(&id) {
+            slot.used = used;
+            return Ok(Account(Arc::clone(&slot.cell)));
+        }
+        let source = Arc::new(Source { engine: Arc::clone(&self.0.engine), account: id });
+        let cell = blocking(|| AccountCell::load(source, Arc::clone(&self.0.shared)))?;
+        // Two may have loaded it at the same time: the first one stays.
+        let mut accounts = self.0.accounts.lock();
+        let slot = accounts.entry(id).or_insert_with(|| Slot { cell: Arc::new(cell), used });
+        Ok(Account(Arc::clone(&slot.cell)))
+    }
+
+    pub(crate) fn forget(&self, id: AccountId) {
+        self.0.accounts.lock().remove(&id);
+    }
+
+    /// Gives memory back: first accounts that nobody has used for long, then snapshots that nobody
+    /// looks at, down to [`Limits::snapshot_memory`]. Call it every few seconds.
+    pub fn evict_idle(&self) {
+        let mut cells: Vec<(u64, Arc<AccountCell>)> = {
+            let mut accounts = self.0.accounts.lock();
+            let idle = |slot: &Slot| Arc::strong_count(&slot.cell) == 1;
+            let mut ages: Vec<u64> = accounts.values().filter(|slot| idle(slot)).map(|slot| slot.used).collect();
+            if let Some(surplus) = ages.len().checked_sub(IDLE_ACCOUNTS).filter(|&n| n > 0) {
+                ages.sort_unstable();
+                let youngest = ages.get(surplus - 1).copied().unwrap_or(0);
+                accounts.retain(|_, slot| !idle(slot) || slot.used > youngest);
+            }
+            accounts.values().map(|slot| (slot.used, Arc::clone(&slot.cell))).collect()
+        };
+        cells.sort_unstable_by_key(|(used, _)| *used);
+        let mailboxes: Vec<_> =
+            cells.iter().flat_map(|(_, cell)| cell.mailboxes.lock().values().cloned().collect::<Vec<_>>()).collect();
+        let mut total: usize = mailboxes.iter().map(|mailbox| mailbox.memory()).sum();
+        for mailbox in mailboxes {
+            if total <= self.0.shared.limits.snapshot_memory {
+                break;
+            }
+            total = total.saturating_sub(mailbox.evict());
+        }
+    }
+}

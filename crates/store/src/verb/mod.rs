@@ -1,0 +1,13 @@
+//! The verbs: everything that changes an account. One verb is one function of the transaction,
+//! wholly applied or not at all; its rights are decided first.
+
+mod append;
+mod expunge;
+mod flags;
+mod mailboxes;
+mod relocate;
+
+pub use append::{Appended, NewMessage};
+pub use flags::{FlagChange, FlagMode, FlagsStored};
+pub(crate) use mailboxes::{first_mailboxes, new_entry};
+pub use relocate::{Copied, Missing};

@@ -1,0 +1,393 @@
+//! Random verbs on a store against a simple model, with sessions that catch up at random moments.
+//!
+//! The model keeps plain lists. After every step: the store shows what the model shows; a session
+//! that catches up is told exactly what turns its client's picture into the truth, and its client
+//! never sees a sequence number change without an EXPUNGE. At the end the store checks itself, and
+//! a store opened anew on the same engine shows the same.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, missing_docs)]
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use engine::Engine;
+use proptest::prelude::*;
+use store::{Account, Clock, FlagChange, FlagMode, Mailbox, Missing, NewMessage, Options, Silent, Store, View};
+use types::{
+    AccountName, Flag, Flags, IdSet, MailboxName, ModSeq, Principal, SeqNum, SequenceSet, SetBound, Uid, UnixTime,
+};
+
+struct FixedClock;
+
+impl Clock for FixedClock {
+    fn now(&self) -> UnixTime {
+        UnixTime(1_700_000_000)
+    }
+}
+
+const BOXES: [&str; 5] = ["INBOX", "Archive", "Work", "Work/Old", "x"];
+const FLAGS: [&str; 5] = ["\\Seen", "\\Deleted", "\\Flagged", "$Junk", "work"];
+
+#[derive(Clone, Debug)]
+enum Op {
+    Append { mailbox: usize, count: usize, flags: u8 },
+    Store { mailbox: usize, uids: Vec<u8>, mode: u8, flags: u8, session: usize, silent: bool },
+    Expunge { mailbox: usize, among: Option<Vec<u8>> },
+    Copy { from: usize, to: usize, uids: Vec<u8>, take_out: bool },
+    Create { mailbox: usize },
+    Delete { mailbox: usize },
+    Rename { from: usize, to: usize },
+    Select { session: usize, mailbox: usize },
+    CatchUp { session: usize, may_renumber: bool },
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    let mailbox = 0..BOXES.len();
+    let uids = || proptest::collection::vec(any::<u8>(), 0..6);
+    prop_oneof![
+        4 => (mailbox.clone(), 1usize..5, any::<u8>()).prop_map(|(mailbox, count, flags)| Op::Append { mailbox, count, flags }),
+        1 => (mailbox.clone(), 100usize..300, any::<u8>()).prop_map(|(mailbox, count, flags)| Op::Append { mailbox, count, flags }),
+        6 => (mailbox.clone(), uids(), 0u8..3, any::<u8>(), 0usize..3, any::<bool>())
+            .prop_map(|(mailbox, uids, mode, flags, session, silent)| Op::Store { mailbox, uids, mode, flags, session, silent }),
+        3 => (mailbox.clone(), proptest::option::of(uids())).prop_map(|(mailbox, among)| Op::Expunge { mailbox, among }),
+        3 => (mailbox.clone(), mailbox.clone(), uids(), any::<bool>())
+            .prop_map(|(from, to, uids, take_out)| Op::Copy { from, to, uids, take_out }),
+        1 => mailbox.clone().prop_map(|mailbox| Op::Create { mailbox }),
+        1 => mailbox.clone().prop_map(|mailbox| Op::Delete { mailbox }),
+        1 => (mailbox.clone(), mailbox.clone()).prop_map(|(from, to)| Op::Rename { from, to }),
+        3 => (0usize..3, mailbox).prop_map(|(session, mailbox)| Op::Select { session, mailbox }),
+        8 => (0usize..3, any::<bool>()).prop_map(|(session, may_renumber)| Op::CatchUp { session, may_renumber }),
+    ]
+}
+
+/// A message as the model knows it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Message {
+    uid: u32,
+    flags: Flags,
+}
+
+#[derive(Clone, Default)]
+struct Box_ {
+    next: u32,
+    messages: Vec<Message>,
+}
+
+/// A client: what it knows of each message, by position.
+struct Client {
+    mailbox: Mailbox,
+    view: View,
+    picture: Vec<(Uid, Flags)>,
+}
+
+struct World {
+    store: Store,
+    account: Account,
+    who: Principal,
+    model: BTreeMap<&'static str, Box_>,
+    clients: [Option<Client>; 3],
+}
+
+fn name(at: usize) -> MailboxName {
+    MailboxName::new(BOXES[at]).unwrap()
+}
+
+fn flags(bits: u8) -> Flags {
+    FLAGS.iter().enumerate().filter(|(n, _)| bits & (1 << n) != 0).map(|(_, f)| Flag::parse(f).unwrap()).collect()
+}
+
+fn uids(model: &Box_, picks: &[u8]) -> IdSet<Uid> {
+    let all = &model.messages;
+    picks.iter().filter(|_| !all.is_empty()).map(|&p| Uid::new(all[usize::from(p) % all.len()].uid).unwrap()).collect()
+}
+
+impl World {
+    async fn new(engine: Arc<dyn Engine>) -> Self {
+        let options = Options { default_mailboxes: vec![], ..Options::default() };
+        let store = Store::open(engine, Arc::new(FixedClock), options).unwrap();
+        let id = store.create_account(&AccountName::new("a").unwrap(), "hash".into()).await.unwrap();
+        let account = store.account(id).unwrap();
+        let model = BTreeMap::from([("INBOX", Box_ { next: 1, messages: vec![] })]);
+        Self { store, account, who: Principal { account: id }, model, clients: [None, None, None] }
+    }
+
+    async fn apply(&mut self, op: &Op) {
+        match op {
+            Op::Append { mailbox, count, flags: bits } => {
+                let messages = (0..*count).map(|n| {
+                    let mut incoming = self.account.receive().unwrap();
+                    incoming.push(format!("Subject: {n}\r\n\r\ntext\r\n").as_bytes()).unwrap();
+                    NewMessage { content: incoming.finish().unwrap(), flags: flags(*bits), internal_date: None }
+                });
+                let result = self.account.append(&self.who, &name(*mailbox), messages.collect()).await;
+                let Some(model) = self.model.get_mut(BOXES[*mailbox]) else {
+                    assert!(matches!(result, Err(store::Error::NoSuchTarget)));
+                    return;
+                };
+                let given: Vec<u32> = result.unwrap().uids.iter().map(Uid::get).collect();
+                assert_eq!(given, (model.next..model.next + *count as u32).collect::<Vec<_>>());
+                model.messages.extend(given.iter().map(|&uid| Message { uid, flags: flags(*bits) }));
+                model.next += *count as u32;
+            }
+            Op::Store { mailbox, uids: picks, mode, flags: bits, session, silent } => {
+                let Some(model) = self.model.get_mut(BOXES[*mailbox]) else { return };
+                let chosen = uids(model, picks);
+                let mode = [FlagMode::Add, FlagMode::Remove, FlagMode::Replace][usize::from(*mode)];
+                let handle = self.account.open(&self.who, &name(*mailbox)).unwrap();
+                let mine = self.clients[*session].as_mut().filter(|c| c.mailbox.at() == handle.at());
+                let told = mine.as_ref().map_or(ModSeq::ZERO, |c| c.view.seen());
+                let change = FlagChange { mode, flags: flags(*bits), unchanged_since: None };
+                let stored = handle.store_flags(&self.who, chosen.clone(), change, told).await.unwrap();
+                assert!(stored.missing.is_empty());
+                for message in model.messages.iter_mut().filter(|m| chosen.contains(Uid::new(m.uid).unwrap())) {
+                    message.flags = match mode {
+                        FlagMode::Add => message.flags.union(&flags(*bits)),
+                        FlagMode::Remove => message.flags.difference(&flags(*bits)),
+                        FlagMode::Replace => flags(*bits),
+                    };
+                }
+                if let (Some(client), true) = (mine, *silent) {
+                    // The client applies its own change to what it knows and hears nothing of it.
+                    for (uid, known) in &mut client.picture {
+                        if chosen.contains(*uid) {
+                            *known = match mode {
+                                FlagMode::Add => known.union(&flags(*bits)),
+                                FlagMode::Remove => known.difference(&flags(*bits)),
+                                FlagMode::Replace => flags(*bits),
+                            };
+                        }
+                    }
+                    catch_up(client, false, stored.silent.as_ref());
+                }
+            }
+            Op::Expunge { mailbox, among } => {
+                let Some(model) = self.model.get_mut(BOXES[*mailbox]) else { return };
+                let among = among.as_ref().map(|picks| uids(model, picks));
+                let handle = self.account.open(&self.who, &name(*mailbox)).unwrap();
+                let gone = handle.expunge(&self.who, among.clone()).await.unwrap();
+                let goes = |m: &Message| {
+                    m.flags.contains(&Flag::Deleted)
+                        && among.as_ref().is_none_or(|set| set.contains(Uid::new(m.uid).unwrap()))
+                };
+                let expected: IdSet<Uid> =
+                    model.messages.iter().filter(|m| goes(m)).map(|m| Uid::new(m.uid).unwrap()).collect();
+                assert_eq!(gone, expected);
+                model.messages.retain(|m| !goes(m));
+            }
+            Op::Copy { from, to, uids: picks, take_out } => {
+                let Some(source) = self.model.get(BOXES[*from]).cloned() else { return };
+                let chosen = uids(&source, picks);
+                let handle = self.account.open(&self.who, &name(*from)).unwrap();
+                let result = if *take_out {
+                    handle.relocate(&self.who, chosen.clone(), &name(*to), Missing::Refuse).await
+                } else {
+                    handle.copy(&self.who, chosen.clone(), &name(*to), Missing::Refuse).await
+                };
+                let Some(target) = self.model.get_mut(BOXES[*to]) else {
+                    assert!(matches!(result, Err(store::Error::NoSuchTarget)));
+                    return;
+                };
+                let copied = result.unwrap();
+                assert_eq!(copied.from, chosen);
+                let chosen_ones = source.messages.iter().filter(|m| chosen.contains(Uid::new(m.uid).unwrap()));
+                for (message, uid) in chosen_ones.zip(copied.to.iter()) {
+                    assert_eq!(uid.get(), target.next);
+                    target.messages.push(Message { uid: target.next, flags: message.flags.clone() });
+                    target.next += 1;
+                }
+                if *take_out {
+                    let source = self.model.get_mut(BOXES[*from]).unwrap();
+                    source.messages.retain(|m| !chosen.contains(Uid::new(m.uid).unwrap()));
+                }
+            }
+            Op::Create { mailbox } => {
+                let result = self.account.create_mailbox(&self.who, name(*mailbox), None).await;
+                assert_eq!(result.is_err(), self.model.contains_key(BOXES[*mailbox]), "{result:?}");
+                self.add(BOXES[*mailbox]);
+            }
+            Op::Delete { mailbox } => {
+                let result = self.account.delete_mailbox(&self.who, &name(*mailbox)).await;
+                let known = *mailbox != 0 && self.model.contains_key(BOXES[*mailbox]);
+                assert_eq!(result.is_ok(), known, "{result:?}");
+                if known {
+                    self.model.remove(BOXES[*mailbox]);
+                }
+            }
+            Op::Rename { from, to } => self.rename(*from, *to).await,
+            Op::Select { session, mailbox } => {
+                let handle = self.account.open(&self.who, &name(*mailbox));
+                assert_eq!(handle.is_ok(), self.model.contains_key(BOXES[*mailbox]));
+                self.clients[*session] = handle.ok().map(|mailbox| {
+                    let snapshot = mailbox.snapshot().unwrap();
+                    let view = View::new(&snapshot);
+                    let picture = shown(&mailbox);
+                    Client { mailbox, view, picture }
+                });
+            }
+            Op::CatchUp { session, may_renumber } => {
+                if let Some(client) = self.clients[*session].as_mut().filter(|c| !c.mailbox.is_gone()) {
+                    catch_up(client, *may_renumber, None);
+                }
+            }
+        }
+    }
+
+    fn add(&mut self, name: &'static str) {
+        if name == "Work/Old" {
+            self.model.entry("Work").or_insert(Box_ { next: 1, messages: vec![] });
+        }
+        self.model.entry(name).or_insert(Box_ { next: 1, messages: vec![] });
+    }
+
+    async fn rename(&mut self, from: usize, to: usize) {
+        let result = self.account.rename_mailbox(&self.who, &name(from), name(to)).await;
+        let (from, to) = (BOXES[from], BOXES[to]);
+        // Renames that would move inferiors to names outside of the model are not modelled.
+        if from == "Work" && result.is_ok() {
+            let back =
+                self.account.rename_mailbox(&self.who, &MailboxName::new(to).unwrap(), MailboxName::new(from).unwrap());
+            back.await.unwrap();
+            return;
+        }
+        let possible = self.model.contains_key(from) && !self.model.contains_key(to) && from != to;
+        if from != "Work" {
+            assert_eq!(result.is_ok(), possible, "{from} to {to}: {result:?}");
+        }
+        if result.is_ok() {
+            self.add(to);
+            if from == "INBOX" {
+                let inbox = self.model.get_mut("INBOX").unwrap();
+                let messages = std::mem::take(&mut inbox.messages);
+                let target = self.model.get_mut(to).unwrap();
+                for message in messages {
+                    target.messages.push(Message { uid: target.next, flags: message.flags });
+                    target.next += 1;
+                }
+            } else {
+                let moved = self.model.remove(from).unwrap();
+                self.model.insert(to, moved);
+            }
+        }
+    }
+
+    fn verify(&self) {
+        let tree = self.account.tree();
+        let names: Vec<String> = tree.entries().map(|entry| entry.name.to_string()).collect();
+        assert_eq!(names, self.model.keys().map(ToString::to_string).collect::<Vec<_>>());
+        for (name, model) in &self.model {
+            let mailbox = self.account.open(&self.who, &MailboxName::new(name).unwrap()).unwrap();
+            let shown: Vec<_> =
+                shown(&mailbox).into_iter().map(|(uid, flags)| Message { uid: uid.get(), flags }).collect();
+            assert_eq!(shown, model.messages, "{name}");
+            let snapshot = mailbox.snapshot().unwrap();
+            assert_eq!(snapshot.uid_next().get(), model.next);
+            let sums = snapshot.sums();
+            let count = |flag: &Flag| model.messages.iter().filter(|m| m.flags.contains(flag)).count();
+            assert_eq!(sums.count as usize, model.messages.len());
+            assert_eq!(sums.deleted as usize, count(&Flag::Deleted));
+            assert_eq!(sums.unseen as usize, model.messages.len() - count(&Flag::Seen));
+            let first_unseen = model.messages.iter().find(|m| !m.flags.contains(&Flag::Seen)).map(|m| m.uid);
+            assert_eq!(snapshot.first_unseen().unwrap().map(Uid::get), first_unseen);
+        }
+    }
+}
+
+fn shown(mailbox: &Mailbox) -> Vec<(Uid, Flags)> {
+    let snapshot = mailbox.snapshot().unwrap();
+    let mut all = vec![];
+    snapshot
+        .walk(&snapshot.uids(), |chunk, at, row| {
+            all.push((row.uid, chunk.flags(at, snapshot.keywords())));
+            ControlFlow::Continue(())
+        })
+        .unwrap();
+    all
+}
+
+/// Applies what the view says to what the client knows, as a client would.
+fn catch_up(client: &mut Client, may_renumber: bool, silent: Option<&Silent>) {
+    let current = client.mailbox.snapshot().unwrap();
+    let before = client.picture.len();
+    let updates = client.view.advance(&current, may_renumber, silent).unwrap();
+    for (number, uid) in &updates.expunged {
+        assert!(may_renumber);
+        let (gone, _) = client.picture.remove(number.get() as usize - 1);
+        assert_eq!(gone, *uid, "the number of the EXPUNGE means another message to the client");
+    }
+    if let Some(exists) = updates.exists {
+        assert!(exists as usize >= client.picture.len(), "EXISTS shrank");
+        for uid in updates.arrived.iter() {
+            // The client fetches what came.
+            let (chunk, at) = current.find(uid).unwrap().unwrap();
+            client.picture.push((uid, chunk.flags(at, current.keywords())));
+        }
+        assert_eq!(client.picture.len(), exists as usize);
+    }
+    if !may_renumber {
+        assert!(client.picture.len() >= before);
+    }
+    for uid in updates.changed.iter() {
+        let number = client.view.number(uid).unwrap().get() as usize;
+        let (chunk, at) = current.find(uid).unwrap().expect("a ghost does not change");
+        let slot = &mut client.picture[number - 1];
+        assert_eq!(slot.0, uid);
+        slot.1 = chunk.flags(at, current.keywords());
+    }
+
+    // The client's numbers are the view's.
+    assert_eq!(client.view.exists() as usize, client.picture.len());
+    for (at, (uid, known)) in client.picture.iter().enumerate() {
+        let number = SeqNum::new(at as u32 + 1).unwrap();
+        assert_eq!(client.view.told().uid(number), Some(*uid));
+        assert_eq!(client.view.number(*uid), Some(number));
+        match current.find(*uid).unwrap() {
+            Some((chunk, at)) => {
+                assert_eq!(*known, chunk.flags(at, current.keywords()), "UID {uid}: the client has old flags");
+                assert!(!client.view.ghosts().contains(*uid));
+            }
+            None => assert!(!may_renumber && client.view.ghosts().contains(*uid)),
+        }
+    }
+    if let Some(last) = SeqNum::new(client.view.exists()) {
+        let all = SequenceSet::new(vec![(SetBound::Number(SeqNum::MIN), SetBound::Last)]).unwrap();
+        assert_eq!(client.view.resolve(&all).unwrap(), client.picture.iter().map(|(uid, _)| *uid).collect());
+        let beyond = SequenceSet::new(vec![(SetBound::Number(last.next().unwrap()), SetBound::Last)]).unwrap();
+        assert_eq!(client.view.resolve(&beyond), None);
+    }
+    // Every ghost can still be read.
+    let ghosts = client.mailbox.removed(client.view.reported(), client.view.ghosts()).unwrap();
+    let found: IdSet<Uid> = ghosts.iter().map(|(chunk, at)| chunk.rows()[*at].uid).collect();
+    assert_eq!(found, *client.view.ghosts());
+    for (chunk, at) in ghosts {
+        assert!(client.mailbox.body(chunk.rows()[at].email).unwrap().is_some());
+    }
+}
+
+fn run(ops: &[Op]) {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async {
+        let engine: Arc<dyn Engine> = Arc::new(engine::memory::Memory::new());
+        let mut world = World::new(Arc::clone(&engine)).await;
+        for op in ops {
+            world.apply(op).await;
+            world.verify();
+        }
+        for client in world.clients.iter_mut().flatten().filter(|c| !c.mailbox.is_gone()) {
+            catch_up(client, true, None);
+        }
+        assert_eq!(world.store.check().unwrap(), Vec::<String>::new());
+
+        let store = Store::open(engine, Arc::new(FixedClock), Options::default()).unwrap();
+        let account = store.account(world.account.id()).unwrap();
+        World { store, account, clients: [None, None, None], ..world }.verify();
+    });
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, max_shrink_iters: 2000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_store_does_what_the_model_does(ops in proptest::collection::vec(op(), 1..60)) {
+        run(&ops);
+    }
+}
