@@ -1,5 +1,4 @@
 """IMAPClient: two connections, IDLE in both directions, Gmail-style batch work, names in Unicode, threads of work."""
-import ssl
 from datetime import datetime, timezone
 
 from imapclient import DELETED, FLAGGED, RECENT, SEEN, IMAPClient
@@ -9,7 +8,7 @@ from harness import PATIENCE, STRICT, Server, done, equal, mail
 
 
 def connect(server, account="alice", starttls=False):
-    context = ssl.create_default_context(cafile=server.cert)
+    context = server.tls()
     if starttls:
         client = IMAPClient(server.host, server.imap, ssl=False, timeout=PATIENCE)
         client.starttls(context)
@@ -34,13 +33,13 @@ def logging_in(server):
         client.id_({"name": "IMAPClient"})
         equal(tuple(client.namespace().personal[0]), ("", "/"), "NAMESPACE")
         client.logout()
-    client = IMAPClient(server.host, server.imaps, ssl_context=ssl.create_default_context(cafile=server.cert), timeout=PATIENCE)
+    client = IMAPClient(server.host, server.imaps, ssl_context=server.tls(), timeout=PATIENCE)
     try:
         client.login("alice", "wrong")
         raise AssertionError("logged in with a wrong password")
     except LoginError:
         client.shutdown()
-    client = IMAPClient(server.host, server.imaps, ssl_context=ssl.create_default_context(cafile=server.cert), timeout=PATIENCE)
+    client = IMAPClient(server.host, server.imaps, ssl_context=server.tls(), timeout=PATIENCE)
     client.plain_login("alice", server.accounts["alice"])
     client.logout()
 

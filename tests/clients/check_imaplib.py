@@ -1,7 +1,6 @@
 """Python's imaplib: a long walk through every command, with two connections where it matters."""
 import imaplib
 import re
-import ssl
 import time
 
 from harness import PATIENCE, STRICT, Server, contains, done, equal, mail
@@ -33,16 +32,6 @@ def flat(data):
             yield item
 
 
-def tls(server):
-    return ssl.create_default_context(cafile=server.cert)
-
-
-def logged_in(server, account="alice"):
-    client = imaplib.IMAP4_SSL(server.host, server.imaps, ssl_context=tls(server), timeout=PATIENCE)
-    ok(client.login(account, server.accounts[account]))
-    return client
-
-
 def main():
     with Server() as server:
         for walk in (logging_in, mailboxes, append_and_fetch, search, store_copy_move, two_sessions, selected_state):
@@ -55,7 +44,7 @@ def logging_in(server):
     client = imaplib.IMAP4(server.host, server.imap, timeout=PATIENCE)
     contains(client.capabilities, "STARTTLS")
     contains(client.capabilities, "IMAP4REV1")
-    ok(client.starttls(tls(server)))
+    ok(client.starttls(server.tls()))
     contains(client.capabilities, "AUTH=PLAIN")
     assert "LOGINDISABLED" not in client.capabilities and "STARTTLS" not in client.capabilities, client.capabilities
     for name, password in (("alice", "wrong"), ("nobody", "wrong")):
@@ -73,7 +62,7 @@ def logging_in(server):
 
 
 def mailboxes(server):
-    c = logged_in(server)
+    c = server.client()
     ok(c.namespace(), '(("" "/"))')
     listed = ok(c.list())
     for name, use in (("Drafts", "\\Drafts"), ("Sent", "\\Sent"), ("Junk", "\\Junk"), ("Trash", "\\Trash"), ("Archive", "\\Archive")):
@@ -109,7 +98,7 @@ def mailboxes(server):
 
 
 def append_and_fetch(server):
-    c = logged_in(server)
+    c = server.client()
     ok(c.create("Fetch"))
     message = mail(1, "walk")
     then = time.struct_time((2024, 2, 29, 12, 34, 56, 3, 60, 0))
@@ -133,7 +122,7 @@ def append_and_fetch(server):
 
 
 def search(server):
-    c = logged_in(server)
+    c = server.client()
     ok(c.create("Search"))
     for n in range(1, 11):
         ok(c.append("Search", r"(\Seen)" if n % 2 else r"($Even \Flagged)", None,
@@ -153,7 +142,7 @@ def search(server):
 
 
 def store_copy_move(server):
-    c = logged_in(server)
+    c = server.client()
     for name in ("From", "To"):
         ok(c.create(name))
     for n in range(1, 7):
@@ -183,7 +172,7 @@ def store_copy_move(server):
 
 
 def two_sessions(server):
-    one, two = logged_in(server), logged_in(server)
+    one, two = server.client(), server.client()
     ok(one.create("Shared"))
     for n in range(1, 4):
         ok(one.append("Shared", None, None, mail(n)))
@@ -221,7 +210,7 @@ def idle(server, one, two):
 
 
 def selected_state(server):
-    c = logged_in(server)
+    c = server.client()
     ok(c.create("State"))
     for n in range(1, 3):
         ok(c.append("State", None, None, mail(n)))

@@ -1,13 +1,11 @@
 """mbsync (isync): two-way sync of 2,000 messages; a second run has nothing to do; changes on both sides; and the same
 after `kill -9` of the server, during a sync and behind it.
 """
-import imaplib
 import os
 import re
-import ssl
 import subprocess
 
-from harness import PATIENCE, Server, contains, done, equal, mail, run, until
+from harness import PATIENCE, Server, contains, contents, done, equal, maildir_entry, mail, run, until
 
 FOLDERS = {"INBOX": 1500, "Archive": 400, "Entw&APw-rfe": 100}
 
@@ -110,14 +108,8 @@ CopyArrivalDate yes
         self.server.kill()
         assert running.wait(PATIENCE) != 0, "mbsync was ready before the server was killed"
 
-    def client(self):
-        client = imaplib.IMAP4_SSL(self.server.host, self.server.imaps, timeout=PATIENCE,
-                                   ssl_context=ssl.create_default_context(cafile=self.server.cert))
-        client.login("alice", self.server.accounts["alice"])
-        return client
-
     def append(self, folder, numbers):
-        client = self.client()
+        client = self.server.client()
         if client.select(folder)[0] == "NO":
             client.create(folder)
         for n in numbers:
@@ -125,23 +117,15 @@ CopyArrivalDate yes
         client.logout()
 
     def uidnext(self):
-        client = self.client()
+        client = self.server.client()
         said = {folder: client.status(folder, "(UIDNEXT UIDVALIDITY MESSAGES)")[1] for folder in FOLDERS}
         client.logout()
         return said
 
     def remote(self):
-        """Folder -> sorted (number of the message, flags) on the server."""
-        client, state = self.client(), {}
-        for folder in FOLDERS:
-            contains(str(client.select(folder, readonly=True)), "OK")
-            found = []
-            answer = client.fetch("1:*", "(FLAGS BODY.PEEK[HEADER.FIELDS (MESSAGE-ID)])")[1]
-            for part in answer:
-                if isinstance(part, tuple):
-                    flags = re.search(rb"FLAGS \(([^)]*)\)", part[0])[1].decode()
-                    found.append((number(part[1].decode()), letters(flags)))
-            state[folder] = sorted(found)
+        """Folder -> what it holds on the server."""
+        client = self.server.client()
+        state = {folder: contents(client, folder) for folder in FOLDERS}
         client.logout()
         return state
 
@@ -154,15 +138,8 @@ CopyArrivalDate yes
         return sum(1 for folder in FOLDERS for _ in self.files(folder))
 
     def local(self):
-        """The same of the Maildir."""
-        state = {}
-        for folder in FOLDERS:
-            found = []
-            for path in self.files(folder):
-                with open(path, encoding="utf-8") as f:
-                    found.append((number(f.read()), "".join(sorted(set("DFRS") & set(path.rpartition(":2,")[2] if ":2," in path else "")))))
-            state[folder] = sorted(found)
-        return state
+        """Folder -> what it holds here."""
+        return {folder: sorted(map(maildir_entry, self.files(folder))) for folder in FOLDERS}
 
     def same(self):
         """Both ends have the same, each message once."""
@@ -173,15 +150,6 @@ CopyArrivalDate yes
             equal(len({n for n, _ in here[folder]}), len(here[folder]), f"messages in {folder}, each once")
 
 
-def number(text):
-    return int(re.search(r"^Message-ID: <(\d+)@", text, re.M | re.I)[1])
-
-
-def letters(flags):
-    names = {"\\Seen": "S", "\\Answered": "R", "\\Flagged": "F", "\\Draft": "D"}
-    return "".join(sorted(names[f] for f in flags.split() if f in names))
-
-
 def new_local(sync, folder, numbers):
     for n in numbers:
         with open(os.path.join(sync.home, "mail", folder, "new", f"{1_700_000_000 + n}.{n}.test"), "wb") as f:
@@ -189,7 +157,7 @@ def new_local(sync, folder, numbers):
 
 
 def change_both_sides(sync):
-    client = sync.client()
+    client = sync.server.client()
     client.select("INBOX")
     client.uid("STORE", "1:100", "+FLAGS", r"(\Flagged)")
     client.uid("STORE", "101:150", "+FLAGS", r"(\Deleted)")
@@ -200,8 +168,7 @@ def change_both_sides(sync):
     new_local(sync, "INBOX", range(4000, 4030))
     new_local(sync, "Archive", range(5000, 5030))
     for path in sorted(sync.files("INBOX")):
-        with open(path) as f:
-            n = number(f.read())
+        n, _ = maildir_entry(path)
         base, _, flags = path.partition(":2,")
         where = base.replace("/new/", "/cur/")
         if 300 <= n < 400:

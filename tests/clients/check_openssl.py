@@ -1,7 +1,7 @@
 """openssl s_client: the line that `pillarbox demo` prints, and what STARTTLS may and may not carry over."""
+import smtplib
 import socket
 import ssl
-import subprocess
 
 from harness import Server, contains, done, run, PATIENCE
 
@@ -30,7 +30,7 @@ def injected(server):
         answer = plain.recv(4096)
         assert answer.startswith(b"a OK") and b"b OK" not in answer, answer
         try:
-            with client_context(server).wrap_socket(plain, server_hostname="localhost") as tls:
+            with server.tls().wrap_socket(plain, server_hostname="localhost") as tls:
                 tls.sendall(b"c CAPABILITY\r\n")
                 said = b""
                 while b"c OK" not in said:
@@ -43,17 +43,12 @@ def injected(server):
 
 
 def lmtp_starttls(server):
-    import smtplib
     with smtplib.LMTP(server.host, server.lmtp, timeout=PATIENCE) as lmtp:
         lmtp.ehlo_or_helo_if_needed()
         if lmtp.has_extn("starttls"):
-            lmtp.starttls(context=client_context(server))
+            lmtp.starttls(context=server.tls())
             lmtp.ehlo("client.example.com")
             assert not lmtp.has_extn("starttls"), "STARTTLS offered again under TLS"
-
-
-def client_context(server):
-    return ssl.create_default_context(cafile=server.cert)
 
 
 main()

@@ -10,12 +10,14 @@ process id. Whatever a test leaves is in a scratch folder that goes away when th
 """
 import contextlib
 import email.utils
+import imaplib
 import os
 import re
 import select
 import shutil
 import signal
 import smtplib
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -154,6 +156,16 @@ listen = ["{self.host}:0"]
 
     # What all tests do.
 
+    def tls(self):
+        """Trusts this server and nobody else."""
+        return ssl.create_default_context(cafile=self.cert)
+
+    def client(self, account="alice"):
+        """An imaplib client that is logged in: the second pair of eyes of a test."""
+        client = imaplib.IMAP4_SSL(self.host, self.imaps, ssl_context=self.tls(), timeout=PATIENCE)
+        client.login(account, self.accounts[account])
+        return client
+
     def deliver(self, recipient, *messages, sender="sender@example.com"):
         """LMTP, one connection, one transaction for each message."""
         with smtplib.LMTP(self.host, self.lmtp, timeout=PATIENCE) as lmtp:
@@ -169,6 +181,32 @@ def mail(n, subject=None, sender="Ada Lovelace <ada@example.com>", body=None, ex
             f"Date: {email.utils.formatdate(1_700_000_000 + 60 * (n % 100_000))}\r\nMessage-ID: <{n}@test.example.com>\r\n"
             f"MIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\n"
             f"Content-Transfer-Encoding: 8bit\r\n{extra}\r\n{text}").encode()
+
+
+def number(text):
+    """Which `mail(n)` this is."""
+    return int(re.search(r"^Message-ID: <(\d+)@", text, re.M | re.I)[1])
+
+
+FLAGS = {"\\Seen": "S", "\\Answered": "R", "\\Flagged": "F", "\\Draft": "D"}    # as Maildir has them
+
+
+def contents(client, folder):
+    """What a mailbox holds: (number of the message, flags in the letters of Maildir), sorted."""
+    equal(client.select(folder, readonly=True)[0], "OK", f"EXAMINE {folder}")
+    found = []
+    for part in client.fetch("1:*", "(FLAGS BODY.PEEK[HEADER.FIELDS (MESSAGE-ID)])")[1]:
+        if isinstance(part, tuple):
+            flags = re.search(rb"FLAGS \(([^)]*)\)", part[0])[1].decode().split()
+            found.append((number(part[1].decode()), "".join(sorted(FLAGS[f] for f in flags if f in FLAGS))))
+    return sorted(found)
+
+
+def maildir_entry(path):
+    """The same of one file of a Maildir."""
+    with open(path, encoding="utf-8") as f:
+        flags = path.rpartition(":2,")[2] if ":2," in path else ""
+        return number(f.read()), "".join(sorted(set("DFRS") & set(flags)))
 
 
 def certificate(cert, key):
