@@ -35,13 +35,15 @@ pub(crate) struct Session {
     /// The last response that was taken.
     pub(crate) last: String,
     pub(crate) said_bye: bool,
+    /// IMAP4rev2 is enabled, so that quoted strings and texts may be UTF-8.
+    utf8: bool,
     commands: u32,
 }
 
 impl Session {
     pub(crate) fn new(stream: Box<dyn Stream>, protocol: Protocol) -> Self {
         let (buffer, held, last) = (Vec::new(), Vec::new(), String::new());
-        Self { stream, protocol, buffer, eof: false, held, last, said_bye: false, commands: 0 }
+        Self { stream, protocol, buffer, eof: false, held, last, said_bye: false, utf8: false, commands: 0 }
     }
 
     /// A tag of the runner's own.
@@ -53,6 +55,7 @@ impl Session {
     /// Writes, and reads meanwhile, so that neither side waits for the other for ever. A server
     /// that has hung up is noticed by whoever expects an answer.
     pub(crate) async fn send(&mut self, octets: &[u8]) {
+        self.utf8 |= String::from_utf8_lossy(octets).to_ascii_uppercase().contains(" ENABLE IMAP4REV2");
         let mut rest = octets;
         let (mut reader, mut writer) = tokio::io::split(&mut self.stream);
         while !rest.is_empty() {
@@ -73,7 +76,7 @@ impl Session {
     /// The next response, waiting for `patience` of tokio's clock.
     pub(crate) async fn next(&mut self, patience: Duration) -> Result<Event, String> {
         loop {
-            if let Some((response, used)) = take_response(&self.buffer, self.protocol)? {
+            if let Some((response, used)) = take_response(&self.buffer, self.protocol, self.utf8)? {
                 self.buffer.drain(..used);
                 self.said_bye |=
                     response.starts_with("* BYE") || response.starts_with("221 ") || response.starts_with("421 ");
@@ -117,7 +120,7 @@ impl Session {
 }
 
 /// The first response in `buffer` and its length, once it is whole.
-fn take_response(buffer: &[u8], protocol: Protocol) -> Result<Option<(String, usize)>, String> {
+fn take_response(buffer: &[u8], protocol: Protocol, utf8: bool) -> Result<Option<(String, usize)>, String> {
     let (mut out, mut used) = (String::new(), 0);
     loop {
         let rest = buffer.get(used..).unwrap_or_default();
@@ -126,6 +129,10 @@ fn take_response(buffer: &[u8], protocol: Protocol) -> Result<Option<(String, us
         let Some(line) = line.strip_suffix(b"\r") else {
             return Err(format!("a line of the server ends without CR: {}", spell(line)));
         };
+        // RFC 9051 appendix A: no 8-bit outside of literals before ENABLE IMAP4rev2.
+        if !line.is_ascii() && !utf8 {
+            return Err(format!("a line of the server has 8-bit characters: {}", spell(line)));
+        }
         used += end + 1;
         out.push_str(&spell(line));
         let Some(size) = literal(&out).filter(|_| protocol == Protocol::Imap) else { return Ok(Some((out, used))) };
@@ -173,12 +180,14 @@ mod tests {
 
     #[test]
     fn responses_are_cut_at_their_ends() {
-        let take = |text: &str| take_response(text.as_bytes(), Protocol::Imap);
+        let take = |text: &str| take_response(text.as_bytes(), Protocol::Imap, false);
         assert_eq!(take("* OK x\r\n* OK"), Ok(Some(("* OK x".into(), 8))));
         assert_eq!(take("* OK x\r"), Ok(None));
         assert_eq!(take("* 1 FETCH (BODY[] {4}\r\na\r\nb)\r\n"), Ok(Some(("* 1 FETCH (BODY[] \"a\nb\")".into(), 30))));
         assert_eq!(take("* 1 FETCH (BODY[] {9}\r\na\r\nb)\r\n"), Ok(None));
         assert_eq!(take("* OK {4}\r\n"), Ok(Some(("* OK {4}".into(), 10))));
         assert!(take("* OK x\n").is_err());
+        assert!(take("* OK ü\r\n").is_err());
+        assert!(take("* 1 FETCH (BODY[] {2}\r\nü)\r\n").is_ok());
     }
 }

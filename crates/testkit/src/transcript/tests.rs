@@ -150,7 +150,7 @@ fn case_counts_unless_told() {
 
 #[test]
 fn utf_8_is_one_however_it_is_written() {
-    result("< * X \"ü\"", "S1: * X \"\\xc3\\xbc\"\n").unwrap();
+    result("< * 1 FETCH (X {2}\\nü)", "S1: * 1 FETCH (X \"\\xc3\\xbc\")\n").unwrap();
 }
 
 #[test]

@@ -1,0 +1,33 @@
+//! Both engines pass the same suite.
+
+mod memory {
+    use std::sync::Arc;
+
+    use engine::memory::Memory;
+
+    testkit::engine_suite!(Arc::new(Memory::new()));
+}
+
+mod local {
+    use engine::local::{Local, Options};
+    use testkit::engine_suite::Reopened;
+
+    /// Small groups, segments and logs, so that their ends are met often.
+    fn fresh() -> Reopened<Local> {
+        let dir = tempfile::tempdir().unwrap();
+        Reopened::new(move || {
+            let options = Options {
+                segment_size: 300_000,
+                reserve: 0,
+                group_bytes: 50_000,
+                group_batches: 5,
+                checkpoint_pages: 20,
+                idle_readers: 2,
+                ..Options::default()
+            };
+            Local::open(dir.path(), options).unwrap()
+        })
+    }
+
+    testkit::engine_suite!(fresh());
+}
