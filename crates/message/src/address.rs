@@ -320,7 +320,9 @@ mod tests {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let or_nil = |bytes: &Option<Vec<u8>>| bytes.as_deref().map_or("NIL".into(), text);
         let one = |address: &Address| match address {
-            Address::Mailbox(m) => format!("{}|{}|{}|{}", or_nil(&m.name), or_nil(&m.route), text(&m.local), text(&m.host)),
+            Address::Mailbox(m) => {
+                format!("{}|{}|{}|{}", or_nil(&m.name), or_nil(&m.route), text(&m.local), text(&m.host))
+            }
             Address::GroupStart(name) => format!("{{{}", text(name)),
             Address::GroupEnd => "}".into(),
         };
@@ -357,7 +359,10 @@ mod tests {
         );
         check("(Empty list)(start)Hidden recipients  :(nobody(that I know))  ;", "{Hidden recipients & }");
         check("Joe Q. Public <john.q.public@example.com>", "Joe Q. Public|NIL|john.q.public|example.com");
-        check("Mary Smith <@node.test:mary@example.net>, , jdoe@test  . example", "Mary Smith|@node.test|mary|example.net & NIL|NIL|jdoe|test.example");
+        check(
+            "Mary Smith <@node.test:mary@example.net>, , jdoe@test  . example",
+            "Mary Smith|@node.test|mary|example.net & NIL|NIL|jdoe|test.example",
+        );
         check("<@a.test,,@b.test:x@y>", "NIL|@a.test,@b.test|x|y");
     }
 

@@ -104,6 +104,12 @@ pub(crate) fn guess(bytes: &[u8]) -> Cow<'_, str> {
     }
 }
 
+impl std::fmt::Debug for TextDecoder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("TextDecoder")
+    }
+}
+
 /// Takes octets in pieces and gives text. The memory it holds between pieces is a few octets.
 pub struct TextDecoder(State);
 
@@ -204,7 +210,8 @@ mod tests {
 
     #[test]
     fn names() {
-        for name in ["utf-8", "ISO-8859-15", "koi8-r", "GB2312", "iso-2022-jp", "us-ascii", "UTF-7", "cp1252", "CP949"] {
+        for name in ["utf-8", "ISO-8859-15", "koi8-r", "GB2312", "iso-2022-jp", "us-ascii", "UTF-7", "cp1252", "CP949"]
+        {
             let charset = Charset::named(name.as_bytes()).unwrap_or_else(|| panic!("{name}"));
             assert_eq!(Charset::named(charset.name().as_bytes()), Some(charset));
         }

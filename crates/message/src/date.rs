@@ -49,7 +49,9 @@ impl Found {
     fn word(&mut self, word: &[u8]) {
         match word {
             _ if word.contains(&b':') => self.clock(word),
-            [b'+' | b'-', rest @ ..] if !rest.is_empty() && self.time.is_some() => self.zone = self.zone.or(offset(word)),
+            [b'+' | b'-', rest @ ..] if !rest.is_empty() && self.time.is_some() => {
+                self.zone = self.zone.or(offset(word))
+            }
             [b'0'..=b'9', ..] if word.contains(&b'-') => word.split(|&b| b == b'-').for_each(|part| self.word(part)),
             [b'0'..=b'9', ..] => self.number(word),
             [b'a'..=b'z' | b'A'..=b'Z', ..] => self.name(word),
@@ -101,7 +103,9 @@ impl Found {
         let (clock, rest) = word.split_at_checked(clock).unwrap_or((word, &[]));
         let number = |part: &[u8]| decimal(part.split(|&b| b == b'.').next()?).and_then(|n| u8::try_from(n).ok());
         let mut parts = clock.split(|&b| b == b':').map(number);
-        if let (Some(Some(hour)), Some(Some(minute)), second, None) = (parts.next(), parts.next(), parts.next(), parts.next()) {
+        if let (Some(Some(hour)), Some(Some(minute)), second, None) =
+            (parts.next(), parts.next(), parts.next(), parts.next())
+        {
             let second = second.unwrap_or(Some(0)).unwrap_or(60);
             if hour < 24 && minute < 60 && second <= 60 && self.time.is_none() {
                 self.time = Some((hour, minute, second));
@@ -180,7 +184,10 @@ mod tests {
     fn rfc_5322_appendix_a() {
         check("Fri, 21 Nov 1997 09:55:06 -0600", "1997-11-21 09:55:06 -360");
         check("Tue, 1 Jul 2003 10:52:37 +0200", "2003-07-01 10:52:37 120");
-        check("Thu,\r\n      13\r\n        Feb\r\n          1969\r\n      23:32\r\n               -0330 (Newfoundland Time)", "1969-02-13 23:32:00 -210");
+        check(
+            "Thu,\r\n      13\r\n        Feb\r\n          1969\r\n      23:32\r\n               -0330 (Newfoundland Time)",
+            "1969-02-13 23:32:00 -210",
+        );
         check("21 Nov 97 09:55:06 GMT", "1997-11-21 09:55:06 0");
         check("Fri, 21 Nov 1997 09(comment):   55  :  06 -0600", "1997-11-21 09:55:06 -360");
     }
@@ -197,7 +204,10 @@ mod tests {
         check("1 Jan 2000", "2000-01-01 00:00:00 0");
         check("Foo, 29 Feb 2000 01:02", "2000-02-29 01:02:00 0");
         // RFC 5256 §2.2: adjusted to UTC.
-        assert_eq!(parse_date(b"31 Dec 2000 16:01:33 -0800").unwrap().time, parse_date(b"1 Jan 2001 00:01:33 +0000").unwrap().time);
+        assert_eq!(
+            parse_date(b"31 Dec 2000 16:01:33 -0800").unwrap().time,
+            parse_date(b"1 Jan 2001 00:01:33 +0000").unwrap().time
+        );
         assert_eq!(parse_date(b"Thu, 1 Jan 1970 00:00:10 GMT").unwrap().time, UnixTime(10));
     }
 
@@ -215,7 +225,16 @@ mod tests {
 
     #[test]
     fn no_date() {
-        for value in ["", "yesterday", "31 Jun 2000 00:00:00 +0000", "0 Jan 2000", "1 Jan", "Jan 2000", "32 Jan 2000", "1 Jan 99999"] {
+        for value in [
+            "",
+            "yesterday",
+            "31 Jun 2000 00:00:00 +0000",
+            "0 Jan 2000",
+            "1 Jan",
+            "Jan 2000",
+            "32 Jan 2000",
+            "1 Jan 99999",
+        ] {
             check(value, "none");
         }
     }

@@ -184,7 +184,12 @@ mod tests {
     #[test]
     fn values_stay_as_they_are_but_unfolded() {
         assert_eq!(
-            envelope("Subject: =?utf-8?Q?a?=\r\n\t=?utf-8?Q?b?=  \r\nFrom: Jürgen \"x\\\"y\" <a@b>\r\nMessage-ID: NIL\r\n").lines().next().unwrap(),
+            envelope(
+                "Subject: =?utf-8?Q?a?=\r\n\t=?utf-8?Q?b?=  \r\nFrom: Jürgen \"x\\\"y\" <a@b>\r\nMessage-ID: NIL\r\n"
+            )
+            .lines()
+            .next()
+            .unwrap(),
             "(NIL \"=?utf-8?Q?a?=\t=?utf-8?Q?b?=\" (({11}"
         );
     }

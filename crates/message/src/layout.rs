@@ -29,15 +29,8 @@ pub struct Place {
 
 impl Place {
     /// An empty part without a header.
-    pub(crate) const NOWHERE: Self = Self {
-        content: Content::Other,
-        encoding: Encoding::SevenBit,
-        below: 0,
-        header: 0,
-        body: 0,
-        end: 0,
-        lines: 0,
-    };
+    pub(crate) const NOWHERE: Self =
+        Self { content: Content::Other, encoding: Encoding::SevenBit, below: 0, header: 0, body: 0, end: 0, lines: 0 };
 }
 
 /// What a part holds.
@@ -67,21 +60,21 @@ pub enum Section {
 }
 
 /// Octets in which SEARCH looks.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum SearchArea {
-    /// Header fields.
-    Header(Range64),
-    /// Text.
-    Text(Range64, Encoding, Charset),
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SearchArea {
+    /// Of the message.
+    pub range: Range<u64>,
+    /// How they become text.
+    pub reading: Reading,
 }
 
-/// A `Copy` range of octets.
+/// How octets become text.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Range64 {
-    /// The first octet.
-    pub start: u64,
-    /// The octet after the last.
-    pub end: u64,
+pub enum Reading {
+    /// They are header fields.
+    Header,
+    /// They are a body.
+    Text(Encoding, Charset),
 }
 
 /// The part tree of one message.
@@ -176,13 +169,13 @@ impl Layout {
         indices
             .filter_map(|i| self.places.get(i))
             .filter(|place| place.header < place.body)
-            .map(|place| SearchArea::Header(Range64 { start: place.header, end: place.body }))
+            .map(|place| SearchArea { range: place.header..place.body, reading: Reading::Header })
     }
 
     fn texts(&self) -> impl Iterator<Item = SearchArea> {
         self.places.iter().filter_map(|place| match place.content {
             Content::Text(charset) if place.body < place.end => {
-                Some(SearchArea::Text(Range64 { start: place.body, end: place.end }, place.encoding, charset))
+                Some(SearchArea { range: place.body..place.end, reading: Reading::Text(place.encoding, charset) })
             }
             _ => None,
         })

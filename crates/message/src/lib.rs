@@ -13,6 +13,7 @@
 //! * [`parse_date`], [`base_subject`] and [`message_ids`] are what SORT and THREAD compare.
 
 mod address;
+mod card;
 mod casemap;
 mod charset;
 mod cursor;
@@ -24,6 +25,7 @@ mod layout;
 mod message;
 mod mime;
 mod parser;
+mod search;
 mod structure;
 mod subject;
 mod transfer;
@@ -32,16 +34,18 @@ mod wire;
 mod words;
 
 pub use address::{Address, Mailbox, parse_addresses};
+pub use card::{CARD_FIELDS, Card, CardRef};
 pub use casemap::casemap;
 pub use charset::{Charset, TextDecoder};
 pub use date::parse_date;
 pub use envelope::Envelope;
 pub use header::{Field, Fields, Header, Keep};
 pub use ids::message_ids;
-pub use layout::{Content, Layout, Place, Range64, SearchArea, Section};
+pub use layout::{Content, Layout, Place, Reading, SearchArea, Section};
 pub use message::{Message, Part};
 pub use mime::{ContentType, Disposition, Param, Params};
 pub use parser::{Parser, parse};
+pub use search::{Matcher, Needle};
 pub use structure::Structure;
 pub use subject::{BaseSubject, base_subject};
 pub use transfer::{Decoder, Encoding};

@@ -305,7 +305,11 @@ mod tests {
     // RFC 2045 §5.1
     #[test]
     fn the_same_with_comment_and_quotes() {
-        for value in ["text/plain; charset=us-ascii (Plain text)", " text / plain ;charset=\"us-ascii\"", "(x)text/(y)plain(z); charset=us-ascii;"] {
+        for value in [
+            "text/plain; charset=us-ascii (Plain text)",
+            " text / plain ;charset=\"us-ascii\"",
+            "(x)text/(y)plain(z); charset=us-ascii;",
+        ] {
             assert!(ContentType::parse(value.as_bytes()).unwrap().is("TEXT", "Plain"));
             check(value, &[("charset", "us-ascii")]);
         }
@@ -357,7 +361,9 @@ mod tests {
 
     #[test]
     fn disposition() {
-        let parsed = Disposition::parse(b"attachment; filename=genome.jpeg;\r\n modification-date=\"Wed, 12 Feb 1997\"").unwrap();
+        let parsed =
+            Disposition::parse(b"attachment; filename=genome.jpeg;\r\n modification-date=\"Wed, 12 Feb 1997\"")
+                .unwrap();
         assert_eq!(parsed.kind, "attachment");
         assert_eq!(parsed.params.get("FILENAME"), Some(b"genome.jpeg".as_slice()));
         assert_eq!(Disposition::parse(b""), None);

@@ -77,7 +77,9 @@ struct Line {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum State {
     /// In the header of the innermost part; `first` before its first line.
-    Header { first: bool },
+    Header {
+        first: bool,
+    },
     Body,
 }
 
@@ -286,7 +288,9 @@ impl Parser {
         let depth = self.open.len();
         let digest = depth.checked_sub(2).and_then(|i| self.open.get(i)).is_some_and(|parent| parent.digest);
         let Some(open) = self.open.last_mut() else { return };
-        let (Some(place), Some(details)) = (self.places.get_mut(open.place), self.parts.get_mut(open.place)) else { return };
+        let (Some(place), Some(details)) = (self.places.get_mut(open.place), self.parts.get_mut(open.place)) else {
+            return;
+        };
         details.header.end = kept;
         let header = Header::new(self.headers.get(details.header.clone()).unwrap_or_default());
         (details.content_type, place.encoding) = describe(header, digest);

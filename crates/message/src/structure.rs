@@ -6,7 +6,10 @@
 use std::ops::Range;
 
 use crate::{
-    Content, Disposition, Envelope, Header, Message, Part, cursor::Cursor, mime::Params, transfer,
+    Content, Disposition, Envelope, Header, Message, Part,
+    cursor::Cursor,
+    mime::Params,
+    transfer,
     wire::{nstring, number, string},
 };
 

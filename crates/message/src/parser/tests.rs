@@ -55,7 +55,14 @@ fn plain_messages() {
     assert_eq!(section(text, &[], Section::Whole).unwrap(), text);
     assert_eq!(section(text, &[1], Section::Whole).unwrap(), "body\r\nmore");
     assert_eq!(section(text, &[1], Section::Mime).unwrap(), "Subject: x\r\n\r\n");
-    for (path, kind) in [(&[][..], Section::Mime), (&[0], Section::Whole), (&[2], Section::Whole), (&[1, 1], Section::Whole), (&[1], Section::Header), (&[1], Section::Text)] {
+    for (path, kind) in [
+        (&[][..], Section::Mime),
+        (&[0], Section::Whole),
+        (&[2], Section::Whole),
+        (&[1, 1], Section::Whole),
+        (&[1], Section::Header),
+        (&[1], Section::Text),
+    ] {
         assert_eq!(section(text, path, kind), None, "{path:?} {kind:?}");
     }
 }
@@ -64,7 +71,11 @@ fn plain_messages() {
 fn odd_line_ends_and_headers() {
     assert_eq!(section("A: b\n\nc\n", &[], Section::Text).unwrap(), "c\n");
     assert_eq!(section("A: b\r\r\n\r\r\nc", &[], Section::Text).unwrap(), "c");
-    assert_eq!(section("A: b\rB: c\r\n\r\nx", &[], Section::Header).unwrap(), "A: b\rB: c\r\n\r\n", "a lone CR ends no line");
+    assert_eq!(
+        section("A: b\rB: c\r\n\r\nx", &[], Section::Header).unwrap(),
+        "A: b\rB: c\r\n\r\n",
+        "a lone CR ends no line"
+    );
     assert_eq!(section("\r\nbody", &[], Section::Text).unwrap(), "body");
     assert_eq!(section("no header at all\r\nA: b\r\n", &[], Section::Text).unwrap(), "no header at all\r\nA: b\r\n");
     assert_eq!(section("A: b\r\nno field\r\nB: c\r\n\r\nd", &[], Section::Text).unwrap(), "d");
@@ -99,10 +110,15 @@ fn multiparts_without_parts_have_one() {
 
 #[test]
 fn nested_boundaries() {
-    let inner = |boundary: &str, parts: &str| format!("--b\r\nContent-Type: multipart/mixed; boundary={boundary}\r\n\r\n{parts}");
+    let inner = |boundary: &str, parts: &str| {
+        format!("--b\r\nContent-Type: multipart/mixed; boundary={boundary}\r\n\r\n{parts}")
+    };
     // One is a prefix of the other, either way.
     for name in ["bb", "b-", "b--"] {
-        let text = multipart(&inner(name, &format!("--{name}\r\n\r\none\r\n--{name}--\r\n--{name}--\r\n--b\r\n\r\ntwo\r\n--b--\r\n")));
+        let text = multipart(&inner(
+            name,
+            &format!("--{name}\r\n\r\none\r\n--{name}--\r\n--{name}--\r\n--b\r\n\r\ntwo\r\n--b--\r\n"),
+        ));
         assert_eq!(section(&text, &[1, 1], Section::Whole).unwrap(), "one", "{name}");
         assert_eq!(section(&text, &[2], Section::Whole).unwrap(), "two", "{name}");
         assert_eq!(section(&text, &[3], Section::Whole), None, "{name}");
@@ -140,9 +156,15 @@ fn rfc_9051_part_numbers() {
     for path in [&[5][..], &[1, 1], &[3, 3], &[4, 2, 2, 3], &[4, 2, 1, 1], &[u32::MAX], &[4, 0]] {
         assert_eq!(whole(path), None, "{path:?}");
     }
-    assert_eq!(section(text, &[3], Section::Header).unwrap(), "Subject: three\r\nContent-Type: multipart/mixed; boundary=c\r\n\r\n");
+    assert_eq!(
+        section(text, &[3], Section::Header).unwrap(),
+        "Subject: three\r\nContent-Type: multipart/mixed; boundary=c\r\n\r\n"
+    );
     assert!(section(text, &[3], Section::Text).unwrap().starts_with("--c\r\n"));
-    assert_eq!(whole(&[3]).unwrap(), section(text, &[3], Section::Header).unwrap() + &section(text, &[3], Section::Text).unwrap());
+    assert_eq!(
+        whole(&[3]).unwrap(),
+        section(text, &[3], Section::Header).unwrap() + &section(text, &[3], Section::Text).unwrap()
+    );
     assert!(section(text, &[4, 2], Section::Header).unwrap().starts_with("Subject: four two\r\n"));
     assert_eq!(section(text, &[4, 1], Section::Mime).unwrap(), "Content-Type: image/gif\r\n\r\n");
     assert_eq!(section(text, &[3], Section::Mime).unwrap(), "Content-Type: message/rfc822\r\n\r\n");
@@ -158,7 +180,8 @@ fn messages_inside() {
     assert_eq!(section(&text, &[1, 1], Section::Mime).unwrap(), "Subject: x\r\n\r\n");
     assert_eq!(section(&text, &[1, 2], Section::Whole), None);
     // Encoded: opaque, with an empty message inside for the grammar's sake.
-    let text = wrap("Content-Type: message/rfc822\r\nContent-Transfer-Encoding: base64\r\n", "U3ViamVjdDogeA0KDQppbg==");
+    let text =
+        wrap("Content-Type: message/rfc822\r\nContent-Transfer-Encoding: base64\r\n", "U3ViamVjdDogeA0KDQppbg==");
     assert_eq!(section(&text, &[1], Section::Whole).unwrap(), "U3ViamVjdDogeA0KDQppbg==");
     assert_eq!(section(&text, &[1, 1], Section::Whole).unwrap(), "");
     assert_eq!(section(&text, &[1], Section::Header).unwrap(), "");
@@ -168,8 +191,14 @@ fn messages_inside() {
     assert_eq!(section(text, &[1], Section::Header).unwrap(), "Subject: x\r\n\r\n");
     assert_eq!(section(text, &[1, 1], Section::Whole).unwrap(), "in");
     // Without a header of its own, and with nothing at all.
-    assert_eq!(section(&wrap("Content-Type: message/rfc822\r\n", "just text"), &[1], Section::Text).unwrap(), "just text");
-    assert_eq!(section(&multipart("--b\r\nContent-Type: message/rfc822\r\n--b--"), &[1, 1], Section::Whole).unwrap(), "");
+    assert_eq!(
+        section(&wrap("Content-Type: message/rfc822\r\n", "just text"), &[1], Section::Text).unwrap(),
+        "just text"
+    );
+    assert_eq!(
+        section(&multipart("--b\r\nContent-Type: message/rfc822\r\n--b--"), &[1, 1], Section::Whole).unwrap(),
+        ""
+    );
 }
 
 // RFC 2046 §5.1.5
