@@ -2,4 +2,6 @@
 //!
 //! [`transcript`] runs dialogues that read like the examples of an RFC.
 
+pub mod engine_suite;
+pub mod fault_disk;
 pub mod transcript;
