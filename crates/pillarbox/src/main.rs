@@ -1,2 +1,78 @@
-//! See Cargo.toml.
-fn main() {}
+//! Pillarbox, an IMAP server: the one binary. It reads the configuration, chooses the engine, and
+//! starts what the other crates are.
+
+mod account;
+mod admin;
+mod check;
+mod config;
+mod console;
+mod demo;
+mod logging;
+mod random;
+mod run;
+mod serve;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// An IMAP server: the place where people's mail lives.
+#[derive(Parser)]
+#[command(name = "pillarbox", version, about, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Runs the server.
+    Serve(ConfigFile),
+    /// Runs a server to try out, with two accounts and sample mail, on this machine only.
+    Demo(demo::Options),
+    /// Creates, lists and deletes accounts and sets their passwords, also while the server runs.
+    Account(account::Options),
+    /// Looks at everything in the store and says in plain words what is wrong.
+    Check(ConfigFile),
+    /// Helps with the configuration file.
+    Config {
+        #[command(subcommand)]
+        action: ConfigAction,
+    },
+}
+
+#[derive(Subcommand)]
+enum ConfigAction {
+    /// Prints a configuration with every option, its default and its meaning.
+    Example,
+    /// Says whether a configuration is right.
+    Check(ConfigFile),
+}
+
+/// Where the configuration is.
+#[derive(clap::Args)]
+struct ConfigFile {
+    /// The configuration file.
+    #[arg(long, value_name = "FILE", default_value = "pillarbox.toml")]
+    config: PathBuf,
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Serve(file) => serve::serve(&file.config),
+        Command::Demo(options) => demo::demo(&options),
+        Command::Account(options) => account::account(&options),
+        Command::Check(file) => check::check(&file.config),
+        Command::Config { action: ConfigAction::Example } => console::print(config::EXAMPLE.trim_end()),
+        Command::Config { action: ConfigAction::Check(file) } => config::Config::read(&file.config)
+            .and_then(|_| console::print(&format!("{} is right", file.config.display()))),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            console::complain(&error);
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -4,7 +4,9 @@
 //! `stream` know sockets, nobody here knows a key of the store.
 
 pub mod connections;
+pub mod context;
 pub mod listen;
+pub mod lmtp;
 pub mod login;
 pub mod shutdown;
 pub mod stream;

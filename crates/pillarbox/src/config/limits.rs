@@ -44,6 +44,8 @@ limits! {
     search_keys: usize,
     set_ranges: usize,
     multiappend: usize,
+    fetch_items: usize,
+    list_patterns: usize,
     errors: u32,
     login_failures: u32,
     login_timeout: Span,

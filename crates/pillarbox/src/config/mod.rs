@@ -192,6 +192,11 @@ impl Config {
         Ok(config)
     }
 
+    /// How the store is to behave.
+    pub(crate) fn store_options(&self) -> Result<store::Options> {
+        Ok(store::Options { limits: self.limits().into(), default_mailboxes: self.folders()? })
+    }
+
     /// The limits.
     pub(crate) fn limits(&self) -> Limits {
         self.limits.limits()

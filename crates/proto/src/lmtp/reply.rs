@@ -39,6 +39,11 @@ impl Reply {
         self.status
     }
 
+    /// The text, as it was given.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
     /// Appends `Reply-line = Reply-code [SP textstring] CRLF`.
     pub fn write(&self, out: &mut Vec<u8>) {
         // Writing to a Vec cannot fail.

@@ -1,0 +1,78 @@
+//! `pillarbox account`: by the running server if there is one, else in the store itself.
+
+use std::path::PathBuf;
+
+use anyhow::{Result, bail};
+use clap::{Args, Subcommand};
+
+use crate::admin::{Request, Response, ask, execute};
+use crate::config::Config;
+use crate::{console, run};
+
+/// What to do with which account.
+#[derive(Args)]
+pub(crate) struct Options {
+    #[command(subcommand)]
+    action: Action,
+    /// The configuration file.
+    #[arg(long, global = true, value_name = "FILE", default_value = "pillarbox.toml")]
+    config: PathBuf,
+}
+
+#[derive(Subcommand)]
+enum Action {
+    /// Creates an account; asks for its password, or reads it from the standard input.
+    Create {
+        /// A name or an address.
+        name: String,
+    },
+    /// Prints the names of all accounts.
+    List,
+    /// Sets another password, which is asked for or read from the standard input.
+    Passwd {
+        /// Whose.
+        name: String,
+    },
+    /// Deletes an account and all its mail.
+    Delete {
+        /// Whose.
+        name: String,
+    },
+}
+
+/// Does it and prints what came of it.
+pub(crate) fn account(options: &Options) -> Result<()> {
+    let config = Config::read(&options.config)?;
+    let request = match &options.action {
+        Action::Create { name } => Request::Create { name: name.clone(), password: password(name)? },
+        Action::Passwd { name } => Request::SetPassword { name: name.clone(), password: password(name)? },
+        Action::Delete { name } => Request::Delete { name: name.clone() },
+        Action::List => Request::List,
+    };
+    for line in perform(&config, request)? {
+        console::print(&line)?;
+    }
+    Ok(())
+}
+
+fn password(name: &str) -> Result<String> {
+    console::new_password(name).map(|secret| secret.expose().to_owned())
+}
+
+/// Lets the running server do it, or does it here where none is running.
+pub(crate) fn perform(config: &Config, request: Request) -> Result<Vec<String>> {
+    let response = match ask(&config.store.path, &request)? {
+        Some(response) => response,
+        None => {
+            let (engine, store) = run::open_store(&config.store.path, config.store_options()?)?;
+            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+            let response = runtime.block_on(execute(&store, request));
+            drop((runtime, store, engine));
+            response
+        }
+    };
+    match response {
+        Response::Done(lines) => Ok(lines),
+        Response::Failed(why) => bail!(why),
+    }
+}

@@ -1,0 +1,152 @@
+//! How `pillarbox account` and `pillarbox check` reach a store that a running server owns: a Unix socket in
+//! the store's directory, for its owner only. One line of JSON asks, one line answers.
+
+use std::io::{BufRead, BufReader, ErrorKind, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use auth::{PasswordHash, Secret};
+use serde::{Deserialize, Serialize};
+use server::connections::Connections;
+use server::listen::{Connection, Listener, Reception};
+use server::shutdown::Shutdown;
+use store::Store;
+use tracing::{info, warn};
+use types::{AccountName, Limits};
+
+use crate::random;
+
+/// Octets of one request: a name and a password.
+const MAX_REQUEST: usize = 16 << 10;
+
+/// What is asked.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub(crate) enum Request {
+    /// A new account.
+    Create { name: String, password: String },
+    /// The names of all accounts.
+    List,
+    /// Another password.
+    SetPassword { name: String, password: String },
+    /// No account any more, and none of its mail.
+    Delete { name: String },
+    /// Everything that is wrong with the store.
+    Check,
+}
+
+/// The answer: lines to print, or why it was not done.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Response {
+    /// Done.
+    Done(Vec<String>),
+    /// Not done.
+    Failed(String),
+}
+
+fn socket_path(store: &Path) -> PathBuf {
+    store.join("admin.sock")
+}
+
+/// Asks the server that owns the store; `None` where none is running.
+pub(crate) fn ask(store: &Path, request: &Request) -> Result<Option<Response>> {
+    let path = socket_path(store);
+    let stream = match UnixStream::connect(&path) {
+        Ok(stream) => stream,
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => return Ok(None),
+        // The path is too long for a socket, so no server could have made it either.
+        Err(error) if error.kind() == ErrorKind::InvalidInput => return Ok(None),
+        Err(error) => return Err(error).with_context(|| format!("cannot reach the running server at {}", path.display())),
+    };
+    let mut line = serde_json::to_vec(request)?;
+    line.push(b'\n');
+    (&stream).write_all(&line).context("the running server does not listen")?;
+    let mut answer = String::new();
+    BufReader::new(&stream).read_line(&mut answer).context("the running server does not answer")?;
+    serde_json::from_str(&answer).context("the running server gave no answer").map(Some)
+}
+
+/// Does what is asked.
+pub(crate) async fn execute(store: &Store, request: Request) -> Response {
+    match apply(store, request).await {
+        Ok(lines) => Response::Done(lines),
+        Err(error) => Response::Failed(format!("{error:#}")),
+    }
+}
+
+async fn apply(store: &Store, request: Request) -> Result<Vec<String>> {
+    let account = |name: &str| AccountName::new(name).with_context(|| format!("{name:?}"));
+    match request {
+        Request::Create { name, password } => {
+            let name = account(&name)?;
+            store.create_account(&name, hash(password).await?).await?;
+            info!("account {name} created");
+            Ok(vec![format!("account {name} created")])
+        }
+        Request::SetPassword { name, password } => {
+            let name = account(&name)?;
+            store.set_password(&name, hash(password).await?).await?;
+            info!("account {name}: password changed");
+            Ok(vec![format!("account {name}: password changed")])
+        }
+        Request::Delete { name } => {
+            let name = account(&name)?;
+            store.delete_account(&name).await?;
+            info!("account {name} deleted");
+            Ok(vec![format!("account {name} deleted")])
+        }
+        Request::List => {
+            let accounts = store::blocking(|| store.accounts())?;
+            Ok(accounts.into_iter().map(|account| account.name.to_string()).collect())
+        }
+        Request::Check => Ok(store::blocking(|| store.check())?),
+    }
+}
+
+async fn hash(password: String) -> Result<String> {
+    let password = Secret::new(password);
+    let salt = random::octets()?;
+    let hash = tokio::task::spawn_blocking(move || PasswordHash::new(&password, salt)).await??;
+    Ok(hash.as_str().to_owned())
+}
+
+/// Answers requests until the server ends.
+pub(crate) fn listen(directory: &Path, store: &Store, shutdown: Shutdown) {
+    let path = socket_path(directory);
+    let listener = match Listener::unix(&path, 0o600) {
+        Ok(listener) => listener,
+        Err(error) => {
+            warn!("{}: {error}: `pillarbox account` will not work while the server runs", path.display());
+            return;
+        }
+    };
+    let handshake_timeout = Duration::ZERO;
+    let reception = Reception { name: "admin", implicit_tls: None, handshake_timeout, refusal: b"" };
+    let store = store.clone();
+    let session = move |connection: Connection| session(connection, store.clone());
+    tokio::spawn(listener.serve(reception, Connections::new(&Limits::default()), shutdown, session));
+}
+
+async fn session(mut connection: Connection, store: Store) {
+    let mut line = Vec::new();
+    while !line.contains(&b'\n') {
+        let read = tokio::select! {
+            read = connection.stream.read_more(&mut line) => read,
+            () = connection.shutdown.requested() => return,
+        };
+        if line.len() > MAX_REQUEST || !matches!(read, Ok(1..)) {
+            return;
+        }
+    }
+    let response = match serde_json::from_slice(&line) {
+        Ok(request) => execute(&store, request).await,
+        Err(error) => Response::Failed(error.to_string()),
+    };
+    if let Ok(mut answer) = serde_json::to_vec(&response) {
+        answer.push(b'\n');
+        let _ = connection.stream.send(&answer, Duration::from_secs(30)).await;
+    }
+}

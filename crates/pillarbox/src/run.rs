@@ -1,0 +1,262 @@
+//! A running server: store, listeners, sessions, and their end.
+
+use std::fmt;
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, anyhow};
+use auth::FingerprintKey;
+use engine::Engine;
+use engine::local::Local;
+use server::connections::Connections;
+use server::context::{Context, ImapOptions, LmtpOptions};
+use server::listen::{Connection, Listener, Reception};
+use server::login::LoginGate;
+use server::shutdown::{Shutdown, Stopper};
+use server::tls::Tls;
+use store::{Store, SystemClock};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::{info, warn};
+
+use crate::{admin, console, random};
+
+/// How long sessions may take to say goodbye and to finish what they commit.
+const GOODBYE: Duration = Duration::from_secs(8);
+
+/// How often memory that nobody uses is given back.
+const EVICTION: Duration = Duration::from_secs(5);
+
+/// What a listener speaks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Protocol {
+    Imap,
+    Imaps,
+    Lmtp,
+}
+
+/// Where a listener listens.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Place {
+    Tcp(SocketAddr),
+    Unix { path: PathBuf, mode: u32 },
+}
+
+/// A listener that is wanted.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Wanted {
+    pub(crate) protocol: Protocol,
+    pub(crate) place: Place,
+    /// The option or flag that says so: what to change where it cannot be had.
+    pub(crate) option: &'static str,
+}
+
+/// Everything a server needs to know.
+pub(crate) struct Setup {
+    pub(crate) store_path: PathBuf,
+    pub(crate) store: store::Options,
+    pub(crate) tls: Option<Arc<Tls>>,
+    pub(crate) wanted: Vec<Wanted>,
+    pub(crate) hostname: String,
+    pub(crate) imap: ImapOptions,
+    pub(crate) lmtp: LmtpOptions,
+}
+
+/// A server that accepts connections.
+pub(crate) struct Server {
+    pub(crate) context: Arc<Context>,
+    stopper: Stopper,
+    /// What listens where, with real ports.
+    pub(crate) places: Vec<(Protocol, Place)>,
+}
+
+/// Opens the store in a directory; the engine is handed back so that it can be the last to go.
+pub(crate) fn open_store(path: &Path, options: store::Options) -> Result<(Arc<dyn Engine>, Store)> {
+    let engine = Local::open(path, engine::local::Options::default())
+        .with_context(|| format!("cannot open the store {}", path.display()))?;
+    let engine: Arc<dyn Engine> = Arc::new(engine);
+    let store = Store::open(engine.clone(), Arc::new(SystemClock), options)
+        .with_context(|| format!("cannot open the store {}", path.display()))?;
+    Ok((engine, store))
+}
+
+/// Starts a server, hands it to `work`, and ends it in bounded time when `work` is done.
+pub(crate) fn run(setup: Setup, work: impl AsyncFnOnce(&Server) -> Result<()>) -> Result<()> {
+    raise_descriptor_limit();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start threads")?;
+    // Listeners before the store: a busy port is told at once, and without touching anything.
+    let listeners = runtime.block_on(async { bind(&setup.wanted) })?;
+    let (engine, store) = open_store(&setup.store_path, setup.store.clone())?;
+    let done = runtime.block_on(async {
+        let server = Server::start(setup, store, listeners).await?;
+        let done = work(&server).await;
+        server.stop().await;
+        done
+    });
+    runtime.shutdown_timeout(Duration::from_secs(2));
+    // The last handle: the engine finishes what was queued.
+    drop(engine);
+    info!("stopped");
+    done
+}
+
+/// Waits for SIGINT or SIGTERM; calls `reload` on SIGHUP. A second SIGINT or SIGTERM ends the process
+/// as usual.
+pub(crate) async fn until_signal(mut reload: impl FnMut()) -> Result<()> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    loop {
+        tokio::select! {
+            _ = interrupt.recv() => break,
+            _ = terminate.recv() => break,
+            _ = hangup.recv() => reload(),
+        }
+    }
+    info!("stopping");
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        std::process::exit(1);
+    });
+    Ok(())
+}
+
+impl Server {
+    async fn start(setup: Setup, store: Store, listeners: Vec<(Protocol, Listener)>) -> Result<Self> {
+        let Setup { store_path, tls, hostname, imap, lmtp, .. } = setup;
+        store.finish_deletions().await.context("cannot finish deleting accounts")?;
+        let limits = store.limits().clone();
+        let login = LoginGate::new(&limits, FingerprintKey::new(random::octets()?));
+        let clock = Arc::new(SystemClock);
+        let context = Arc::new(Context { store, clock, limits, tls, login, hostname, imap, lmtp });
+        let connections = Connections::new(&context.limits);
+        let (stopper, shutdown) = Stopper::new();
+
+        admin::listen(&store_path, &context.store, shutdown.clone());
+        tokio::spawn(evict(context.store.clone(), shutdown.clone()));
+        let mut places = Vec::new();
+        for (protocol, listener) in listeners {
+            places.extend(place_of(&listener).map(|place| (protocol, place)));
+            accept(protocol, listener, context.clone(), connections.clone(), shutdown.clone());
+        }
+        Ok(Self { context, stopper, places })
+    }
+
+    /// Prints where the server listens, and that it does: scripts wait for the line `ready`.
+    pub(crate) fn announce(&self) -> Result<()> {
+        for (protocol, place) in &self.places {
+            console::print(&format!("{protocol} listens on {place}"))?;
+        }
+        console::print("ready")
+    }
+
+    /// The TCP port of a listener.
+    pub(crate) fn port(&self, wanted: Protocol) -> Option<u16> {
+        self.places.iter().find_map(|(protocol, place)| match place {
+            Place::Tcp(address) if *protocol == wanted => Some(address.port()),
+            _ => None,
+        })
+    }
+
+    async fn stop(&self) {
+        if !self.stopper.stop(GOODBYE).await {
+            warn!("some sessions did not end in time and are cut off");
+        }
+    }
+}
+
+fn bind(wanted: &[Wanted]) -> Result<Vec<(Protocol, Listener)>> {
+    wanted.iter().map(|wanted| wanted.bind().map(|listener| (wanted.protocol, listener))).collect()
+}
+
+impl Wanted {
+    fn bind(&self) -> Result<Listener> {
+        let bound = match &self.place {
+            Place::Tcp(address) => Listener::tcp(*address),
+            Place::Unix { path, mode } => Listener::unix(path, *mode),
+        };
+        bound.map_err(|error| {
+            let Self { protocol, place, option } = self;
+            let why = match error.kind() {
+                ErrorKind::AddrInUse => "another program listens there".to_owned(),
+                ErrorKind::PermissionDenied => "that is not permitted (ports below 1024 need root or CAP_NET_BIND_SERVICE)".to_owned(),
+                ErrorKind::AddrNotAvailable => "this machine does not have that address".to_owned(),
+                _ => error.to_string(),
+            };
+            anyhow!("cannot listen on {place} for {protocol}: {why}; change {option}")
+        })
+    }
+}
+
+fn place_of(listener: &Listener) -> Option<Place> {
+    let tcp = listener.address().map(Place::Tcp);
+    tcp.or_else(|| listener.path().map(|path| Place::Unix { path: path.to_owned(), mode: 0 }))
+}
+
+fn accept(
+    protocol: Protocol,
+    listener: Listener,
+    context: Arc<Context>,
+    connections: Arc<Connections>,
+    shutdown: Shutdown,
+) {
+    let handshake_timeout = context.limits.handshake_timeout;
+    let (name, implicit_tls, refusal): (_, _, &[u8]) = match protocol {
+        Protocol::Imap => ("imap", None, b"* BYE [UNAVAILABLE] too many connections\r\n"),
+        Protocol::Imaps => ("imaps", context.tls.clone(), b""),
+        Protocol::Lmtp => ("lmtp", None, b"421 4.3.2 too many connections\r\n"),
+    };
+    let reception = Reception { name, implicit_tls, handshake_timeout, refusal };
+    match protocol {
+        Protocol::Imap | Protocol::Imaps => {
+            let session = move |connection: Connection| server::imap::serve_imap(connection, context.clone());
+            tokio::spawn(listener.serve(reception, connections, shutdown, session));
+        }
+        Protocol::Lmtp => {
+            let session = move |connection: Connection| server::lmtp::serve_lmtp(connection, context.clone());
+            tokio::spawn(listener.serve(reception, connections, shutdown, session));
+        }
+    }
+}
+
+async fn evict(store: Store, mut shutdown: Shutdown) {
+    let mut ticks = tokio::time::interval(EVICTION);
+    loop {
+        tokio::select! {
+            () = shutdown.requested() => return,
+            _ = ticks.tick() => store.evict_idle(),
+        }
+    }
+}
+
+/// Each connection is a descriptor; the usual soft limit is 1024 of them.
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    // Where it cannot be raised, fewer connections are accepted; the log says so when it happens.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Imap => "imap",
+            Self::Imaps => "imaps",
+            Self::Lmtp => "lmtp",
+        })
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => write!(f, "{address}"),
+            Self::Unix { path, .. } => write!(f, "{}", path.display()),
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! What all sessions of a server share.
+
+use std::sync::Arc;
+
+use store::{Clock, Store};
+use types::Limits;
+
+use crate::login::LoginGate;
+use crate::tls::Tls;
+
+/// The server as its sessions see it.
+pub struct Context {
+    /// Where the mail is.
+    pub store: Store,
+    /// What time it is, as the store sees it.
+    pub clock: Arc<dyn Clock>,
+    /// What a peer may ask.
+    pub limits: Arc<Limits>,
+    /// For STARTTLS; without it nothing is offered.
+    pub tls: Option<Arc<Tls>>,
+    /// Who gets in.
+    pub login: LoginGate,
+    /// The name in greetings and in `Received:`.
+    pub hostname: String,
+    /// What the configuration says about IMAP.
+    pub imap: ImapOptions,
+    /// What the configuration says about LMTP.
+    pub lmtp: LmtpOptions,
+}
+
+/// What the configuration says about IMAP.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct ImapOptions {
+    /// Local peers ([`crate::stream::Peer::is_local`]) may log in without TLS.
+    pub plaintext_login_on_loopback: bool,
+    /// `LITERAL-` instead of `LITERAL+` (RFC 7888).
+    pub literal_minus: bool,
+}
+
+/// What the configuration says about LMTP.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct LmtpOptions {
+    /// The domains of recipients that are ours; empty is any.
+    pub domains: Vec<String>,
+}
