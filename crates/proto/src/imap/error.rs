@@ -8,7 +8,7 @@ pub enum Verdict {
     /// The client broke the grammar.
     Bad,
     /// The grammar is kept, but what it asks for can never be done (a mailbox name that cannot be,
-    /// an unknown charset).
+    /// an unknown charset, more of something than a limit allows).
     No,
 }
 
@@ -24,4 +24,21 @@ pub struct ParseError {
     pub code: Option<Code>,
     /// What was wrong and where, for a human. The encoder makes it fit for the wire.
     pub text: String,
+}
+
+impl ParseError {
+    /// The client broke the grammar.
+    pub(super) fn bad(text: impl Into<String>) -> Self {
+        Self { tag: None, verdict: Verdict::Bad, code: None, text: text.into() }
+    }
+
+    /// The client asks for what cannot be.
+    pub(super) fn no(code: Code, text: impl Into<String>) -> Self {
+        Self { tag: None, verdict: Verdict::No, code: Some(code), text: text.into() }
+    }
+
+    /// RFC 5530 §3 LIMIT
+    pub(super) fn limit(what: &str, limit: usize) -> Self {
+        Self::no(Code::Limit, format!("more than {limit} {what}"))
+    }
 }

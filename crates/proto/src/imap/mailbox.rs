@@ -1,8 +1,9 @@
 //! Mailbox names as arguments: decoded by dialect.
 
-use types::NameError;
+use types::{MailboxName, NameError};
 
-use super::mutf7::Mutf7Error;
+use super::Dialect;
+use super::mutf7::{self, Mutf7Error};
 
 /// Why an argument is no mailbox name. Answered with `NO [CANNOT]`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -16,4 +17,51 @@ pub enum MailboxError {
     /// No name.
     #[error(transparent)]
     Name(#[from] NameError),
+}
+
+/// A mailbox name as the dialect writes it.
+pub(super) fn decode(octets: &[u8], dialect: Dialect) -> Result<MailboxName, MailboxError> {
+    Ok(MailboxName::new(&decode_text(octets, dialect)?)?)
+}
+
+/// The text of a name, a reference or a pattern; wildcards stand for themselves in both encodings.
+pub(super) fn decode_text(octets: &[u8], dialect: Dialect) -> Result<String, MailboxError> {
+    // A client that sends 8-bit octets does not mean modified UTF-7, whatever it has enabled.
+    if dialect.unicode_names() || !octets.is_ascii() {
+        let text = std::str::from_utf8(octets).map_err(|_| MailboxError::Utf8)?;
+        return Ok(text.to_owned());
+    }
+    Ok(mutf7::decode(octets)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const REV1: Dialect = Dialect { rev2: false, utf8: false };
+    const REV2: Dialect = Dialect { rev2: true, utf8: false };
+    const UTF8: Dialect = Dialect { rev2: false, utf8: true };
+
+    fn name(text: &str, dialect: Dialect) -> Result<String, MailboxError> {
+        decode(text.as_bytes(), dialect).map(|n| n.to_string())
+    }
+
+    #[test]
+    fn the_dialect_decides() {
+        assert_eq!(name("Entw&APw-rfe", REV1).unwrap(), "Entwürfe");
+        assert_eq!(name("Entw&APw-rfe", REV2).unwrap(), "Entw&APw-rfe");
+        // Thunderbird sends "&" as it is once UTF8=ACCEPT is enabled.
+        assert_eq!(name("R&D", UTF8).unwrap(), "R&D");
+        assert_eq!(name("R&D", REV1), Err(MailboxError::Mutf7(Mutf7Error)));
+        assert_eq!(name("R&-D", REV1).unwrap(), "R&D");
+        assert_eq!(name("Entwürfe & mehr", REV1).unwrap(), "Entwürfe & mehr");
+    }
+
+    #[test]
+    fn names_that_cannot_be() {
+        assert_eq!(decode(b"\xff", REV2), Err(MailboxError::Utf8));
+        assert_eq!(decode(b"\xff", REV1), Err(MailboxError::Utf8));
+        assert_eq!(name("a*", REV2), Err(MailboxError::Name(NameError::Wildcard)));
+        assert_eq!(name("", REV1), Err(MailboxError::Name(NameError::Empty)));
+    }
 }

@@ -4,6 +4,7 @@
 //! [`Encoder`] writes responses.
 
 mod capability;
+mod charset;
 mod code;
 pub mod command;
 mod date;
@@ -11,6 +12,7 @@ mod error;
 mod fragmenter;
 mod ids;
 mod lex;
+mod literal;
 mod mailbox;
 mod mutf7;
 mod pattern;
@@ -22,8 +24,9 @@ pub use capability::Capability;
 pub use code::Code;
 pub use command::{Command, Request};
 pub use error::{ParseError, Verdict};
-pub use fragmenter::{Event, Fragmenter, LiteralHeader, NonSyncLiterals, Refusal};
+pub use fragmenter::{Event, Fragmenter, NonSyncLiterals, Refusal};
 pub use ids::Ids;
+pub use literal::LiteralHeader;
 pub use mailbox::MailboxError;
 pub use pattern::ListPattern;
 pub use response::Encoder;

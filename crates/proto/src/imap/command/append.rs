@@ -2,6 +2,8 @@
 
 use types::{DateTime, Flags, Limits, MailboxName};
 
+use crate::imap::date::parse_date_time;
+use crate::imap::lex::Cursor;
 use crate::imap::{Dialect, LiteralHeader, ParseError, Tag};
 
 /// What stands before the first message literal.
@@ -27,16 +29,105 @@ pub struct AppendMessage {
 }
 
 impl AppendHead {
-    /// Reads `tag SP "APPEND" SP mailbox …` up to and with the literal header.
-    pub fn parse(_octets: &[u8], _dialect: Dialect, _limits: &Limits) -> Result<Self, ParseError> {
-        Err(ParseError { tag: None, verdict: crate::imap::Verdict::Bad, code: None, text: String::new() })
+    /// Reads an [`crate::imap::Event::Append`].
+    ///
+    /// `append = "APPEND" SP mailbox 1*append-message` (RFC 3502 §6.3.11)
+    pub fn parse(octets: &[u8], dialect: Dialect, limits: &Limits) -> Result<Self, ParseError> {
+        let (tag, mut c) = super::parse_tag(octets, dialect, limits)?;
+        let mut rest = || {
+            if !c.eat_word("APPEND") {
+                return c.expected("APPEND");
+            }
+            c.space()?;
+            let mailbox = c.mailbox()?;
+            Ok((mailbox, parse_message(&mut c)?))
+        };
+        match rest() {
+            Ok((mailbox, message)) => Ok(Self { tag, mailbox, message }),
+            Err(error) => Err(ParseError { tag: Some(tag), ..error }),
+        }
     }
 }
 
 impl AppendMessage {
-    /// Reads what stands between a message and the next one (RFC 3502), from the space to the
-    /// literal header. The error's tag is `None`.
-    pub fn parse(_octets: &[u8], _dialect: Dialect, _limits: &Limits) -> Result<Self, ParseError> {
-        Err(ParseError { tag: None, verdict: crate::imap::Verdict::Bad, code: None, text: String::new() })
+    /// Reads an [`crate::imap::Event::AppendNext`]. An error has no tag: it is that of the APPEND.
+    pub fn parse(octets: &[u8], dialect: Dialect, limits: &Limits) -> Result<Self, ParseError> {
+        parse_message(&mut Cursor::new(octets, dialect, limits))
+    }
+}
+
+/// `append-message = [SP flag-list] [SP date-time] SP literal`, with `literal8` of RFC 3516 §4.4
+fn parse_message(c: &mut Cursor<'_>) -> Result<AppendMessage, ParseError> {
+    c.space()?;
+    let mut flags = Flags::NONE;
+    if c.peek() == Some(b'(') {
+        flags = c.flag_list()?;
+        c.space()?;
+    }
+    let mut date = None;
+    if c.peek() == Some(b'"') {
+        date = Some(parse_date_time(c)?);
+        c.space()?;
+    }
+    match LiteralHeader::at_end(c.rest()) {
+        Some((literal, before)) if before.is_empty() => Ok(AppendMessage { flags, date, literal }),
+        _ => c.expected("a literal"),
+    }
+}
+
+/// Why an APPEND that came as a whole line is none: no literal is in it.
+pub(super) fn without_message(c: &mut Cursor<'_>) -> ParseError {
+    let mailbox = c.space().and_then(|()| c.mailbox());
+    let message = mailbox.and_then(|_| parse_message(c));
+    message.err().unwrap_or_else(|| ParseError::bad("APPEND needs a message"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::imap::Verdict;
+
+    fn head(text: &str) -> Result<AppendHead, ParseError> {
+        AppendHead::parse(text.as_bytes(), Dialect::default(), &Limits::default())
+    }
+
+    #[test]
+    fn heads() {
+        // RFC 9051 §6.3.12
+        let h = head("A003 APPEND saved-messages (\\Seen) {326}").unwrap();
+        assert_eq!((h.tag.as_str(), h.mailbox.as_str()), ("A003", "saved-messages"));
+        assert_eq!(h.message.flags.iter().count(), 1);
+        assert_eq!(h.message.literal, LiteralHeader { size: 326, sync: true, binary: false });
+        let h = head("a append {5}\r\ninbox (\\Seen $x) \"17-Jul-1996 02:44:25 -0700\" ~{3+}").unwrap();
+        assert!(h.mailbox.is_inbox() && h.message.date.is_some());
+        assert_eq!(h.message.literal, LiteralHeader { size: 3, sync: false, binary: true });
+        assert!(head("a APPEND x () {1}").unwrap().message.flags.is_empty());
+    }
+
+    #[test]
+    fn what_is_no_head() {
+        for bad in [
+            "a APPEND x {1} {2}",
+            "a APPEND {1}",
+            "a APPEND x  {1}",
+            "a APPEND x (\\Recent) {1}",
+            "a APPEND x(\\Seen) {1}",
+            "a APPEND x \"17-Jul-1996 02:44:25 -0700\" (\\Seen) {1}",
+            "a APPEND x (\\Seen {1}",
+            "a APPEND x y {1}",
+        ] {
+            let error = head(bad).unwrap_err();
+            assert_eq!((error.verdict, error.tag.unwrap().as_str()), (Verdict::Bad, "a"), "{bad}");
+        }
+        assert_eq!(head("a APPEND x* {1}").unwrap_err().verdict, Verdict::Bad);
+        assert_eq!(head("a APPEND \"x*\" {1}").unwrap_err().verdict, Verdict::No);
+    }
+
+    #[test]
+    fn further_messages() {
+        let next = |text: &str| AppendMessage::parse(text.as_bytes(), Dialect::default(), &Limits::default());
+        // RFC 3502 §5
+        assert_eq!(next(" (\\Seen) {286}").unwrap().literal.size, 286);
+        assert!(next("{1}").is_err() && next(" x {1}").is_err() && next(" ").is_err());
     }
 }

@@ -1,6 +1,9 @@
 //! FETCH and UID FETCH (RFC 9051 §6.4.5, RFC 3501 §6.4.5).
 
-use crate::imap::{Ids, PartPath, Partial, Section};
+use std::collections::HashSet;
+
+use crate::imap::lex::Cursor;
+use crate::imap::{Ids, ParseError, PartPath, Partial, Section};
 
 /// `fetch = "FETCH" SP sequence-set SP ("ALL" / "FULL" / "FAST" / fetch-att / "(" fetch-att *(SP fetch-att) ")")`
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -13,7 +16,7 @@ pub struct Fetch {
 }
 
 /// `fetch-att` of RFC 9051 §9 and RFC 3501 §9.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum FetchItem {
     /// `BINARY[part]<partial>`: decoded content.
     Binary {
@@ -64,6 +67,214 @@ impl FetchItem {
             Self::Binary { peek, .. } | Self::BodySection { peek, .. } => !peek,
             Self::Rfc822 | Self::Rfc822Text => true,
             _ => false,
+        }
+    }
+}
+
+impl Fetch {
+    pub(super) fn parse(c: &mut Cursor<'_>, by_uid: bool) -> Result<Self, ParseError> {
+        c.space()?;
+        let ids = c.ids(by_uid)?;
+        c.space()?;
+        Ok(Self { ids, items: parse_items(c)? })
+    }
+}
+
+fn parse_items(c: &mut Cursor<'_>) -> Result<Vec<FetchItem>, ParseError> {
+    if c.peek() != Some(b'(') {
+        return match parse_macro(c) {
+            Some(items) => Ok(items),
+            None => Ok(vec![parse_item(c)?]),
+        };
+    }
+    let mut seen = HashSet::new();
+    let mut items = c.list(false, |c| {
+        let item = parse_item(c)?;
+        if !seen.insert(item.clone()) {
+            return Ok(None);
+        }
+        let most = c.limits.fetch_items;
+        if seen.len() > most { Err(ParseError::limit("items", most)) } else { Ok(Some(item)) }
+    })?;
+    Ok(items.drain(..).flatten().collect())
+}
+
+/// The macros, which stand alone (RFC 9051 §6.4.5).
+fn parse_macro(c: &mut Cursor<'_>) -> Option<Vec<FetchItem>> {
+    let fast = [FetchItem::Flags, FetchItem::InternalDate, FetchItem::Rfc822Size];
+    let more: &[FetchItem] = if c.eat_word("FAST") {
+        &[]
+    } else if c.eat_word("ALL") {
+        &[FetchItem::Envelope]
+    } else if c.eat_word("FULL") {
+        &[FetchItem::Envelope, FetchItem::Body]
+    } else {
+        return None;
+    };
+    Some(fast.iter().chain(more).cloned().collect())
+}
+
+/// `fetch-att`, see [`FetchItem`].
+fn parse_item(c: &mut Cursor<'_>) -> Result<FetchItem, ParseError> {
+    let start = c.clone();
+    // "[" and "<" are ATOM-CHARs, but here they end the item's name.
+    let name = c.take_while(|b| b.is_ascii_alphanumeric() || b == b'.').to_ascii_uppercase();
+    let section_follows = c.peek() == Some(b'[');
+    Ok(match (name.as_slice(), section_follows) {
+        (b"ENVELOPE", false) => FetchItem::Envelope,
+        (b"FLAGS", false) => FetchItem::Flags,
+        (b"INTERNALDATE", false) => FetchItem::InternalDate,
+        (b"RFC822", false) => FetchItem::Rfc822,
+        (b"RFC822.HEADER", false) => FetchItem::Rfc822Header,
+        (b"RFC822.SIZE", false) => FetchItem::Rfc822Size,
+        (b"RFC822.TEXT", false) => FetchItem::Rfc822Text,
+        (b"BODY", false) => FetchItem::Body,
+        (b"BODYSTRUCTURE", false) => FetchItem::BodyStructure,
+        (b"UID", false) => FetchItem::Uid,
+        (b"BODY" | b"BODY.PEEK", true) => {
+            let section = Section::parse(c)?;
+            FetchItem::BodySection { section, partial: Partial::parse(c)?, peek: name.ends_with(b"PEEK") }
+        }
+        (b"BINARY" | b"BINARY.PEEK", true) => {
+            let part = PartPath::parse_binary(c)?;
+            FetchItem::Binary { part, partial: Partial::parse(c)?, peek: name.ends_with(b"PEEK") }
+        }
+        (b"BINARY.SIZE", true) => FetchItem::BinarySize(PartPath::parse_binary(c)?),
+        _ => return start.expected("a known FETCH item"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::{NonZeroU32, NonZeroU64};
+
+    use super::super::tests::{bad, no, ok};
+    use super::*;
+    use crate::imap::{Command, SectionText};
+
+    fn items(what: &str) -> Vec<FetchItem> {
+        match ok(&format!("a FETCH 1 {what}")) {
+            Command::Fetch(f) => f.items,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn part(numbers: &[u32]) -> PartPath {
+        PartPath(numbers.iter().filter_map(|&n| NonZeroU32::new(n)).collect())
+    }
+
+    fn section(numbers: &[u32], text: SectionText) -> FetchItem {
+        FetchItem::BodySection { section: Section { part: part(numbers), text }, partial: None, peek: false }
+    }
+
+    #[test]
+    fn macros_and_simple_items() {
+        use FetchItem::*;
+        assert_eq!(items("ALL"), [Flags, InternalDate, Rfc822Size, Envelope]);
+        assert_eq!(items("fast"), [Flags, InternalDate, Rfc822Size]);
+        assert_eq!(items("FULL"), [Flags, InternalDate, Rfc822Size, Envelope, Body]);
+        assert_eq!(items("(uid FLAGS UID)"), [Uid, Flags]);
+        assert_eq!(items("(RFC822 RFC822.HEADER RFC822.TEXT)"), [Rfc822, Rfc822Header, Rfc822Text]);
+        assert_eq!(items("(BODY BODYSTRUCTURE)"), [Body, BodyStructure]);
+        for text in [
+            "(ALL)",
+            "(FLAGS FAST)",
+            "()",
+            "FLAGS UID",
+            "FOO",
+            "",
+            "(FLAGS",
+            "RFC822[1]",
+            "BINARY",
+            "BODY.PEEK",
+            "FLAGS[]",
+        ] {
+            bad(&format!("a FETCH 1 {text}"));
+        }
+    }
+
+    #[test]
+    fn sections() {
+        use SectionText::*;
+        let names = |names: &[&str]| names.iter().map(|n| n.to_string()).collect();
+        assert_eq!(items("BODY[]"), [section(&[], All)]);
+        assert_eq!(items("body[1.2]"), [section(&[1, 2], All)]);
+        assert_eq!(items("BODY[HEADER]"), [section(&[], Header)]);
+        assert_eq!(items("BODY[4.2.2.mime]"), [section(&[4, 2, 2], Mime)]);
+        assert_eq!(
+            items("BODY[4.1.HEADER.FIELDS (Date \"From\")]"),
+            [section(&[4, 1], HeaderFields(names(&["Date", "From"])))]
+        );
+        assert_eq!(items("BODY[HEADER.FIELDS.NOT (x)]"), [section(&[], HeaderFieldsNot(names(&["x"])))]);
+        assert_eq!(items("BODY[3.TEXT]"), [section(&[3], Text)]);
+        for text in [
+            "BODY[MIME]",
+            "BODY[0]",
+            "BODY[1.]",
+            "BODY[1..2]",
+            "BODY[.1]",
+            "BODY[1 TEXT]",
+            "BODY[HEADER.FIELDS]",
+            "BODY[HEADER.FIELDS ()]",
+            "BODY[FOO]",
+            "BODY[1",
+            "BODY[4294967296]",
+            "BODY[HEADER.FIELDS (\u{fc})]",
+            "BODY[HEADER.FIELDS (\"a\tb\")]",
+            "BODY[] <0.1>",
+        ] {
+            bad(&format!("a FETCH 1 {text}"));
+        }
+    }
+
+    #[test]
+    fn partials_peeks_and_binaries() {
+        let ten = Some(Partial { offset: 0, length: NonZeroU64::new(10).unwrap() });
+        let text = Section { part: part(&[]), text: SectionText::Text };
+        assert_eq!(
+            items("BODY.PEEK[TEXT]<0.10>"),
+            [FetchItem::BodySection { section: text, partial: ten, peek: true }]
+        );
+        assert_eq!(items("BINARY[1]<0.10>"), [FetchItem::Binary { part: part(&[1]), partial: ten, peek: false }]);
+        assert_eq!(items("BINARY.PEEK[]"), [FetchItem::Binary { part: part(&[]), partial: None, peek: true }]);
+        assert_eq!(items("BINARY.SIZE[2.1]"), [FetchItem::BinarySize(part(&[2, 1]))]);
+        for text in [
+            "BODY[]<0>",
+            "BODY[]<0.0>",
+            "BODY[]<.1>",
+            "BODY[]<0.1",
+            "BINARY[TEXT]",
+            "BINARY.SIZE[1]<0.1>",
+            "BODY[]<0.9223372036854775808>",
+        ] {
+            bad(&format!("a FETCH 1 {text}"));
+        }
+    }
+
+    #[test]
+    fn seen_is_set_by_what_is_not_a_peek() {
+        let seen = |what| items(what).iter().any(FetchItem::sets_seen);
+        for what in ["BODY[]", "RFC822", "RFC822.TEXT", "BINARY[1]"] {
+            assert!(seen(what), "{what}");
+        }
+        for what in ["BODY.PEEK[]", "RFC822.HEADER", "BINARY.PEEK[1]", "BINARY.SIZE[1]", "BODY", "FULL"] {
+            assert!(!seen(what), "{what}");
+        }
+    }
+
+    #[test]
+    fn both_sides_of_the_limit() {
+        let many = |n: usize| format!("({})", (1..=n).map(|i| format!("BODY[{i}]")).collect::<Vec<_>>().join(" "));
+        assert_eq!(items(&many(1000)).len(), 1000);
+        no(&format!("a FETCH 1 {}", many(1001)));
+    }
+
+    #[test]
+    fn messages() {
+        assert!(matches!(ok("a UID FETCH 1:* FLAGS"), Command::Fetch(f) if f.ids.by_uid()));
+        assert!(matches!(ok("a FETCH $ FLAGS"), Command::Fetch(f) if f.ids == Ids::Saved { by_uid: false }));
+        for text in ["a FETCH", "a FETCH 1", "a FETCH FLAGS", "a FETCH 0 FLAGS", "a FETCH 1:2: FLAGS"] {
+            bad(text);
         }
     }
 }

@@ -20,6 +20,7 @@ pub mod store;
 
 use types::{Limits, MailboxName};
 
+use super::lex::Cursor;
 use super::{Dialect, Ids, ParseError, Tag};
 
 pub use append::{AppendHead, AppendMessage};
@@ -115,7 +116,175 @@ pub enum Command {
 impl Request {
     /// Reads one command as [`crate::imap::Event::Command`] brings it: without its line end, its
     /// literals embedded.
-    pub fn parse(_octets: &[u8], _dialect: Dialect, _limits: &Limits) -> Result<Self, ParseError> {
-        Err(ParseError { tag: None, verdict: super::Verdict::Bad, code: None, text: String::new() })
+    pub fn parse(octets: &[u8], dialect: Dialect, limits: &Limits) -> Result<Self, ParseError> {
+        let (tag, mut c) = parse_tag(octets, dialect, limits)?;
+        match parse_command(&mut c) {
+            Ok(command) => Ok(Self { tag, command }),
+            Err(error) => Err(ParseError { tag: Some(tag), ..error }),
+        }
+    }
+}
+
+/// `command = tag SP (command-any / command-auth / command-nonauth / command-select) CRLF`
+fn parse_tag<'a>(octets: &'a [u8], dialect: Dialect, limits: &'a Limits) -> Result<(Tag, Cursor<'a>), ParseError> {
+    let mut c = Cursor::new(octets, dialect, limits);
+    let tag = Tag::of_line(octets).ok_or_else(|| ParseError::bad("a command begins with a tag"))?;
+    c.take_while(|b| b != b' ');
+    match c.space() {
+        Ok(()) => Ok((tag, c)),
+        Err(error) => Err(ParseError { tag: Some(tag), ..error }),
+    }
+}
+
+fn parse_command(c: &mut Cursor<'_>) -> Result<Command, ParseError> {
+    let word = c.word("a command")?;
+    let command = match word.as_str() {
+        "CAPABILITY" => Command::Capability,
+        "NOOP" => Command::Noop,
+        "LOGOUT" => Command::Logout,
+        "STARTTLS" => Command::StartTls,
+        "NAMESPACE" => Command::Namespace,
+        "IDLE" => Command::Idle,
+        "CHECK" => Command::Check,
+        "CLOSE" => Command::Close,
+        "UNSELECT" => Command::Unselect,
+        "EXPUNGE" => Command::Expunge,
+        "AUTHENTICATE" => Command::Authenticate(Authenticate::parse(c)?),
+        "LOGIN" => Command::Login(Login::parse(c)?),
+        "ID" => Command::Id(id::parse(c)?),
+        "ENABLE" => Command::Enable(enable::parse(c)?),
+        "SELECT" => Command::Select(Select::parse(c)?),
+        "EXAMINE" => Command::Examine(Select::parse(c)?),
+        "CREATE" => Command::Create(Create::parse(c)?),
+        "DELETE" => Command::Delete(parse_mailbox(c)?),
+        "RENAME" => Command::Rename(Rename::parse(c)?),
+        "SUBSCRIBE" => Command::Subscribe(parse_mailbox(c)?),
+        "UNSUBSCRIBE" => Command::Unsubscribe(parse_mailbox(c)?),
+        "LIST" => Command::List(List::parse(c)?),
+        "LSUB" => Command::Lsub(Lsub::parse(c)?),
+        "STATUS" => Command::Status(Status::parse(c)?),
+        "APPEND" => return Err(append::without_message(c)),
+        "UID" => {
+            c.space()?;
+            let word = c.word("a command after UID")?;
+            parse_message_command(&word, true, c)?
+        }
+        other => parse_message_command(other, false, c)?,
+    };
+    c.end()?;
+    Ok(command)
+}
+
+/// The commands that name messages, by sequence number or by UID.
+///
+/// `uid = "UID" SP (copy / move / fetch / search / store / uid-expunge)`
+fn parse_message_command(word: &str, by_uid: bool, c: &mut Cursor<'_>) -> Result<Command, ParseError> {
+    Ok(match word {
+        "COPY" => Command::Copy(Copy::parse(c, by_uid)?),
+        "FETCH" => Command::Fetch(Fetch::parse(c, by_uid)?),
+        "MOVE" => Command::Move(Move::parse(c, by_uid)?),
+        "SEARCH" => Command::Search(Search::parse(c, by_uid)?),
+        "STORE" => Command::Store(Store::parse(c, by_uid)?),
+        "EXPUNGE" if by_uid => Command::UidExpunge(expunge::parse_uids(c)?),
+        _ => return Err(ParseError::bad("unknown command")),
+    })
+}
+
+/// `delete = "DELETE" SP mailbox`, `subscribe = "SUBSCRIBE" SP mailbox`, `unsubscribe = "UNSUBSCRIBE" SP mailbox`
+fn parse_mailbox(c: &mut Cursor<'_>) -> Result<MailboxName, ParseError> {
+    c.space()?;
+    c.mailbox()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::imap::Verdict;
+
+    /// Parses what must be right, as IMAP4rev1.
+    pub(super) fn ok(text: &str) -> Command {
+        let parsed = Request::parse(text.as_bytes(), Dialect::default(), &Limits::default());
+        parsed.unwrap_or_else(|e| panic!("{text}: {e}")).command
+    }
+
+    /// Parses what must be answered BAD, with its tag.
+    pub(super) fn bad(text: &str) -> ParseError {
+        refused(text, Verdict::Bad)
+    }
+
+    /// Parses what must be answered NO, with its tag.
+    pub(super) fn no(text: &str) -> ParseError {
+        refused(text, Verdict::No)
+    }
+
+    fn refused(text: &str, verdict: Verdict) -> ParseError {
+        let parsed = Request::parse(text.as_bytes(), Dialect::default(), &Limits::default());
+        let error = parsed.expect_err(text);
+        let tag = error.tag.as_ref().map(Tag::as_str);
+        assert_eq!((error.verdict, tag), (verdict, text.split(' ').next()), "{text}: {error}");
+        error
+    }
+
+    #[test]
+    fn commands_without_arguments() {
+        for (text, command) in [
+            ("a CAPABILITY", Command::Capability),
+            ("a noop", Command::Noop),
+            ("a Logout ", Command::Logout),
+            ("a STARTTLS", Command::StartTls),
+            ("a NAMESPACE", Command::Namespace),
+            ("a IDLE", Command::Idle),
+            ("a CHECK", Command::Check),
+            ("a CLOSE", Command::Close),
+            ("a UNSELECT", Command::Unselect),
+        ] {
+            assert_eq!(ok(text), command);
+            bad(&format!("{text} x"));
+        }
+    }
+
+    #[test]
+    fn commands_with_a_mailbox() {
+        let name = |text| MailboxName::new(text).unwrap();
+        assert_eq!(ok("a DELETE blurdybloop"), Command::Delete(name("blurdybloop")));
+        assert_eq!(ok("a SUBSCRIBE \"a b\""), Command::Subscribe(name("a b")));
+        assert_eq!(ok("a UNSUBSCRIBE {3}\r\na b"), Command::Unsubscribe(name("a b")));
+        for word in ["DELETE", "SUBSCRIBE", "UNSUBSCRIBE"] {
+            bad(&format!("a {word}"));
+            bad(&format!("a {word} x y"));
+            no(&format!("a {word} \"a*\""));
+        }
+    }
+
+    #[test]
+    fn what_is_no_command() {
+        for text in
+            ["a FOO", "a", "a ", "a UID", "a UID NOOP", "a UID FOO 1", "a (", "a NOOP\r", "a NO\0OP", "a XLIST \"\" *"]
+        {
+            bad(text);
+        }
+        for untagged in ["", " NOOP", "+ NOOP", "* NOOP", "(NOOP", "\u{fc} NOOP"] {
+            let error = Request::parse(untagged.as_bytes(), Dialect::default(), &Limits::default()).unwrap_err();
+            assert_eq!((error.tag, error.verdict), (None, Verdict::Bad), "{untagged}");
+        }
+        assert_eq!(bad("a APPEND x").text, "expected a space at octet 11");
+        assert_eq!(bad("a APPEND x (\\Seen) y").text, "expected a literal at octet 20");
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_octets_do_no_harm(octets in any::<Vec<u8>>(), rev2: bool, utf8: bool) {
+            let _ = Request::parse(&octets, Dialect { rev2, utf8 }, &Limits::default());
+        }
+
+        #[test]
+        fn nearly_right_commands_do_no_harm(
+            text in "a (UID )?(SEARCH|FETCH 1|STORE 1|LIST|STATUS x|ID|APPEND x|CREATE x|SELECT|LOGIN|AUTHENTICATE)( |\\(|\\)|\"|\\[|\\]|<|>|\\.|\\{1\\}\r\n|[0-9]|\\*|,|:|\\$|NOT|OR|BODY|BINARY|HEADER\\.FIELDS|RETURN|STATUS|1-Jan-2000|\\\\Seen|FLAGS|x){0,30}"
+        ) {
+            let _ = Request::parse(text.as_bytes(), Dialect::default(), &Limits::default());
+            let _ = AppendHead::parse(text.as_bytes(), Dialect::default(), &Limits::default());
+        }
     }
 }

@@ -2,7 +2,8 @@
 
 use types::MailboxName;
 
-use crate::imap::MailboxError;
+use crate::imap::lex::Cursor;
+use crate::imap::{MailboxError, ParseError, mailbox};
 
 /// `select = "SELECT" SP mailbox [select-params]`
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -10,4 +11,37 @@ pub struct Select {
     /// Which mailbox. A name that cannot be is no parse error here, because a SELECT that fails
     /// also deselects (RFC 9051 §6.3.2): answer `NO [CANNOT]` and deselect.
     pub mailbox: Result<MailboxName, MailboxError>,
+}
+
+impl Select {
+    pub(super) fn parse(c: &mut Cursor<'_>) -> Result<Self, ParseError> {
+        c.space()?;
+        let mailbox = mailbox::decode(&c.astring("a mailbox name")?, c.dialect);
+        // select-params = SP "(" select-param *(SP select-param) ")"
+        if c.eat(b' ') && c.peek() == Some(b'(') {
+            return Err(ParseError::bad("unknown parameter"));
+        }
+        Ok(Self { mailbox })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use types::NameError;
+
+    use super::super::tests::{bad, ok};
+    use super::*;
+    use crate::imap::Command;
+
+    #[test]
+    fn names_that_can_and_cannot_be() {
+        assert_eq!(ok("a SELECT inbox"), Command::Select(Select { mailbox: Ok(MailboxName::inbox()) }));
+        assert_eq!(ok("a EXAMINE \"INBOX\" "), Command::Examine(Select { mailbox: Ok(MailboxName::inbox()) }));
+        let wildcard = Err(MailboxError::Name(NameError::Wildcard));
+        assert_eq!(ok("a SELECT \"a*\""), Command::Select(Select { mailbox: wildcard }));
+        for text in ["a SELECT", "a SELECT ", "a SELECT x y", "a SELECT x (CONDSTORE)", "a SELECT x ()", "a SELECT a*"]
+        {
+            bad(text);
+        }
+    }
 }
