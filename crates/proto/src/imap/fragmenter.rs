@@ -523,3 +523,6 @@ fn is_append_message(head: &[u8]) -> bool {
     let (word, arguments) = command.split_at(APPEND.len().min(command.len()));
     word.eq_ignore_ascii_case(APPEND) && arguments.iter().any(|&b| b != b' ')
 }
+
+#[cfg(test)]
+mod tests;
