@@ -74,21 +74,16 @@ impl Cards {
 
     /// The card of a message.
     pub fn card(&mut self, email: EmailId) -> Result<CardRef<'_>> {
-        let mut place = self.place(email);
-        if place.is_none() {
-            crate::blocking(|| self.read_value(email))?;
-            place = self.place(email);
+        if self.place(email).is_none() {
+            crate::blocking(|| self.read_value(email));
         }
         let usable =
-            place.filter(|range| self.value.get(range.clone()).is_some_and(|b| CardRef::from_bytes(b).is_ok()));
-        let bytes = match usable {
-            Some(range) => self.value.get(range).unwrap_or_default(),
-            None => {
-                self.remade = crate::blocking(|| self.remake(email))?;
-                &self.remade
-            }
-        };
-        CardRef::from_bytes(bytes).map_err(|error| Error::Damaged(format!("the card of email {email}: {error}")))
+            |place: &Range<usize>| self.value.get(place.clone()).is_some_and(|b| CardRef::from_bytes(b).is_ok());
+        if let Some(place) = self.place(email).filter(usable) {
+            return read(email, self.value.get(place).unwrap_or_default());
+        }
+        self.remade = crate::blocking(|| self.remake(email))?;
+        read(email, &self.remade)
     }
 
     /// The content of a message. `None` where it is gone for good.
@@ -101,17 +96,16 @@ impl Cards {
         self.places.get(at).map(|(_, range)| range.clone())
     }
 
-    fn read_value(&mut self, email: EmailId) -> Result<()> {
+    /// Reads the value that holds the card. One that is damaged is as good as none: cards can be
+    /// made anew.
+    fn read_value(&mut self, email: EmailId) {
         self.places.clear();
         let end = key::cards(EmailId(email.0.saturating_add(1)));
-        let Ok(Some((key, value))) = self.view.last(&key::all_cards().start..&end) else {
-            // Also where the value is damaged: it can be made anew.
-            return Ok(());
-        };
-        let first = key::number(&key, 0).unwrap_or(0);
-        self.places = places(first, &value).unwrap_or_default();
-        self.value = value;
-        Ok(())
+        if let Ok(Some((key, value))) = self.view.last(&key::all_cards().start..&end) {
+            let first = key::number(&key, 0).unwrap_or(0);
+            self.places = places(first, &value).unwrap_or_default();
+            self.value = value;
+        }
     }
 
     /// Makes a card from the body.
@@ -133,6 +127,10 @@ impl Cards {
         }
         Ok(message::Card::from_message(&parser.finish()).to_bytes())
     }
+}
+
+fn read(email: EmailId, card: &[u8]) -> Result<CardRef<'_>> {
+    CardRef::from_bytes(card).map_err(|error| Error::Damaged(format!("the card of email {email}: {error}")))
 }
 
 fn places(first: u64, value: &[u8]) -> Result<Vec<(EmailId, Range<usize>)>> {

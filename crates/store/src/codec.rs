@@ -3,7 +3,7 @@
 //! Each value begins with the version of its layout; a reader takes nothing on trust, because what
 //! it reads may come from a damaged disk.
 
-use types::{Flags, Keyword};
+use types::Flags;
 
 use crate::error::{Error, Result};
 
@@ -113,15 +113,6 @@ impl<'a> Reader<'a> {
         std::str::from_utf8(self.bytes()?).map_err(|_| self.damaged())
     }
 
-    pub(crate) fn flags(&mut self) -> Result<Flags> {
-        let system = self.number()? as u8;
-        let mut keywords = Vec::new();
-        for _ in 0..self.count()? {
-            keywords.push(Keyword::new(self.text()?).map_err(|_| self.damaged())?);
-        }
-        Ok(Flags::from_parts(system, keywords))
-    }
-
     /// A value that this type cannot hold.
     pub(crate) fn valid<T>(&self, value: Option<T>) -> Result<T> {
         value.ok_or_else(|| self.damaged())
@@ -161,7 +152,7 @@ mod tests {
         #[test]
         fn rubbish_is_an_error_not_a_panic(bytes: Vec<u8>) {
             if let Ok((_, mut r)) = Reader::new("test", &bytes, u8::MAX) {
-                let _ = (r.number(), r.flags(), r.count(), r.text(), r.signed(), r.small());
+                let _ = (r.number(), r.count(), r.text(), r.signed(), r.small());
             }
         }
     }

@@ -68,19 +68,9 @@ pub(crate) fn rows(id: MailboxId, chunk: ChunkId) -> Vec<u8> {
     numbered(b'r', &[id.0, chunk.0.into()])
 }
 
-/// All rows of a mailbox.
-pub(crate) fn all_rows(id: MailboxId) -> Range<Vec<u8>> {
-    below(numbered(b'r', &[id.0]))
-}
-
 /// The marks of a chunk on a plane.
 pub(crate) fn marks(id: MailboxId, chunk: ChunkId, plane: u64) -> Vec<u8> {
     numbered(b'k', &[id.0, chunk.0.into(), plane])
-}
-
-/// All marks of a mailbox.
-pub(crate) fn all_marks(id: MailboxId) -> Range<Vec<u8>> {
-    below(numbered(b'k', &[id.0]))
 }
 
 /// A part of what one verb took out of a mailbox.

@@ -31,7 +31,6 @@ mod removal;
 mod rights;
 mod snapshot;
 mod source;
-#[expect(clippy::module_inception, reason = "the store is what the crate is about")]
 mod store;
 mod tree;
 mod txn;

@@ -62,20 +62,6 @@ impl Snapshot {
         }
     }
 
-    /// What must be written so that nothing of this mailbox remains but its removals.
-    pub(crate) fn erase(&self, out: &mut Vec<Write>) {
-        let mut delete = |key| out.push(Write { key, value: None });
-        delete(key::head(self.id));
-        delete(key::keywords(self.id));
-        for node in &self.nodes {
-            delete(key::node(self.id, node.id));
-            for chunk in &node.chunks {
-                delete(key::rows(self.id, chunk.id));
-                delete(key::marks(self.id, chunk.id, key::SHARED_PLANE));
-            }
-        }
-    }
-
     fn encode_head(&self) -> Vec<u8> {
         let head = &self.head;
         let mut w = Writer::new(1);

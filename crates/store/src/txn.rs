@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use engine::{AccountBatch, Batch, BlobId, CommitNumber, NewBlob, ReadView, Write};
 use rpds::HashTrieMapSync;
-use types::{AccountId, Limits, MailboxId, MailboxName, ThreadId, UnixTime};
+use types::{Limits, MailboxId, MailboxName, ThreadId, UnixTime};
 
 use crate::account::AccountCell;
 use crate::blocking::blocking;
@@ -102,10 +102,6 @@ impl Txn {
         self.out.derived.truncate(derived);
         self.out.blobs.truncate(blobs);
         self.out.others.truncate(others);
-    }
-
-    pub(crate) fn account(&self) -> AccountId {
-        self.account.id()
     }
 
     pub(crate) fn limits(&self) -> Arc<Limits> {

@@ -170,6 +170,8 @@ impl Plan {
                 let stage = if message::Card::has_field(&name) { Stage::Card } else { Stage::Header };
                 Test::Header { name, needle: Needle::new(&value), stage }
             }
+            // RFC 9051 §6.4.4: "the empty string is a substring", also of a message without text.
+            Key::Body(text) | Key::Text(text) if text.is_empty() => return Node::And(vec![]),
             Key::Body(text) => Test::Text { needle: Needle::new(&text), headers: false },
             Key::Text(text) => Test::Text { needle: Needle::new(&text), headers: true },
         };

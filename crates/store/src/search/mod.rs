@@ -1,0 +1,265 @@
+//! Finding messages in a mailbox: a [`Query`] evaluated over a snapshot.
+//!
+//! * Flags, dates, sizes and UIDs are read from the snapshot; a card is opened only where these have
+//!   not decided, the header of the body only where the card has not, and the text comes last. So a
+//!   search that asks for nothing else reads no card and no body.
+//! * A search goes on step by step, each of about the same work, so that the caller can let others
+//!   run, tell how far it is, or give up. Memory is bounded by a step, whatever a message's size.
+//! * A message that cannot be read is not found, and named in [`Found::damaged`].
+
+mod query;
+#[cfg(test)]
+mod tests;
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use engine::Blob;
+use message::{CardRef, Header, Layout, Matcher, Needle, Reading, SearchArea};
+use types::{IdSet, Uid};
+
+use crate::blocking::blocking;
+use crate::cards::Cards;
+use crate::chunk::{Chunk, Row};
+use crate::error::{Error, Result};
+use crate::mailbox::Mailbox;
+use crate::snapshot::Snapshot;
+use query::{Plan, Stage, Test};
+
+pub use query::{Key, Query, When};
+
+/// How much one step does, in octets looked at.
+const STEP: u64 = 1 << 20;
+
+/// What looking at a message costs before any octet of it is read: its row; its card.
+const ROW_COST: u64 = 32;
+const CARD_COST: u64 = 1 << 10;
+
+/// Octets of a body that are read at one time.
+const PIECE: u64 = 64 << 10;
+
+/// A search under way.
+pub struct Search {
+    mailbox: Mailbox,
+    snapshot: Arc<Snapshot>,
+    plan: Plan,
+    /// The first message that was not looked at.
+    next: Option<Uid>,
+    found: Found,
+}
+
+/// What a search has found.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Found {
+    /// The messages that match.
+    pub uids: IdSet<Uid>,
+    /// The messages of which nobody can say, because they are damaged.
+    pub damaged: IdSet<Uid>,
+}
+
+impl Search {
+    /// Looks for the messages that match, among those in `scope`.
+    pub fn new(mailbox: &Mailbox, snapshot: Arc<Snapshot>, query: Query, scope: IdSet<Uid>) -> Self {
+        let plan = Plan::new(query, scope, snapshot.keywords());
+        let next = plan.scope.first();
+        Self { mailbox: mailbox.clone(), snapshot, plan, next, found: Found::default() }
+    }
+
+    /// Looks at the next messages; false once all were looked at.
+    pub fn step(&mut self) -> Result<bool> {
+        let Some(from) = self.next.take() else { return Ok(false) };
+        if self.plan.tests.is_empty() { self.messages(from) } else { blocking(|| self.messages(from)) }
+    }
+
+    /// What was found so far, ascending.
+    pub fn found(&self) -> &Found {
+        &self.found
+    }
+
+    /// What was found.
+    pub fn finish(self) -> Found {
+        self.found
+    }
+
+    fn messages(&mut self, from: Uid) -> Result<bool> {
+        let rest = self.plan.scope.within(from, Uid::MAX);
+        let snapshot = Arc::clone(&self.snapshot);
+        let mut cards = if self.plan.tests.is_empty() { None } else { Some(self.mailbox.reader()?) };
+        let mut facts = vec![None; self.plan.tests.len()];
+        let mut work = 0;
+        for chunk in snapshot.chunks(&rest) {
+            let chunk = chunk?;
+            for (at, row) in chunk.rows().iter().enumerate().filter(|(_, row)| rest.contains(row.uid)) {
+                if work >= STEP {
+                    self.next = Some(row.uid);
+                    return Ok(true);
+                }
+                work += ROW_COST;
+                facts.fill(None);
+                let mut examination =
+                    Examination { plan: &self.plan, chunk: &chunk, at, row, facts: &mut facts, work: &mut work };
+                match examination.matches(cards.as_mut()) {
+                    Ok(true) => self.found.uids.insert(row.uid),
+                    Ok(false) => {}
+                    Err(Error::Damaged(what)) => {
+                        tracing::error!(uid = %row.uid, what, "a message cannot be searched");
+                        self.found.damaged.insert(row.uid);
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// One message under examination.
+struct Examination<'a> {
+    plan: &'a Plan,
+    chunk: &'a Chunk,
+    at: usize,
+    row: &'a Row,
+    /// What is known of the plan's tests.
+    facts: &'a mut [Option<bool>],
+    work: &'a mut u64,
+}
+
+impl Examination<'_> {
+    fn matches(&mut self, cards: Option<&mut Cards>) -> Result<bool> {
+        if let Some(answer) = self.decide() {
+            return Ok(answer);
+        }
+        let Some(cards) = cards else { return Ok(false) };
+        *self.work += CARD_COST;
+        let layout = {
+            let card = cards.card(self.row.email)?;
+            self.card(card);
+            if let Some(answer) = self.decide() {
+                return Ok(answer);
+            }
+            card.layout().map_err(|error| self.damaged(error))?
+        };
+        // Expunged by somebody else and removed for good since the snapshot.
+        let Some(blob) = cards.body(self.row.email)? else { return Ok(false) };
+        self.header(&*blob, &layout)?;
+        if let Some(answer) = self.decide() {
+            return Ok(answer);
+        }
+        self.text(&*blob, &layout)?;
+        Ok(self.decide().unwrap_or(false))
+    }
+
+    fn decide(&self) -> Option<bool> {
+        self.plan.decide(self.chunk, self.at, self.row, self.facts)
+    }
+
+    fn damaged(&self, error: message::Error) -> Error {
+        Error::Damaged(format!("the card of email {}: {error}", self.row.email))
+    }
+
+    /// The tests that the card answers.
+    fn card(&mut self, card: CardRef<'_>) {
+        let header = card.header();
+        for (test, fact) in self.plan.tests.iter().zip(&mut *self.facts) {
+            match test {
+                Test::Sent(when) => *fact = Some(card.sent().is_some_and(|sent| when.holds(sent.day_number()))),
+                Test::Header { name, needle, stage: Stage::Card } => {
+                    *fact = header.map(|header| needle.is_in_field(header, name));
+                }
+                Test::Header { .. } | Test::Text { .. } => {}
+            }
+        }
+    }
+
+    /// The tests of header fields that the card has not answered.
+    fn header(&mut self, blob: &dyn Blob, layout: &Layout) -> Result<()> {
+        let open = |(test, fact): (&Test, &Option<bool>)| matches!(test, Test::Header { .. }) && fact.is_none();
+        if !self.plan.tests.iter().zip(&*self.facts).any(open) {
+            return Ok(());
+        }
+        let range = layout.section(&[], message::Section::Header).unwrap_or(0..0);
+        let end = range.end.min(range.start.saturating_add(HEADER));
+        let mut octets = Vec::new();
+        blob.read(range.start..end, &mut octets)?;
+        *self.work += octets.len() as u64;
+        for (test, fact) in self.plan.tests.iter().zip(&mut *self.facts) {
+            if let Test::Header { name, needle, .. } = test {
+                fact.get_or_insert_with(|| needle.is_in_field(Header::new(&octets), name));
+            }
+        }
+        Ok(())
+    }
+
+    /// The tests of text: first those of all headers, which are short, then those of the text, for
+    /// all needles at once.
+    fn text(&mut self, blob: &dyn Blob, layout: &Layout) -> Result<()> {
+        let headers = layout.text_areas().filter(|area| area.reading == Reading::Header);
+        self.look(blob, headers, |in_headers| in_headers)?;
+        if self.decide().is_some() {
+            return Ok(());
+        }
+        // A header inside is text of the message, and was looked at above for those who ask for headers too.
+        let (inside, text): (Vec<_>, Vec<_>) = layout.body_areas().partition(|area| area.reading == Reading::Header);
+        self.look(blob, inside.into_iter(), |in_headers| !in_headers)?;
+        self.look(blob, text.into_iter(), |_| true)?;
+        for fact in &mut *self.facts {
+            fact.get_or_insert(false);
+        }
+        Ok(())
+    }
+
+    /// Looks in some areas for the needles that were not found yet and that `wanted` says yes to (it
+    /// is given whether the test is also of headers).
+    fn look(
+        &mut self,
+        blob: &dyn Blob,
+        areas: impl Iterator<Item = SearchArea>,
+        wanted: impl Fn(bool) -> bool,
+    ) -> Result<()> {
+        let (mut slots, mut needles): (Vec<usize>, Vec<&Needle>) = (vec![], vec![]);
+        for (slot, (test, fact)) in self.plan.tests.iter().zip(&*self.facts).enumerate() {
+            if let (Test::Text { needle, headers }, None) = (test, fact)
+                && wanted(*headers)
+            {
+                slots.push(slot);
+                needles.push(needle);
+            }
+        }
+        if needles.is_empty() {
+            return Ok(());
+        }
+        let mut matcher = Matcher::new(needles);
+        let mut octets = Vec::new();
+        for area in areas {
+            matcher.begin(area.reading);
+            for piece in pieces(area.range.start..area.range.end.min(blob.size())) {
+                octets.clear();
+                *self.work += piece.end - piece.start;
+                blob.read(piece, &mut octets)?;
+                matcher.push(&octets);
+                if matcher.all_found() {
+                    break;
+                }
+            }
+            if matcher.all_found() {
+                break;
+            }
+        }
+        matcher.end();
+        for (index, slot) in slots.into_iter().enumerate() {
+            if let Some(fact) = self.facts.get_mut(slot).filter(|_| matcher.found(index)) {
+                *fact = Some(true);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Octets of a header that are looked at, as [`Matcher`] does.
+const HEADER: u64 = 1 << 20;
+
+/// A range in pieces.
+fn pieces(range: Range<u64>) -> impl Iterator<Item = Range<u64>> {
+    let end = range.end;
+    range.step_by(PIECE as usize).map(move |start| start..end.min(start + PIECE))
+}
