@@ -1,0 +1,99 @@
+//! SELECT and EXAMINE (RFC 9051 §6.3.2, §6.3.3).
+
+use proto::imap::Code;
+use proto::imap::command::Select;
+use proto::imap::response::{Condition, ListEntry};
+use store::{Mailbox, Snapshot, View};
+use types::{IdSet, MailboxName, Uid};
+
+use super::list::attributes;
+use crate::imap::answer::{Answer, Failure, Outcome};
+use crate::imap::lost::Lost;
+use crate::imap::state::{Authenticated, Selected, State};
+use crate::imap::updates::count;
+use crate::imap::wire::Wire;
+
+/// Where a mailbox is selected already: it is closed first, whatever comes of the command.
+pub(crate) async fn reselect(
+    selected: Box<Selected>,
+    wire: &mut Wire,
+    command: Select,
+    read_only: bool,
+) -> (State, Outcome) {
+    // RFC 9051 §7.1: the boundary between what belongs to the one and to the other. RFC 3501 has none.
+    if wire.dialect().rev2 {
+        wire.encoder().untagged(Condition::Ok, Some(&Code::Closed), "The previous mailbox is closed");
+    }
+    select(selected.user, wire, command, read_only).await
+}
+
+pub(crate) async fn select(
+    mut user: Authenticated,
+    wire: &mut Wire,
+    command: Select,
+    read_only: bool,
+) -> (State, Outcome) {
+    user.lost = Lost::No;
+    let opened = command.mailbox.map_err(|error| Failure::no(Code::Cannot, error.to_string())).and_then(|name| {
+        let mailbox = user.account.open(&user.principal, &name)?;
+        let snapshot = mailbox.snapshot()?;
+        Ok((name, mailbox, snapshot))
+    });
+    let (name, mailbox, snapshot) = match opened {
+        Ok(opened) => opened,
+        Err(failure) => return (State::Authenticated(user), Err(failure)),
+    };
+    let recent = match recent(&mailbox, &snapshot, wire, read_only) {
+        Ok(recent) => recent,
+        Err(error) => return (State::Authenticated(user), Err(error.into())),
+    };
+    let mut selected = Box::new(Selected {
+        user,
+        ticks: mailbox.watch(),
+        mailbox,
+        view: View::new(&snapshot),
+        read_only,
+        saved: IdSet::new(),
+        recent,
+        keywords_told: 0,
+    });
+    match tell(&mut selected, wire, &name, &snapshot) {
+        Ok(answer) => (State::Selected(selected), Ok(answer)),
+        Err(error) => (State::Authenticated(selected.user), Err(error.into())),
+    }
+}
+
+/// RFC 3501 §2.3.2: SELECT claims the new messages, EXAMINE only looks. IMAP4rev2 knows no \Recent.
+fn recent(mailbox: &Mailbox, snapshot: &Snapshot, wire: &Wire, read_only: bool) -> store::Result<IdSet<Uid>> {
+    if wire.dialect().rev2 {
+        return Ok(IdSet::new());
+    }
+    let from = if read_only { mailbox.recent_from()? } else { mailbox.claim_recent(snapshot.uid_next())? };
+    Ok(snapshot.uids().within(from, Uid::MAX))
+}
+
+fn tell(selected: &mut Selected, wire: &mut Wire, name: &MailboxName, snapshot: &Snapshot) -> store::Result<Answer> {
+    let rev2 = wire.dialect().rev2;
+    // RFC 3501 §7.1: the first message without \Seen; not in IMAP4rev2.
+    let unseen = if rev2 { None } else { snapshot.first_unseen()? };
+    selected.tell_keywords(wire, snapshot);
+
+    let mut encoder = wire.encoder();
+    encoder.exists(selected.view.exists());
+    encoder.recent(count(&selected.recent));
+    if let Some(number) = unseen.and_then(|uid| selected.view.number(uid)) {
+        encoder.untagged(Condition::Ok, Some(&Code::Unseen(number)), "The first unseen message");
+    }
+    encoder.untagged(Condition::Ok, Some(&Code::UidValidity(snapshot.uid_validity())), "The UIDs are valid");
+    encoder.untagged(Condition::Ok, Some(&Code::UidNext(snapshot.uid_next())), "The next UID");
+    if rev2 {
+        // RFC 9051 §6.3.2: the LIST response is required.
+        let attributes = attributes(&selected.user.account.tree(), name);
+        encoder.list(ListEntry { attributes: &attributes, name, child_subscribed: false, old_name: None });
+    }
+    Ok(if selected.read_only {
+        Answer::ok("Examined").with(Code::ReadOnly)
+    } else {
+        Answer::ok("Selected").with(Code::ReadWrite)
+    })
+}

@@ -1,0 +1,153 @@
+//! Which command is carried out where: one match for each state.
+//!
+//! A handler takes the state it needs, so it cannot be called in another one. The larger ones are
+//! boxed: the future of a session is as large as the largest that is not.
+
+use proto::imap::Command;
+
+use super::answer::{Answer, Outcome};
+use super::cmd;
+use super::lost::{self, Lost};
+use super::state::{Authenticated, NotAuthenticated, Selected, State};
+use super::updates::CatchUp;
+use super::wire::Wire;
+use crate::connections::Admission;
+use crate::context::Context;
+
+/// What handlers have around them.
+pub(crate) struct Room<'a> {
+    pub(crate) wire: &'a mut Wire,
+    pub(crate) server: &'a Context,
+    pub(crate) admission: &'a mut Admission,
+}
+
+/// Carries out one command: the state it leads to, and its answer.
+pub(crate) async fn carry_out(state: State, room: &mut Room<'_>, command: Command) -> (State, Outcome) {
+    let logged_in = !matches!(state, State::NotAuthenticated(_));
+    match command {
+        Command::Capability => (state, Ok(cmd::capability::capability(room, logged_in))),
+        Command::Noop => (state, Ok(Answer::ok("Nothing done"))),
+        Command::Id(fields) => (state, Ok(cmd::id::id(room, &fields))),
+        Command::Logout => (State::Logout, Ok(cmd::logout::logout(room))),
+        command => match state {
+            State::NotAuthenticated(stranger) => not_authenticated(stranger, room, command).await,
+            State::Authenticated(user) => authenticated(user, room, command).await,
+            State::Selected(selected) => self::selected(selected, room, command).await,
+            State::Logout => (State::Logout, Ok(Answer::bad("This session is over"))),
+        },
+    }
+}
+
+async fn not_authenticated(
+    mut stranger: NotAuthenticated,
+    room: &mut Room<'_>,
+    command: Command,
+) -> (State, Outcome) {
+    let login = match command {
+        Command::Login(login) => Box::pin(cmd::login::login(&mut stranger, room, login)).await,
+        Command::Authenticate(first) => Box::pin(cmd::authenticate::authenticate(&mut stranger, room, first)).await,
+        Command::StartTls => return (State::NotAuthenticated(stranger), cmd::starttls::starttls(room)),
+        _ => return (State::NotAuthenticated(stranger), Ok(log_in_first())),
+    };
+    match login {
+        Ok((user, answer)) => (State::Authenticated(user), Ok(answer)),
+        Err(failure) => (State::NotAuthenticated(stranger), Err(failure)),
+    }
+}
+
+async fn authenticated(mut user: Authenticated, room: &mut Room<'_>, command: Command) -> (State, Outcome) {
+    let wire = &mut *room.wire;
+    if user.lost != Lost::No && (needs_selection(&command) || command == Command::Idle) {
+        return lost::refuse(user, wire, &command);
+    }
+    let outcome = match command {
+        Command::Select(select) => return Box::pin(cmd::select::select(user, wire, select, false)).await,
+        Command::Examine(select) => return Box::pin(cmd::select::select(user, wire, select, true)).await,
+        Command::Idle => cmd::idle::idle(wire, room.server, None).await,
+        command if needs_selection(&command) => Ok(Answer::bad("No mailbox is selected")),
+        command => Box::pin(for_account(&mut user, wire, room.server, command)).await,
+    };
+    (State::Authenticated(user), outcome)
+}
+
+async fn selected(mut selected: Box<Selected>, room: &mut Room<'_>, command: Command) -> (State, Outcome) {
+    let (wire, server) = (&mut *room.wire, room.server);
+    let it = &mut *selected;
+    let outcome = match command {
+        // RFC 9051 §6.3.2: SELECT deselects first, whatever comes of it.
+        Command::Select(select) => return Box::pin(cmd::select::reselect(selected, wire, select, false)).await,
+        Command::Examine(select) => return Box::pin(cmd::select::reselect(selected, wire, select, true)).await,
+        Command::Close => return cmd::close::close(selected).await,
+        Command::Unselect => return (State::Authenticated(selected.user), Ok(Answer::ok("Unselected"))),
+        Command::Check => Ok(Answer::ok("Everything is stored")),
+        Command::Idle => cmd::idle::idle(wire, server, Some(it)).await,
+        Command::Expunge => cmd::expunge::expunge(it).await,
+        Command::UidExpunge(ids) => cmd::expunge::uid_expunge(it, &ids).await,
+        Command::Store(store) => Box::pin(cmd::store::store(it, wire, store)).await,
+        Command::Copy(copy) => Box::pin(cmd::copy::copy(it, copy)).await,
+        Command::Move(move_) => Box::pin(cmd::move_::move_(it, wire, move_)).await,
+        Command::Fetch(fetch) => Box::pin(cmd::fetch::fetch(it, wire, server, fetch)).await,
+        Command::Search(search) => Box::pin(cmd::search::search(it, wire, server, search)).await,
+        command => Box::pin(for_account(&mut it.user, wire, server, command)).await,
+    };
+    (State::Selected(selected), outcome)
+}
+
+/// The commands that are the same with and without a selected mailbox.
+async fn for_account(user: &mut Authenticated, wire: &mut Wire, server: &Context, command: Command) -> Outcome {
+    match command {
+        Command::Enable(names) => Ok(cmd::enable::enable(wire, &names)),
+        Command::Namespace => Ok(cmd::namespace::namespace(wire)),
+        Command::Create(create) => cmd::create::create(user, create).await,
+        Command::Delete(name) => cmd::delete::delete(user, &name).await,
+        Command::Rename(rename) => cmd::rename::rename(user, rename).await,
+        Command::Subscribe(name) => cmd::subscribe::subscribe(user, name).await,
+        Command::Unsubscribe(name) => cmd::subscribe::unsubscribe(user, name).await,
+        Command::List(list) => cmd::list::list(user, wire, server, &list).await,
+        Command::Lsub(lsub) => cmd::lsub::lsub(user, wire, &lsub).await,
+        Command::Status(status) => cmd::status::status(user, wire, server, &status),
+        Command::StartTls | Command::Login(_) | Command::Authenticate(_) => {
+            Ok(Answer::bad("You are logged in already"))
+        }
+        _ => Ok(Answer::bad("That is not possible now")),
+    }
+}
+
+/// BAD for what needs a login.
+pub(crate) fn log_in_first() -> Answer {
+    Answer::bad("Log in first")
+}
+
+/// True for the commands of the selected state (RFC 9051 §6.4).
+pub(crate) fn needs_selection(command: &Command) -> bool {
+    matches!(
+        command,
+        Command::Check
+            | Command::Close
+            | Command::Unselect
+            | Command::Expunge
+            | Command::UidExpunge(_)
+            | Command::Search(_)
+            | Command::Fetch(_)
+            | Command::Store(_)
+            | Command::Copy(_)
+            | Command::Move(_)
+    )
+}
+
+/// How the view catches up before the tagged answer; `None` where it does not: a mailbox that was
+/// selected right now has nothing to tell.
+pub(crate) fn catch_up_after(command: &Command) -> Option<CatchUp<'static>> {
+    let by_uid = match command {
+        Command::Select(_) | Command::Examine(_) | Command::Logout => return None,
+        Command::Fetch(fetch) => fetch.ids.by_uid(),
+        Command::Store(store) => store.ids.by_uid(),
+        Command::Search(search) => search.by_uid,
+        Command::Copy(copy) => copy.ids.by_uid(),
+        Command::Move(move_) => move_.ids.by_uid(),
+        _ => false,
+    };
+    // RFC 9051 §7.5.1: no EXPUNGE while FETCH, STORE or SEARCH is answered; UID commands are others.
+    let fixed = matches!(command, Command::Fetch(_) | Command::Store(_) | Command::Search(_)) && !by_uid;
+    Some(CatchUp { may_renumber: !fixed, by_uid, ..CatchUp::default() })
+}

@@ -1,0 +1,33 @@
+//! How each error of the store is answered: the only table (RFC 5530, RFC 9051 §7.1).
+
+use proto::imap::Code;
+use store::Error;
+
+use super::answer::Answer;
+
+/// The answer to a command that the store refused; `None` where the fault is ours, so that the
+/// session logs it and answers [SERVERBUG].
+pub(crate) fn refusal(error: &Error) -> Option<Answer> {
+    let code = match error {
+        Error::NoSuchMailbox => Code::NonExistent,
+        // RFC 9051 §6.3.12, §6.4.7: the client may try again after CREATE.
+        Error::NoSuchTarget => Code::TryCreate,
+        Error::MailboxExists => Code::AlreadyExists,
+        Error::HasChildren => Code::HasChildren,
+        Error::Cannot(_) | Error::Name(_) | Error::Flag(_) => Code::Cannot,
+        Error::Limit(_) => Code::Limit,
+        // RFC 7889 §4
+        Error::TooBig { .. } => Code::TooBig,
+        // RFC 5530 §3: "or if there is not enough disk space".
+        Error::DiskFull => Code::OverQuota,
+        Error::Expunged => Code::ExpungeIssued,
+        // RFC 6154 §5.2: the special use could not be set.
+        Error::SpecialUseTaken => Code::UseAttr,
+        Error::Conflict => Code::InUse,
+        Error::Stopping => Code::Unavailable,
+        // The account was deleted while this session lived.
+        Error::NoSuchAccount => Code::Unavailable,
+        Error::AccountExists | Error::Damaged(_) | Error::Engine(_) => return None,
+    };
+    Some(Answer::no(code, error.to_string()))
+}

@@ -1,0 +1,272 @@
+//! The life of one connection: reads, has commands carried out, answers, says goodbye.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use proto::imap::command::AppendHead;
+use proto::imap::response::Condition;
+use proto::imap::{Code, Command, Event, ParseError, Refusal, Request, Tag};
+use store::Error;
+use tracing::{debug, error, info};
+
+use super::answer::{Answer, End, Failure, Outcome};
+use super::capability::capabilities;
+use super::cmd::append;
+use super::dispatch;
+use super::lost;
+use super::refusal::refusal;
+use super::state::{NotAuthenticated, State};
+use super::updates::CatchUp;
+use super::wire::{END_OF_SERVER, Wire};
+use crate::connections::Admission;
+use crate::context::Context;
+use crate::listen::Connection;
+
+/// Serves one IMAP connection until it ends.
+pub async fn serve_imap(connection: Connection, server: Arc<Context>) {
+    let Connection { stream, admission, shutdown } = connection;
+    let wire = Wire::new(stream, shutdown, &server);
+    let state = State::NotAuthenticated(NotAuthenticated::default());
+    let mut session = Session { wire, server, admission, state, name: None, commands: 0, errors: 0 };
+    let end = session.live().await;
+    session.finish(end).await;
+}
+
+/// A connection and what it has come to.
+struct Session {
+    wire: Wire,
+    server: Arc<Context>,
+    admission: Admission,
+    state: State,
+    /// Who logged in, for the log.
+    name: Option<types::AccountName>,
+    commands: u64,
+    /// Commands that were BAD and logins that failed.
+    errors: u32,
+}
+
+/// What the client sent, free of the buffer it came in.
+enum Input {
+    Request(Result<Request, ParseError>),
+    Append(Result<AppendHead, ParseError>),
+    Continue,
+    Refused { tag: Option<Tag>, why: Refusal, hang_up: bool },
+}
+
+impl Session {
+    async fn live(&mut self) -> Result<(), End> {
+        let greeting = Code::Capability(capabilities(&self.wire, &self.server, false));
+        self.wire.encoder().untagged(Condition::Ok, Some(&greeting), "Pillarbox is ready");
+        loop {
+            match self.next_input() {
+                Some(input) => {
+                    // Boxed, so that a connection that waits is small.
+                    Box::pin(self.take(input)).await?;
+                    self.wire.heard();
+                    self.wire.relieve().await?;
+                    if matches!(self.state, State::Logout) {
+                        return Ok(());
+                    }
+                    // The running command ended; those that are pipelined behind it are not begun.
+                    if self.wire.is_ending() {
+                        return Err(END_OF_SERVER);
+                    }
+                }
+                None => self.wire.wait().await?,
+            }
+        }
+    }
+
+    fn next_input(&mut self) -> Option<Input> {
+        let (dialect, limits) = (self.wire.dialect(), &self.server.limits);
+        Some(match self.wire.next_event()? {
+            Event::Command(octets) => Input::Request(Request::parse(octets, dialect, limits)),
+            Event::Append(octets) => Input::Append(AppendHead::parse(octets, dialect, limits)),
+            Event::Continue => Input::Continue,
+            Event::Refused { tag, why } => Input::Refused { tag, why, hang_up: false },
+            Event::HangUp { tag, why } => Input::Refused { tag, why, hang_up: true },
+            // Handlers that ask for these take all of them.
+            Event::Line(_) | Event::AppendNext(_) | Event::Octets(_) | Event::AppendEnd => {
+                Input::Refused { tag: None, why: Refusal::Message, hang_up: true }
+            }
+        })
+    }
+
+    async fn take(&mut self, input: Input) -> Result<(), End> {
+        match input {
+            Input::Request(Ok(request)) => self.carry_out(request).await,
+            Input::Append(Ok(head)) => self.append(head).await,
+            Input::Append(Err(error)) => {
+                let tag = error.tag.clone();
+                let outcome = append::skip(&mut self.wire, error.into()).await;
+                self.conclude(tag.as_ref(), outcome).await
+            }
+            Input::Request(Err(error)) => self.conclude(error.tag.clone().as_ref(), Ok(error.into())).await,
+            Input::Continue => {
+                self.wire.encoder().continuation("Ready for the literal");
+                Ok(())
+            }
+            Input::Refused { tag, why, hang_up } => {
+                self.conclude(tag.as_ref(), Ok(Answer::bad(sentence(&why)))).await?;
+                if hang_up { Err(End::bye("Too much was sent that cannot be taken")) } else { Ok(()) }
+            }
+        }
+    }
+
+    /// One command: what the handler does, what has happened meanwhile, the tagged answer.
+    async fn carry_out(&mut self, request: Request) -> Result<(), End> {
+        let Request { tag, command } = request;
+        self.commands += 1;
+        let upgrade = command == Command::StartTls;
+        let how = dispatch::catch_up_after(&command);
+        self.look_after_selection()?;
+
+        let state = std::mem::replace(&mut self.state, State::Logout);
+        let mut room = dispatch::Room { wire: &mut self.wire, server: &self.server, admission: &mut self.admission };
+        let (state, mut outcome) = dispatch::carry_out(state, &mut room, command).await;
+        self.state = state;
+        self.note_login();
+        if let (State::Selected(selected), Some(how)) = (&mut self.state, how)
+            && !matches!(outcome, Err(Failure::End(_) | Failure::Last(..)))
+        {
+            outcome = told(outcome, selected.catch_up(&mut self.wire, how).await);
+        }
+
+        let go_ahead = upgrade && matches!(&outcome, Ok(answer) if answer.condition == Condition::Ok);
+        self.conclude(Some(&tag), outcome).await?;
+        match &self.server.tls {
+            Some(tls) if go_ahead => {
+                let limit = self.server.limits.handshake_timeout;
+                Box::pin(self.wire.start_tls(tls, limit)).await
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn append(&mut self, head: AppendHead) -> Result<(), End> {
+        self.commands += 1;
+        self.look_after_selection()?;
+        let tag = head.tag.clone();
+        let user = match &self.state {
+            State::Authenticated(user) => Some(user),
+            State::Selected(selected) => Some(&selected.user),
+            State::NotAuthenticated(_) | State::Logout => None,
+        };
+        let mut outcome = match user {
+            Some(user) => append::append(&mut self.wire, &self.server, user, head).await,
+            None => append::skip(&mut self.wire, dispatch::log_in_first()).await,
+        };
+        if let State::Selected(selected) = &mut self.state
+            && !matches!(outcome, Err(Failure::End(_) | Failure::Last(..)))
+        {
+            let how = CatchUp { may_renumber: true, ..CatchUp::default() };
+            outcome = told(outcome, selected.catch_up(&mut self.wire, how).await);
+        }
+        self.conclude(Some(&tag), outcome).await
+    }
+
+    /// Before a command: is the account still there, and the selected mailbox?
+    fn look_after_selection(&mut self) -> Result<(), End> {
+        let user = match &self.state {
+            State::Authenticated(user) => user,
+            State::Selected(selected) => &selected.user,
+            State::NotAuthenticated(_) | State::Logout => return Ok(()),
+        };
+        if user.account.is_gone() {
+            return Err(lost::ACCOUNT_DELETED);
+        }
+        let state = std::mem::replace(&mut self.state, State::Logout);
+        self.state = lost::look(state, &mut self.wire);
+        Ok(())
+    }
+
+    fn note_login(&mut self) {
+        if let (None, State::Authenticated(user)) = (&self.name, &self.state) {
+            info!("imap: {}: {} logged in{}", self.wire.peer(), user.name, if self.wire.is_tls() { " (TLS)" } else { "" });
+            self.name = Some(user.name.clone());
+        }
+    }
+
+    /// Writes the tagged line.
+    async fn conclude(&mut self, tag: Option<&Tag>, outcome: Outcome) -> Result<(), End> {
+        let (answer, then) = match outcome {
+            Ok(answer) | Err(Failure::Refused(answer)) => (answer, None),
+            Err(Failure::Store(error)) => (refusal(&error).unwrap_or_else(|| self.our_fault(&error)), None),
+            Err(Failure::Last(answer, end)) => (answer, Some(end)),
+            Err(Failure::End(end)) => return Err(end),
+        };
+        let mut encoder = self.wire.encoder();
+        match tag {
+            Some(tag) => encoder.tagged(tag, answer.condition, answer.code.as_ref(), &answer.text),
+            // RFC 9051 §7.1.3: untagged where it is not known to which command it belongs.
+            None => encoder.untagged(answer.condition, answer.code.as_ref(), &answer.text),
+        }
+        self.count_errors(&answer)?;
+        then.map_or(Ok(()), Err)
+    }
+
+    fn count_errors(&mut self, answer: &Answer) -> Result<(), End> {
+        let failed_login = answer.code == Some(Code::AuthenticationFailed);
+        if answer.condition == Condition::Bad || failed_login {
+            self.errors += 1;
+        }
+        let limits = &self.server.limits;
+        match &self.state {
+            State::NotAuthenticated(stranger) if stranger.failures >= limits.login_failures => {
+                Err(End::bye("Too many failed logins"))
+            }
+            _ if self.errors >= limits.errors => Err(End::bye("Too many errors")),
+            _ => Ok(()),
+        }
+    }
+
+    /// Nobody but the administrator can do anything about it: the log has it under the number that
+    /// the client was told.
+    fn our_fault(&self, error: &Error) -> Answer {
+        static FAULTS: AtomicU64 = AtomicU64::new(1);
+        let number = FAULTS.fetch_add(1, Ordering::Relaxed);
+        let name = self.name.as_ref().map_or("-", |name| name.as_str());
+        error!("imap: {}: {name}: fault {number}: {error}", self.wire.peer());
+        let code = if matches!(error, Error::Damaged(_)) { Code::Corruption } else { Code::ServerBug };
+        Answer::no(code, format!("The server failed; its log has this as fault {number}"))
+    }
+
+    async fn finish(mut self, end: Result<(), End>) {
+        let why = match end {
+            Ok(()) => "logged out".to_owned(),
+            Err(End::Lost(error)) => error.to_string(),
+            Err(End::Bye { code, text }) => {
+                self.wire.encoder().bye(code.as_ref(), text);
+                text.to_owned()
+            }
+        };
+        // A client that is gone does not mind.
+        let _ = self.wire.flush().await;
+        let (received, sent) = self.wire.counts();
+        let (peer, commands) = (self.wire.peer(), self.commands);
+        match &self.name {
+            Some(name) => {
+                info!("imap: {peer}: {name} left after {commands} commands, {received} octets in, {sent} out: {why}");
+            }
+            None => debug!("imap: {peer}: closed before login after {commands} commands: {why}"),
+        }
+        self.wire.close().await;
+    }
+}
+
+/// What became of a command whose client could not be told what else happened.
+fn told(outcome: Outcome, caught_up: Result<(), Failure>) -> Outcome {
+    match caught_up {
+        Ok(()) => outcome,
+        // The mailbox went away in this moment: the next command finds out.
+        Err(Failure::Store(Error::NoSuchMailbox)) => outcome,
+        Err(failure) => Err(failure),
+    }
+}
+
+/// An error as the text of a response.
+fn sentence(error: &impl ToString) -> String {
+    let text = error.to_string();
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
+}

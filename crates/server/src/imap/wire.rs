@@ -1,0 +1,231 @@
+//! One connection's bytes: octets in through the fragmenter, responses out through a buffer.
+//!
+//! * Responses collect in the buffer and go out when [`PIECE`] octets wait, before we wait for the
+//!   client, and before the connection ends.
+//! * While the connection waits and nothing is half read, neither direction holds memory.
+//! * Who awaits one of these functions holds no guard or reader of the store.
+
+use std::io;
+use std::time::Duration;
+
+use proto::imap::{Dialect, Encoder, Event, Fragmenter, NonSyncLiterals};
+use tokio::time::Instant;
+use types::Limits;
+
+use super::answer::{Answer, End, Failure};
+use crate::context::Context;
+use crate::shutdown::Shutdown;
+use crate::stream::{Peer, Stream};
+use crate::tls::Tls;
+
+/// Octets that may wait in the buffer before they go out; also the size in which bodies should be
+/// appended. The buffer is never much larger than twice this.
+pub(crate) const PIECE: usize = 32 << 10;
+
+/// See the module.
+pub(crate) struct Wire {
+    sink: Sink,
+    fragmenter: Fragmenter,
+    out: Vec<u8>,
+    dialect: Dialect,
+    shutdown: Shutdown,
+    /// When silence has lasted too long.
+    deadline: Instant,
+    patience: Duration,
+    received: u64,
+}
+
+/// Where responses go. Apart from the buffer, so that a response which is still being written can
+/// send what is there already: see [`Wire::parts`].
+pub(crate) struct Sink {
+    stream: Stream,
+    write_timeout: Duration,
+    sent: u64,
+}
+
+impl Wire {
+    /// For a client that has not logged in.
+    pub(crate) fn new(stream: Stream, shutdown: Shutdown, server: &Context) -> Self {
+        let limits = &*server.limits;
+        let sink = Sink { stream, write_timeout: limits.write_timeout, sent: 0 };
+        Self {
+            sink,
+            fragmenter: Fragmenter::new(limits, non_sync_literals(server)),
+            out: Vec::new(),
+            dialect: Dialect::default(),
+            shutdown,
+            deadline: Instant::now() + limits.login_timeout,
+            patience: limits.login_timeout,
+            received: 0,
+        }
+    }
+
+    // ---- out ----
+
+    /// Writes responses into the buffer.
+    pub(crate) fn encoder(&mut self) -> Encoder<'_> {
+        Encoder::new(&mut self.out, self.dialect)
+    }
+
+    /// The buffer and where it goes, for responses that are longer than the buffer should be:
+    /// ```text
+    /// let (out, sink) = wire.parts();
+    /// let mut response = Encoder::new(out, dialect).fetch(number);
+    /// response.section(…);
+    /// response.buffer().extend_from_slice(piece);
+    /// sink.relieve(response.buffer()).await?;
+    /// ```
+    pub(crate) fn parts(&mut self) -> (&mut Vec<u8>, &mut Sink) {
+        (&mut self.out, &mut self.sink)
+    }
+
+    /// Sends what waits, if that is [`PIECE`] octets or more: call it between responses.
+    pub(crate) async fn relieve(&mut self) -> Result<(), End> {
+        self.sink.relieve(&mut self.out).await
+    }
+
+    /// Sends everything that waits.
+    pub(crate) async fn flush(&mut self) -> Result<(), End> {
+        self.sink.flush(&mut self.out).await
+    }
+
+    // ---- in ----
+
+    /// What the client sent next, or `None` until [`Wire::wait`] has brought more.
+    pub(crate) fn next_event(&mut self) -> Option<Event<'_>> {
+        self.fragmenter.next_event()
+    }
+
+    /// The fragmenter, to tell it what to expect.
+    pub(crate) fn fragmenter(&mut self) -> &mut Fragmenter {
+        &mut self.fragmenter
+    }
+
+    /// Sends what waits, then waits for the client. Ends when the client or the server ends, or when
+    /// there was silence for too long.
+    pub(crate) async fn wait(&mut self) -> Result<(), End> {
+        self.wait_or(std::future::pending::<()>()).await.map(drop)
+    }
+
+    /// As [`Wire::wait`], but comes back with what `other` gives, if that is first.
+    pub(crate) async fn wait_or<T>(&mut self, other: impl Future<Output = T>) -> Result<Option<T>, End> {
+        self.flush().await?;
+        self.fragmenter.release();
+        self.out = Vec::new();
+        let Self { sink, fragmenter, shutdown, deadline, received, .. } = self;
+        tokio::select! {
+            biased;
+            () = shutdown.requested() => Err(END_OF_SERVER),
+            read = sink.stream.read_more(fragmenter.input()) => match read? {
+                0 => Err(End::Lost(io::ErrorKind::UnexpectedEof.into())),
+                read => {
+                    *received += read as u64;
+                    Ok(None)
+                }
+            },
+            other = other => Ok(Some(other)),
+            () = tokio::time::sleep_until(*deadline) => Err(AUTOLOGOUT),
+        }
+    }
+
+    /// The client's line within a command, as `read` understands it.
+    pub(crate) async fn line<T>(&mut self, read: impl FnOnce(&[u8]) -> T) -> Result<T, Failure> {
+        self.fragmenter.expect_line();
+        loop {
+            match self.fragmenter.next_event() {
+                Some(Event::Line(line)) => return Ok(read(line)),
+                Some(Event::HangUp { why, .. }) => {
+                    return Err(Failure::Last(Answer::bad(why.to_string()), End::bye("A line was too long")));
+                }
+                Some(Event::Refused { why, .. }) => return Err(Failure::bad(why.to_string())),
+                Some(_) => return Err(Failure::bad("A line was expected")),
+                None => self.wait().await?,
+            }
+        }
+    }
+
+    /// True where the server is to end.
+    pub(crate) fn is_ending(&self) -> bool {
+        self.shutdown.is_requested()
+    }
+
+    /// The client did something: silence begins anew.
+    pub(crate) fn heard(&mut self) {
+        self.deadline = Instant::now() + self.patience;
+    }
+
+    // ---- the connection ----
+
+    /// The client has logged in and is given more room and time.
+    pub(crate) fn logged_in(&mut self, limits: &Limits) {
+        self.fragmenter.logged_in();
+        self.patience = limits.idle_timeout;
+        self.heard();
+    }
+
+    /// What the session has enabled.
+    pub(crate) fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
+    /// ENABLE IMAP4rev2.
+    pub(crate) fn enable_rev2(&mut self) {
+        self.dialect.rev2 = true;
+    }
+
+    /// True where nobody on the way can read what is said.
+    pub(crate) fn is_tls(&self) -> bool {
+        self.sink.stream.is_tls()
+    }
+
+    /// Who is at the other end.
+    pub(crate) fn peer(&self) -> Peer {
+        self.sink.stream.peer()
+    }
+
+    /// TLS from here on. RFC 9051 §6.2.1: nothing that came in plaintext counts afterwards.
+    pub(crate) async fn start_tls(&mut self, tls: &Tls, limit: Duration) -> Result<(), End> {
+        self.flush().await?;
+        self.fragmenter.discard();
+        Ok(self.sink.stream.start_tls(tls, limit).await?)
+    }
+
+    /// Octets received and sent.
+    pub(crate) fn counts(&self) -> (u64, u64) {
+        (self.received, self.sink.sent)
+    }
+
+    /// Hangs up.
+    pub(crate) async fn close(self) {
+        let patience = self.sink.write_timeout.min(Duration::from_secs(5));
+        self.sink.stream.close(patience).await;
+    }
+}
+
+impl Sink {
+    /// Sends what is in `buffer`, if that is [`PIECE`] octets or more.
+    pub(crate) async fn relieve(&mut self, buffer: &mut Vec<u8>) -> Result<(), End> {
+        if buffer.len() >= PIECE { self.flush(buffer).await } else { Ok(()) }
+    }
+
+    /// Sends everything that is in `buffer`.
+    pub(crate) async fn flush(&mut self, buffer: &mut Vec<u8>) -> Result<(), End> {
+        if buffer.is_empty() {
+            return Ok(());
+        }
+        self.sent += buffer.len() as u64;
+        self.stream.send(buffer, self.write_timeout).await?;
+        buffer.clear();
+        Ok(())
+    }
+}
+
+fn non_sync_literals(server: &Context) -> NonSyncLiterals {
+    if server.imap.literal_minus { NonSyncLiterals::Minus } else { NonSyncLiterals::Plus }
+}
+
+/// RFC 9051 §5.4
+pub(crate) const AUTOLOGOUT: End = End::Bye { code: None, text: "Nothing was heard for too long" };
+
+/// RFC 9051 §7.1.5
+pub(crate) const END_OF_SERVER: End = End::Bye { code: None, text: "The server is shutting down" };
