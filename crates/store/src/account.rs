@@ -44,10 +44,7 @@ pub struct Account(pub(crate) Arc<AccountCell>);
 impl AccountCell {
     /// Reads the tree: one record and one head a mailbox.
     pub(crate) fn load(source: Arc<Source>, shared: Arc<Shared>) -> Result<Self> {
-        let view = source.read()?;
-        let counters = Counters::read(&*view)?;
-        let state = WriterState { commit: view.commit_number(), counters };
-        let tree = read_tree(&*view)?;
+        let (state, tree) = read_all(&source)?;
         Ok(Self {
             source,
             shared,
@@ -56,6 +53,16 @@ impl AccountCell {
             mailboxes: Mutex::default(),
             gone: AtomicBool::new(false),
         })
+    }
+
+    /// Forgets what is in memory and reads what is there.
+    pub(crate) fn reload(&self) -> Result<WriterState> {
+        let (state, tree) = read_all(&self.source)?;
+        for mailbox in self.mailboxes.lock().values() {
+            mailbox.forget();
+        }
+        self.tree.send_replace(Arc::new(tree));
+        Ok(state)
     }
 
     pub(crate) fn id(&self) -> AccountId {
@@ -71,6 +78,12 @@ impl AccountCell {
     pub(crate) fn is_gone(&self) -> bool {
         self.gone.load(Ordering::Acquire)
     }
+}
+
+fn read_all(source: &Source) -> Result<(WriterState, Tree)> {
+    let view = source.read()?;
+    let state = WriterState { commit: view.commit_number(), counters: Counters::read(&*view)? };
+    Ok((state, read_tree(&*view)?))
 }
 
 fn read_tree(view: &dyn ReadView) -> Result<Tree> {

@@ -63,9 +63,9 @@ pub enum Error {
     /// Another process changed the account.
     #[error("the account was changed by somebody else; try again")]
     Conflict,
-    /// The server is stopping.
-    #[error("the server is shutting down")]
-    Stopping,
+    /// A bug of ours; the log has the details.
+    #[error("an internal error")]
+    Internal,
 }
 
 impl From<engine::Error> for Error {

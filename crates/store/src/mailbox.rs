@@ -87,6 +87,12 @@ impl MailboxCell {
         self.tick();
     }
 
+    /// What is in memory is not what is in the store: read it again.
+    pub(crate) fn forget(&self) {
+        *self.snapshot.lock() = None;
+        self.tick();
+    }
+
     fn tick(&self) {
         self.ticks.send_modify(|tick| *tick = tick.wrapping_add(1));
     }

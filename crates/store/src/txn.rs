@@ -138,7 +138,7 @@ impl Txn {
         if self.view.is_none() {
             self.view = Some(blocking(|| self.account.source.read())?);
         }
-        self.view.as_deref().ok_or(Error::Stopping)
+        self.view.as_deref().ok_or(Error::Internal)
     }
 
     /// The entry of a mailbox that exists.

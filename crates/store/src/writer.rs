@@ -5,6 +5,7 @@
 //! the transaction; one that fails leaves nothing behind, and the others go on.
 
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use engine::{AccountBatch, Batch, CommitNumber, ReadView};
@@ -134,7 +135,7 @@ impl Account {
         if let Some(state) = start {
             tokio::spawn(work(Arc::clone(&self.0), state));
         }
-        rx.await.map_err(|_| Error::Stopping)?
+        rx.await.map_err(|_| Error::Internal)?
     }
 }
 
@@ -160,9 +161,10 @@ async fn group(account: &Arc<AccountCell>, state: WriterState, jobs: Vec<Job>) -
     let mut answers = Vec::with_capacity(jobs.len());
     for Job(apply) in jobs {
         let before = txn.savepoint();
-        match apply(&mut txn) {
-            Some(answer) => answers.push(answer),
-            None => txn.roll_back(before),
+        // A verb that panics is a bug, but one account's bug must not silence its writer for good.
+        match catch_unwind(AssertUnwindSafe(|| apply(&mut txn))) {
+            Ok(Some(answer)) => answers.push(answer),
+            Ok(None) | Err(_) => txn.roll_back(before),
         }
     }
     let Some((batch, done)) = txn.finish() else {
@@ -185,11 +187,7 @@ async fn group(account: &Arc<AccountCell>, state: WriterState, jobs: Vec<Job>) -
 /// Somebody else changed the account: take over what is there now. The verbs of this commit are
 /// answered as failed, and nothing of them happened.
 fn reload(account: &AccountCell, state: WriterState) -> WriterState {
-    let read = || -> Result<WriterState> {
-        let view = account.source.read()?;
-        Ok(WriterState { commit: view.commit_number(), counters: Counters::read(&*view)? })
-    };
-    blocking(read).unwrap_or(state)
+    blocking(|| account.reload()).unwrap_or(state)
 }
 
 /// A batch of one account's changes.

@@ -364,11 +364,11 @@ fn catch_up(client: &mut Client, may_renumber: bool, silent: Option<&Silent>) {
     }
 }
 
-fn run(ops: &[Op]) {
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    runtime.block_on(async {
-        let engine: Arc<dyn Engine> = Arc::new(engine::memory::Memory::new());
-        let mut world = World::new(Arc::clone(&engine)).await;
+/// Lets the verbs loose on a store, then opens it anew: `open` gives the engine, each time.
+fn run(ops: &[Op], open: impl Fn() -> Arc<dyn Engine>) {
+    let runtime = || tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let (id, who, model) = runtime().block_on(async {
+        let mut world = World::new(open()).await;
         for op in ops {
             world.apply(op).await;
             world.verify();
@@ -377,18 +377,32 @@ fn run(ops: &[Op]) {
             catch_up(client, true, None);
         }
         assert_eq!(world.store.check().unwrap(), Vec::<String>::new());
-
-        let store = Store::open(engine, Arc::new(FixedClock), Options::default()).unwrap();
-        let account = store.account(world.account.id()).unwrap();
-        World { store, account, clients: [None, None, None], ..world }.verify();
+        (world.account.id(), world.who, world.model)
+    });
+    runtime().block_on(async {
+        let store = Store::open(open(), Arc::new(FixedClock), Options::default()).unwrap();
+        let account = store.account(id).unwrap();
+        assert_eq!(store.check().unwrap(), Vec::<String>::new());
+        World { store, account, who, model, clients: [None, None, None] }.verify();
     });
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, max_shrink_iters: 2000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 300, max_shrink_iters: 2000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_store_does_what_the_model_does(ops in proptest::collection::vec(op(), 1..80)) {
-        run(&ops);
+    fn the_store_does_what_the_model_does_in_memory(ops in proptest::collection::vec(op(), 1..80)) {
+        let engine: Arc<dyn Engine> = Arc::new(engine::memory::Memory::new());
+        run(&ops, || Arc::clone(&engine));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 12, max_shrink_iters: 100, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_store_does_what_the_model_does_on_disk(ops in proptest::collection::vec(op(), 1..80)) {
+        let dir = tempfile::tempdir().unwrap();
+        run(&ops, || Arc::new(engine::local::Local::open(dir.path(), engine::local::Options::default()).unwrap()));
     }
 }
