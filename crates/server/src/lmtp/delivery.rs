@@ -127,7 +127,7 @@ impl Delivery {
         self.refusal = self.objection();
         if self.refusal.is_some() {
             // What has been stored of it is given back at once.
-            self.copies.iter_mut().for_each(|copy| copy.incoming = Err(store::Error::Stopping));
+            self.copies.iter_mut().for_each(|copy| copy.incoming = Err(store::Error::Internal));
             return;
         }
         let (held, rest) = self.filter.pass(octets);
@@ -264,7 +264,7 @@ fn refusal(error: &store::Error, id: &str) -> Reply {
         E::NoSuchAccount | E::NoSuchMailbox => reply(550, (5, 1, 1), "the account is gone"),
         // The folder went between RCPT and now: the next attempt finds INBOX.
         E::NoSuchTarget => reply(451, (4, 2, 0), "the folder is gone; try again"),
-        E::Stopping | E::Conflict => reply(451, (4, 3, 2), error.to_string()),
+        E::Internal | E::Conflict => reply(451, (4, 3, 2), error.to_string()),
         _ => {
             error!("lmtp: id {id}: {error}");
             reply(451, (4, 3, 0), format!("the store failed, id {id}"))
