@@ -121,9 +121,16 @@ enum RowTest {
 /// What needs the card or the body.
 pub(super) enum Test {
     Sent(When),
-    Header { name: String, needle: Needle, stage: Stage },
+    Header {
+        name: String,
+        needle: Needle,
+        stage: Stage,
+    },
     /// `headers`: also in the header of the message and those of its parts.
-    Text { needle: Needle, headers: bool },
+    Text {
+        needle: Needle,
+        headers: bool,
+    },
 }
 
 impl Plan {
