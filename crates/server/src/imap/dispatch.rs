@@ -3,7 +3,7 @@
 //! A handler takes the state it needs, so it cannot be called in another one. The larger ones are
 //! boxed: the future of a session is as large as the largest that is not.
 
-use proto::imap::Command;
+use proto::imap::{Command, Tag};
 
 use super::answer::{Answer, Outcome};
 use super::cmd;
@@ -16,6 +16,8 @@ use crate::context::Context;
 
 /// What handlers have around them.
 pub(crate) struct Room<'a> {
+    /// Of the command.
+    pub(crate) tag: &'a Tag,
     pub(crate) wire: &'a mut Wire,
     pub(crate) server: &'a Context,
     pub(crate) admission: &'a mut Admission,
@@ -38,11 +40,7 @@ pub(crate) async fn carry_out(state: State, room: &mut Room<'_>, command: Comman
     }
 }
 
-async fn not_authenticated(
-    mut stranger: NotAuthenticated,
-    room: &mut Room<'_>,
-    command: Command,
-) -> (State, Outcome) {
+async fn not_authenticated(mut stranger: NotAuthenticated, room: &mut Room<'_>, command: Command) -> (State, Outcome) {
     let login = match command {
         Command::Login(login) => Box::pin(cmd::login::login(&mut stranger, room, login)).await,
         Command::Authenticate(first) => Box::pin(cmd::authenticate::authenticate(&mut stranger, room, first)).await,
@@ -86,8 +84,8 @@ async fn selected(mut selected: Box<Selected>, room: &mut Room<'_>, command: Com
         Command::Store(store) => Box::pin(cmd::store::store(it, wire, store)).await,
         Command::Copy(copy) => Box::pin(cmd::copy::copy(it, copy)).await,
         Command::Move(move_) => Box::pin(cmd::move_::move_(it, wire, move_)).await,
-        Command::Fetch(fetch) => Box::pin(cmd::fetch::fetch(it, wire, server, fetch)).await,
-        Command::Search(search) => Box::pin(cmd::search::search(it, wire, server, search)).await,
+        Command::Fetch(fetch) => Box::pin(cmd::fetch::fetch(it, wire, &fetch)).await,
+        Command::Search(search) => Box::pin(cmd::search::search(it, wire, room.tag, &search)).await,
         command => Box::pin(for_account(&mut it.user, wire, server, command)).await,
     };
     (State::Selected(selected), outcome)

@@ -22,9 +22,9 @@ pub(crate) fn refusal(error: &Error) -> Option<Answer> {
         Error::DiskFull => Code::OverQuota,
         Error::Expunged => Code::ExpungeIssued,
         // RFC 6154 §5.2: the special use could not be set.
-        Error::SpecialUseTaken => Code::UseAttr,
+        Error::SpecialUseTaken | Error::SpecialUseUnsupported => Code::UseAttr,
         Error::Conflict => Code::InUse,
-        Error::Stopping => Code::Unavailable,
+        Error::Internal => Code::ServerBug,
         // The account was deleted while this session lived.
         Error::NoSuchAccount => Code::Unavailable,
         Error::AccountExists | Error::Damaged(_) | Error::Engine(_) => return None,

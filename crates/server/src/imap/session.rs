@@ -107,7 +107,8 @@ impl Session {
                 Ok(())
             }
             Input::Refused { tag, why, hang_up } => {
-                self.conclude(tag.as_ref(), Ok(Answer::bad(sentence(&why)))).await?;
+                let answer = Answer { code: why.code(), ..Answer::bad(sentence(&why)) };
+                self.conclude(tag.as_ref(), Ok(answer)).await?;
                 if hang_up { Err(End::bye("Too much was sent that cannot be taken")) } else { Ok(()) }
             }
         }
@@ -122,7 +123,8 @@ impl Session {
         self.look_after_selection()?;
 
         let state = std::mem::replace(&mut self.state, State::Logout);
-        let mut room = dispatch::Room { wire: &mut self.wire, server: &self.server, admission: &mut self.admission };
+        let mut room =
+            dispatch::Room { tag: &tag, wire: &mut self.wire, server: &self.server, admission: &mut self.admission };
         let (state, mut outcome) = dispatch::carry_out(state, &mut room, command).await;
         self.state = state;
         self.note_login();
@@ -182,7 +184,12 @@ impl Session {
 
     fn note_login(&mut self) {
         if let (None, State::Authenticated(user)) = (&self.name, &self.state) {
-            info!("imap: {}: {} logged in{}", self.wire.peer(), user.name, if self.wire.is_tls() { " (TLS)" } else { "" });
+            info!(
+                "imap: {}: {} logged in{}",
+                self.wire.peer(),
+                user.name,
+                if self.wire.is_tls() { " (TLS)" } else { "" }
+            );
             self.name = Some(user.name.clone());
         }
     }

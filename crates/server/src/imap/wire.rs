@@ -92,7 +92,7 @@ impl Wire {
     // ---- in ----
 
     /// What the client sent next, or `None` until [`Wire::wait`] has brought more.
-    pub(crate) fn next_event(&mut self) -> Option<Event<'_>> {
+    pub(crate) fn next_event(&mut self) -> Option<Event<&[u8]>> {
         self.fragmenter.next_event()
     }
 

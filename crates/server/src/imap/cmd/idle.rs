@@ -62,11 +62,13 @@ async fn push(wire: &mut Wire, selected: Option<&mut Selected>) -> Result<(), Fa
 
 async fn asleep(ticks: Option<&mut watch::Receiver<u64>>, keepalive: Instant) -> Wake {
     let tick = async {
-        match ticks {
-            // The mailbox holds the other end for as long as it is selected.
-            Some(ticks) if ticks.changed().await.is_ok() => {}
-            _ => std::future::pending().await,
-        }
+        // The mailbox holds the other end for as long as it is selected, so an error is none of ours.
+        let Some(Ok(())) = (match ticks {
+            Some(ticks) => Some(ticks.changed().await),
+            None => None,
+        }) else {
+            return std::future::pending().await;
+        };
     };
     tokio::select! {
         biased;

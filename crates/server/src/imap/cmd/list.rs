@@ -99,14 +99,14 @@ impl<'a> Search<'a> {
     /// The names that the patterns match, in order.
     fn names(&self) -> impl Iterator<Item = &MailboxName> {
         let mailboxes = self.tree.entries().map(|entry| &entry.name).filter(|name| self.matches(name, |_| true));
-        let levels = self.levels.iter().filter(|name| {
-            self.matches(name, |pattern| self.tree.is_subscribed(name) && self.list.select.subscribed || asks_for_levels(pattern))
-        });
+        let named = |name: &MailboxName| self.list.select.subscribed && self.tree.is_subscribed(name);
+        let level = move |name: &&MailboxName| self.matches(name, |pattern| named(name) || asks_for_levels(pattern));
+        let levels = self.levels.iter().filter(level);
         merge(mailboxes, levels)
     }
 
     fn matches(&self, name: &MailboxName, also: impl Fn(&ListPattern) -> bool) -> bool {
-        self.list.patterns.iter().any(|pattern| also(pattern) && pattern.matches(name.as_str()))
+        self.list.patterns.iter().any(|pattern| also(pattern) && pattern.matches(name))
     }
 
     /// RFC 5258 §3: all selection options hold, but RECURSIVEMATCH and REMOTE, which widen.
@@ -118,9 +118,8 @@ impl<'a> Search<'a> {
 }
 
 /// RFC 9051 §6.3.9: a `%` at the end also returns levels of hierarchy; so does the very name.
-pub(crate) fn asks_for_levels(pattern: &ListPattern) -> bool {
-    let pattern = pattern.as_str();
-    pattern.ends_with('%') || !pattern.contains(['*', '%'])
+fn asks_for_levels(pattern: &ListPattern) -> bool {
+    pattern.ends_in_percent() || !pattern.has_wildcards()
 }
 
 /// Two ascending sequences as one. They have nothing in common.

@@ -1,0 +1,138 @@
+//! SEARCH and UID SEARCH (RFC 9051 §6.4.4, RFC 3501 §6.4.4, RFC 4731, RFC 5182).
+//!
+//! * Messages are looked for among those that the client has been told of; what was expunged
+//!   meanwhile is not found.
+//! * The search goes on step by step; others run in between.
+//! * A message that is damaged is not found; an untagged NO names it.
+
+use proto::imap::command::{Search, SearchKey, SearchReturn};
+use proto::imap::response::{Condition, ESearch};
+use proto::imap::{Code, Tag};
+use store::{Found, Key, Query, When};
+use types::{IdSet, Number, SeqNum, Uid};
+
+use crate::imap::answer::{Answer, Failure, Outcome};
+use crate::imap::state::Selected;
+use crate::imap::wire::Wire;
+
+/// Carries out SEARCH and UID SEARCH.
+pub(crate) async fn search(selected: &mut Selected, wire: &mut Wire, tag: &Tag, search: Search) -> Outcome {
+    let Search { by_uid, returns, key } = search;
+    let saves = returns.is_some_and(|returns| returns.save);
+    let query = query(selected, key)?;
+    let found = match find(selected, query, returns).await {
+        Ok(found) => found,
+        Err(failure) => {
+            // RFC 5182 §2.1: a SEARCH with SAVE that is answered NO empties the saved result.
+            if saves {
+                selected.saved = IdSet::new();
+            }
+            return Err(failure);
+        }
+    };
+    if !found.damaged.is_empty() {
+        // RFC 9051 §7.1.2: "The untagged form indicates a warning".
+        let text = format!("{} damaged messages were not searched", found.damaged.len());
+        wire.encoder().untagged(Condition::No, Some(&Code::Corruption), &text);
+    }
+    if by_uid {
+        answer(wire, tag, by_uid, returns, &found.uids);
+    } else {
+        answer(wire, tag, by_uid, returns, &selected.view.told().numbers_of(&found.uids));
+    }
+    if let Some(returns) = returns.filter(|returns| returns.save) {
+        selected.saved = saved(returns, found.uids);
+    }
+    Ok(Answer::ok(if saves { "SEARCH completed, result saved" } else { "SEARCH completed" }))
+}
+
+/// Looks at one message after the other.
+async fn find(selected: &Selected, query: Query, returns: Option<SearchReturn>) -> Result<Found, Failure> {
+    // The smallest alone is known as soon as there is one.
+    let first_is_enough = returns.is_some_and(|returns| returns.min && !returns.max && !returns.all && !returns.count);
+    let scope = selected.view.told().uids().clone();
+    let mut search = store::Search::new(&selected.mailbox, selected.mailbox.snapshot()?, query, scope);
+    while search.step()? {
+        if first_is_enough && !search.found().uids.is_empty() {
+            break;
+        }
+        tokio::task::yield_now().await;
+    }
+    Ok(search.finish())
+}
+
+/// Writes the untagged response.
+fn answer<T: Number>(wire: &mut Wire, tag: &Tag, by_uid: bool, returns: Option<SearchReturn>, found: &IdSet<T>) {
+    let returns = match returns {
+        // RFC 3501 §7.2.5. RFC 9051 §6.4.4: in IMAP4rev2 ESEARCH also answers a SEARCH without RETURN.
+        None if !wire.dialect().rev2 => return wire.encoder().search(found.iter()),
+        None => SearchReturn { all: true, ..SearchReturn::default() },
+        Some(returns) => returns,
+    };
+    let SearchReturn { min, max, all, count, save } = returns;
+    // RFC 9051 §6.4.4: "In absence of any other SEARCH result option, the SAVE result option also
+    // suppresses any ESEARCH response".
+    if save && !(min || max || all || count) {
+        return;
+    }
+    let found = ESearch {
+        by_uid,
+        min: found.first().filter(|_| min),
+        max: found.last().filter(|_| max),
+        all: Some(found).filter(|_| all),
+        count: count.then(|| found.len()),
+    };
+    wire.encoder().esearch(tag, &found);
+}
+
+/// What `$` names after this SEARCH: the table of RFC 5182 §2.4.
+fn saved(returns: SearchReturn, found: IdSet<Uid>) -> IdSet<Uid> {
+    let SearchReturn { min, max, all, count, .. } = returns;
+    if all || count || !(min || max) {
+        return found;
+    }
+    let (min, max) = (found.first().filter(|_| min), found.last().filter(|_| max));
+    min.into_iter().chain(max).collect()
+}
+
+/// The store's words for a search key.
+fn query(selected: &Selected, key: SearchKey) -> Result<Query, Failure> {
+    let header = |name: &str, value| Key::Header { name: name.into(), value };
+    Ok(Query::Key(match key {
+        SearchKey::All => return Ok(Query::ALL),
+        SearchKey::And(keys) => return Ok(Query::And(queries(selected, keys)?)),
+        SearchKey::Or(keys) => return Ok(Query::Or(queries(selected, keys)?)),
+        SearchKey::Not(key) => return Ok(Query::Not(Box::new(query(selected, *key)?))),
+        SearchKey::Seq(set) => Key::Uids(numbered(selected, &set)?),
+        SearchKey::Uid(set) => Key::Uids(selected.view.resolve_uids(&set)),
+        SearchKey::Saved => Key::Uids(selected.saved.clone()),
+        // RFC 3501 §6.4.4; nothing is recent in IMAP4rev2, which has no such key.
+        SearchKey::Recent => Key::Uids(selected.recent.clone()),
+        SearchKey::Flag(flag) => Key::Flag(flag),
+        SearchKey::Larger(octets) => Key::Larger(octets),
+        SearchKey::Smaller(octets) => Key::Smaller(octets),
+        SearchKey::Before(day) => Key::Received(When::Before(day.0)),
+        SearchKey::On(day) => Key::Received(When::On(day.0)),
+        SearchKey::Since(day) => Key::Received(When::Since(day.0)),
+        SearchKey::SentBefore(day) => Key::Sent(When::Before(day.0)),
+        SearchKey::SentOn(day) => Key::Sent(When::On(day.0)),
+        SearchKey::SentSince(day) => Key::Sent(When::Since(day.0)),
+        SearchKey::Bcc(value) => header("Bcc", value),
+        SearchKey::Cc(value) => header("Cc", value),
+        SearchKey::From(value) => header("From", value),
+        SearchKey::Subject(value) => header("Subject", value),
+        SearchKey::To(value) => header("To", value),
+        SearchKey::Header { name, value } => Key::Header { name, value },
+        SearchKey::Body(text) => Key::Body(text),
+        SearchKey::Text(text) => Key::Text(text),
+    }))
+}
+
+fn queries(selected: &Selected, keys: Vec<SearchKey>) -> Result<Vec<Query>, Failure> {
+    keys.into_iter().map(|key| query(selected, key)).collect()
+}
+
+/// RFC 9051 §9 `seq-number`: a number above EXISTS is an error, also in SEARCH.
+fn numbered(selected: &Selected, set: &types::SequenceSet<SeqNum>) -> Result<IdSet<Uid>, Failure> {
+    selected.view.resolve(set).ok_or_else(|| Failure::bad("There is no message with that number"))
+}
