@@ -27,6 +27,17 @@ impl ListPattern {
         self.0.is_empty()
     }
 
+    /// True where the pattern ends in `%`: levels of hierarchy that are no mailboxes are returned as
+    /// well (RFC 9051 §6.3.9).
+    pub fn ends_in_percent(&self) -> bool {
+        self.0.last() == Some(&'%')
+    }
+
+    /// True where the pattern is more than one name.
+    pub fn has_wildcards(&self) -> bool {
+        self.0.iter().any(|c| matches!(c, '*' | '%'))
+    }
+
     /// True where the pattern names the mailbox.
     pub fn matches(&self, name: &MailboxName) -> bool {
         self.matches_text(name.as_str())
