@@ -1,6 +1,6 @@
 //! Fuzzing: a smoke run that any stable toolchain can do, and libFuzzer with coverage where there is a nightly.
 //!
-//! Both call the same functions, `testkit::fuzz`; the corpus is committed under `tests/fuzz/TARGET/`.
+//! Both call the same functions, the crate `fuzz`; the corpus is committed under `tests/fuzz/TARGET/`.
 
 use anyhow::Context;
 use std::process::Command;
@@ -14,7 +14,7 @@ const COVERAGE: &str = "--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-saniti
 
 /// Mutates the corpus for some seconds with a seeded generator; a panic or a hang fails, with the seed.
 pub(crate) fn smoke(target: Option<&str>, seconds: u64, seed: Option<u64>) -> Result {
-    let mut smoke = cargo(&["run", "--quiet", "--locked", "--package", "testkit", "--bin", "fuzz_smoke", "--"]);
+    let mut smoke = cargo(&["run", "--quiet", "--locked", "--package", "fuzz", "--"]);
     smoke.arg("--seconds").arg(seconds.to_string());
     if let Some(seed) = seed {
         smoke.arg("--seed").arg(seed.to_string());
@@ -32,7 +32,7 @@ pub(crate) fn libfuzzer(target: Option<&str>, seconds: u64) -> Result {
             "build",
             "--release",
             "--manifest-path",
-            "fuzz/Cargo.toml",
+            "crates/fuzz/libfuzzer/Cargo.toml",
             "--target",
             host,
             "--target-dir",
@@ -43,7 +43,7 @@ pub(crate) fn libfuzzer(target: Option<&str>, seconds: u64) -> Result {
         .env_remove("CARGO"))
     .context("libFuzzer needs a nightly toolchain: rustup toolchain install nightly")?;
     let mut names = Vec::new();
-    for entry in std::fs::read_dir("fuzz/targets")? {
+    for entry in std::fs::read_dir("crates/fuzz/libfuzzer/targets")? {
         names.extend(entry?.path().file_stem().map(|s| s.to_string_lossy().into_owned()));
     }
     names.sort();
