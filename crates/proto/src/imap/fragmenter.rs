@@ -488,11 +488,12 @@ impl Fragmenter {
         }
     }
 
-    /// The tag of the current command.
+    /// The tag of the current command. Only at its beginning is it in the buffer: what follows the
+    /// head of an APPEND is somebody's message.
     fn tag(&self) -> Option<Tag> {
         match self.state {
-            State::Line => None,
-            _ => self.append_tag.clone().or_else(|| Tag::of_line(self.buffer.get(self.start..)?)),
+            State::Command => Tag::of_line(self.buffer.get(self.start..)?),
+            _ => self.append_tag.clone(),
         }
     }
 

@@ -5,13 +5,7 @@ use proptest::prelude::*;
 use super::*;
 
 fn limits() -> Limits {
-    Limits {
-        command_size: 100,
-        command_size_before_login: 60,
-        literal_size: 30,
-        drain_size: 6000,
-        ..Limits::default()
-    }
+    Limits { command_size: 100, command_size_before_login: 60, literal_size: 30, drain_size: 6000, ..Limits::default() }
 }
 
 /// What the server comes to when `input` arrives in pieces of `size` octets: it accepts the
@@ -155,6 +149,12 @@ fn refused_messages() {
     );
 }
 
+/// Found by `any_split_gives_the_same`: the next line lent its tag to a refusal.
+#[test]
+fn a_refusal_without_a_tag_takes_none_from_what_follows() {
+    always("( APPEND y {3+}\r\na b\r\n", &[r#"Append("( APPEND y {3+}")"#, "refused * the message was refused"]);
+}
+
 #[test]
 fn both_sides_of_the_command_size() {
     let line = |n: usize| format!("a {}\r\nb NOOP\r\n", "x".repeat(n - 4));
@@ -227,15 +227,9 @@ fn literal_minus_takes_4096_octets() {
 fn done_and_the_next_command_in_one_packet() {
     always("a IDLE\r\nDONE\r\nb NOOP\r\n", &[r#"Command("a IDLE")"#, r#"Line("DONE")"#, r#"Command("b NOOP")"#]);
     // A line is a line, whatever it looks like.
-    always(
-        "a IDLE\r\nb X {5}\r\nb NOOP\r\n",
-        &[r#"Command("a IDLE")"#, r#"Line("b X {5}")"#, r#"Command("b NOOP")"#],
-    );
+    always("a IDLE\r\nb X {5}\r\nb NOOP\r\n", &[r#"Command("a IDLE")"#, r#"Line("b X {5}")"#, r#"Command("b NOOP")"#]);
     let long = format!("a IDLE\r\n{}\r\nb NOOP\r\n", "x".repeat(99));
-    always(
-        &long,
-        &[r#"Command("a IDLE")"#, "refused * the command is longer than 100 octets", r#"Command("b NOOP")"#],
-    );
+    always(&long, &[r#"Command("a IDLE")"#, "refused * the command is longer than 100 octets", r#"Command("b NOOP")"#]);
 }
 
 #[test]

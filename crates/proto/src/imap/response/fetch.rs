@@ -207,3 +207,86 @@ fn write_part(out: &mut Vec<u8>, part: &PartPath) {
         text::number(out, u64::from(number.get()));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+
+    use super::*;
+
+    fn written(f: impl FnOnce(&mut FetchWriter<'_>)) -> String {
+        let mut out = Vec::new();
+        let mut writer = FetchWriter::new(&mut out, SeqNum::MIN);
+        f(&mut writer);
+        writer.finish();
+        String::from_utf8(out).unwrap()
+    }
+
+    fn part(numbers: &[u32]) -> PartPath {
+        PartPath(numbers.iter().filter_map(|&n| NonZeroU32::new(n)).collect())
+    }
+
+    #[test]
+    fn items_stand_with_one_space_between_them() {
+        let flags: Flags = [Flag::Seen, Flag::Deleted, Flag::parse("$x").unwrap()].into_iter().collect();
+        assert_eq!(written(|f| f.flags(&flags, true)), "* 1 FETCH (FLAGS (\\Deleted \\Seen \\Recent $x))\r\n");
+        assert_eq!(written(|f| f.flags(&Flags::NONE, false)), "* 1 FETCH (FLAGS ())\r\n");
+        let both = written(|f| {
+            f.uid(Uid::MIN);
+            f.size(7);
+            f.envelope(b"(e)");
+            f.body(b"(b)");
+            f.body_structure(b"(s)");
+        });
+        assert_eq!(both, "* 1 FETCH (UID 1 RFC822.SIZE 7 ENVELOPE (e) BODY (b) BODYSTRUCTURE (s))\r\n");
+    }
+
+    #[test]
+    fn sections_come_back_as_they_were_asked_for() {
+        let section = |numbers: &[u32], text| Section { part: part(numbers), text };
+        let shown = |s: Section| written(|f| f.section(&s, None, Content::Nil));
+        let item = |name: &str| format!("* 1 FETCH (BODY[{name}] NIL)\r\n");
+        let fields = || vec!["From".to_owned(), "a b".into(), String::new(), "x\"y".into()];
+        assert_eq!(shown(Section::default()), item(""));
+        assert_eq!(shown(section(&[1, 2], SectionText::All)), item("1.2"));
+        assert_eq!(shown(section(&[4], SectionText::Mime)), item("4.MIME"));
+        assert_eq!(shown(section(&[], SectionText::Header)), item("HEADER"));
+        assert_eq!(shown(section(&[1], SectionText::Text)), item("1.TEXT"));
+        assert_eq!(
+            shown(section(&[], SectionText::HeaderFields(fields()))),
+            item(r#"HEADER.FIELDS (From "a b" "" "x\"y")"#)
+        );
+        assert_eq!(
+            shown(section(&[3], SectionText::HeaderFieldsNot(vec!["To".into()]))),
+            item("3.HEADER.FIELDS.NOT (To)")
+        );
+    }
+
+    #[test]
+    fn contents() {
+        let all = Section::default();
+        let body = written(|f| {
+            f.section(&all, Some(0), Content::Octets(2));
+            f.buffer().extend_from_slice(b"hi");
+            f.section(&all, None, Content::Octets(0));
+            // RFC 3516 §4.3: only BINARY answers with a literal8.
+            f.section(&all, None, Content::Binary(1));
+            f.buffer().push(b'x');
+        });
+        assert_eq!(body, "* 1 FETCH (BODY[]<0> {2}\r\nhi BODY[] \"\" BODY[] {1}\r\nx)\r\n");
+        let binary = written(|f| {
+            f.binary(&part(&[2]), Some(4), Content::Binary(1));
+            f.buffer().push(b'x');
+            f.binary(&part(&[]), None, Content::Nil);
+            f.binary_size(&part(&[2, 1]), 99);
+        });
+        assert_eq!(binary, "* 1 FETCH (BINARY[2]<4> ~{1}\r\nx BINARY[] NIL BINARY.SIZE[2.1] 99)\r\n");
+        let old = written(|f| {
+            f.rfc822(1);
+            f.buffer().push(b'x');
+            f.rfc822_header(0);
+            f.rfc822_text(0);
+        });
+        assert_eq!(old, "* 1 FETCH (RFC822 {1}\r\nx RFC822.HEADER \"\" RFC822.TEXT \"\")\r\n");
+    }
+}

@@ -114,3 +114,44 @@ impl Encoder<'_> {
         text::mailbox(self.out, entry.name, self.dialect);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::imap::Dialect;
+
+    fn written(f: impl FnOnce(&mut Encoder<'_>)) -> String {
+        let mut out = Vec::new();
+        f(&mut Encoder::new(&mut out, Dialect::default()));
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn extended_data() {
+        let (name, old) = (MailboxName::new("Foo").unwrap(), MailboxName::new("f\u{fc}").unwrap());
+        let attributes = [ListAttribute::Subscribed, ListAttribute::NonExistent];
+        let mut entry = ListEntry { attributes: &attributes, name: &name, child_subscribed: false, old_name: None };
+        let plain = r#"* LIST (\Subscribed \NonExistent) "/" "Foo""#;
+        assert_eq!(written(|e| e.list(entry)), format!("{plain}\r\n"));
+        // RFC 5258 §5, example 8
+        entry.child_subscribed = true;
+        assert_eq!(written(|e| e.list(entry)), format!("{plain} (\"CHILDINFO\" (\"SUBSCRIBED\"))\r\n"));
+        // RFC 9051 §6.3.9.7
+        entry.old_name = Some(&old);
+        let both = r#"("CHILDINFO" ("SUBSCRIBED") "OLDNAME" ("f&APw-"))"#;
+        assert_eq!(written(|e| e.list(entry)), format!("{plain} {both}\r\n"));
+        entry.child_subscribed = false;
+        assert_eq!(written(|e| e.list(entry)), format!("{plain} (\"OLDNAME\" (\"f&APw-\"))\r\n"));
+        // RFC 3501 §7.2.3: LSUB has none.
+        entry.attributes = &[];
+        assert_eq!(written(|e| e.lsub(entry)), "* LSUB () \"/\" \"Foo\"\r\n");
+    }
+
+    #[test]
+    fn fixed_ones() {
+        // RFC 9051 §6.3.9
+        assert_eq!(written(|e| e.list_delimiter()), "* LIST (\\Noselect) \"/\" \"\"\r\n");
+        // RFC 2342 §5
+        assert_eq!(written(|e| e.namespace()), "* NAMESPACE ((\"\" \"/\")) NIL NIL\r\n");
+    }
+}

@@ -207,3 +207,56 @@ fn words<T: AsRef<str>>(out: &mut Vec<u8>, words: impl IntoIterator<Item = T>) {
         out.extend_from_slice(word.as_ref().as_bytes());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(dialect: Dialect, f: impl FnOnce(&mut Encoder<'_>)) -> String {
+        let mut out = Vec::new();
+        f(&mut Encoder::new(&mut out, dialect));
+        String::from_utf8(out).unwrap()
+    }
+
+    fn rev1(f: impl FnOnce(&mut Encoder<'_>)) -> String {
+        written(Dialect::default(), f)
+    }
+
+    #[test]
+    fn status_lines() {
+        let tag = Tag::new(b"a1").unwrap();
+        assert_eq!(
+            rev1(|e| e.tagged(&tag, Condition::Ok, Some(&Code::ReadWrite), "done")),
+            "a1 OK [READ-WRITE] done\r\n"
+        );
+        assert_eq!(rev1(|e| e.untagged(Condition::No, None, "x")), "* NO x\r\n");
+        assert_eq!(rev1(|e| e.bye(None, "x")), "* BYE x\r\n");
+        assert_eq!(rev1(|e| e.continuation("go on")), "+ go on\r\n");
+        assert_eq!(rev1(|e| e.challenge(b"")), "+ \r\n");
+        assert_eq!(rev1(|e| e.challenge(b"ab")), "+ YWI=\r\n");
+        let untagged = ParseError::bad("what\r\n?");
+        assert_eq!(rev1(|e| e.refused(&untagged)), "* BAD what  ?\r\n");
+        let error = ParseError { tag: Some(tag), ..ParseError::no(Code::Cannot, "never") };
+        assert_eq!(rev1(|e| e.refused(&error)), "a1 NO [CANNOT] never\r\n");
+    }
+
+    #[test]
+    fn lists_of_words() {
+        assert_eq!(
+            rev1(|e| e.capability(&[Capability::Imap4Rev1, Capability::Auth("PLAIN")])),
+            "* CAPABILITY IMAP4rev1 AUTH=PLAIN\r\n"
+        );
+        assert_eq!(rev1(|e| e.enabled(["IMAP4rev2"])), "* ENABLED IMAP4rev2\r\n");
+        assert_eq!(rev1(|e| e.enabled([])), "* ENABLED\r\n");
+        assert_eq!(rev1(|e| e.flags(&[Flag::Seen, Flag::Draft])), "* FLAGS (\\Seen \\Draft)\r\n");
+        assert_eq!(rev1(|e| e.id(&[])), "* ID NIL\r\n");
+        assert_eq!(rev1(|e| e.id(&[("a", None), ("b\u{fc}", Some("\"x"))])), "* ID (\"a\" NIL \"b?\" \"\\\"x\")\r\n");
+    }
+
+    #[test]
+    fn recent_is_not_for_rev2() {
+        // RFC 9051 Appendix E: RECENT is gone.
+        assert_eq!(rev1(|e| e.recent(2)), "* 2 RECENT\r\n");
+        assert_eq!(written(Dialect { rev2: true, utf8: false }, |e| e.recent(2)), "");
+    }
+}

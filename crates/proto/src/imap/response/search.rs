@@ -57,3 +57,32 @@ impl Encoder<'_> {
         self.end();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use types::Uid;
+
+    use super::*;
+    use crate::imap::Dialect;
+
+    fn written(found: ESearch<'_, Uid>) -> String {
+        let mut out = Vec::new();
+        Encoder::new(&mut out, Dialect::default()).esearch(&Tag::new(b"A285").unwrap(), &found);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn the_examples_of_the_rfc() {
+        // RFC 9051 §7.3.4
+        let uid = Uid::new;
+        let mut found = ESearch { by_uid: true, min: uid(7), max: uid(3800), all: None, count: None };
+        assert_eq!(written(found), "* ESEARCH (TAG \"A285\") UID MIN 7 MAX 3800\r\n");
+        let all: IdSet<Uid> = [2, 10, 11, 12].into_iter().filter_map(uid).collect();
+        found = ESearch { by_uid: false, min: None, max: None, all: Some(&all), count: Some(4) };
+        assert_eq!(written(found), "* ESEARCH (TAG \"A285\") COUNT 4 ALL 2,10:12\r\n");
+        // RFC 4731 §3.1: no ALL where nothing was found.
+        let none = IdSet::new();
+        found = ESearch { by_uid: false, min: None, max: None, all: Some(&none), count: Some(0) };
+        assert_eq!(written(found), "* ESEARCH (TAG \"A285\") COUNT 0\r\n");
+    }
+}

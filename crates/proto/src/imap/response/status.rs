@@ -55,3 +55,24 @@ impl Encoder<'_> {
         self.end();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::imap::Dialect;
+
+    #[test]
+    fn values() {
+        let mut out = Vec::new();
+        let mut encoder = Encoder::new(&mut out, Dialect::default());
+        let uid = Uid::new(44_292).unwrap();
+        let name = MailboxName::new("blurdybloop").unwrap();
+        // RFC 9051 §6.3.11, RFC 7889 §3
+        encoder.status(&name, &[StatusValue::Messages(231), StatusValue::UidNext(uid), StatusValue::AppendLimit(None)]);
+        encoder.status(&MailboxName::inbox(), &[]);
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "* STATUS \"blurdybloop\" (MESSAGES 231 UIDNEXT 44292 APPENDLIMIT NIL)\r\n* STATUS \"INBOX\" ()\r\n"
+        );
+    }
+}
