@@ -16,8 +16,9 @@ use crate::imap::state::Selected;
 use crate::imap::wire::Wire;
 
 /// Carries out SEARCH and UID SEARCH.
-pub(crate) async fn search(selected: &mut Selected, wire: &mut Wire, tag: &Tag, search: Search) -> Outcome {
+pub(crate) async fn search(selected: &mut Selected, wire: &mut Wire, tag: &Tag, search: &Search) -> Outcome {
     let Search { by_uid, returns, key } = search;
+    let (by_uid, returns) = (*by_uid, *returns);
     let saves = returns.is_some_and(|returns| returns.save);
     let query = query(selected, key)?;
     let found = match find(selected, query, returns).await {
@@ -96,21 +97,21 @@ fn saved(returns: SearchReturn, found: IdSet<Uid>) -> IdSet<Uid> {
 }
 
 /// The store's words for a search key.
-fn query(selected: &Selected, key: SearchKey) -> Result<Query, Failure> {
-    let header = |name: &str, value| Key::Header { name: name.into(), value };
+fn query(selected: &Selected, key: &SearchKey) -> Result<Query, Failure> {
+    let header = |name: &str, value: &str| Key::Header { name: name.into(), value: value.into() };
     Ok(Query::Key(match key {
         SearchKey::All => return Ok(Query::ALL),
         SearchKey::And(keys) => return Ok(Query::And(queries(selected, keys)?)),
         SearchKey::Or(keys) => return Ok(Query::Or(queries(selected, keys)?)),
-        SearchKey::Not(key) => return Ok(Query::Not(Box::new(query(selected, *key)?))),
-        SearchKey::Seq(set) => Key::Uids(numbered(selected, &set)?),
-        SearchKey::Uid(set) => Key::Uids(selected.view.resolve_uids(&set)),
+        SearchKey::Not(key) => return Ok(Query::Not(Box::new(query(selected, key)?))),
+        SearchKey::Seq(set) => Key::Uids(numbered(selected, set)?),
+        SearchKey::Uid(set) => Key::Uids(selected.view.resolve_uids(set)),
         SearchKey::Saved => Key::Uids(selected.saved.clone()),
         // RFC 3501 §6.4.4; nothing is recent in IMAP4rev2, which has no such key.
         SearchKey::Recent => Key::Uids(selected.recent.clone()),
-        SearchKey::Flag(flag) => Key::Flag(flag),
-        SearchKey::Larger(octets) => Key::Larger(octets),
-        SearchKey::Smaller(octets) => Key::Smaller(octets),
+        SearchKey::Flag(flag) => Key::Flag(flag.clone()),
+        SearchKey::Larger(octets) => Key::Larger(*octets),
+        SearchKey::Smaller(octets) => Key::Smaller(*octets),
         SearchKey::Before(day) => Key::Received(When::Before(day.0)),
         SearchKey::On(day) => Key::Received(When::On(day.0)),
         SearchKey::Since(day) => Key::Received(When::Since(day.0)),
@@ -122,14 +123,14 @@ fn query(selected: &Selected, key: SearchKey) -> Result<Query, Failure> {
         SearchKey::From(value) => header("From", value),
         SearchKey::Subject(value) => header("Subject", value),
         SearchKey::To(value) => header("To", value),
-        SearchKey::Header { name, value } => Key::Header { name, value },
-        SearchKey::Body(text) => Key::Body(text),
-        SearchKey::Text(text) => Key::Text(text),
+        SearchKey::Header { name, value } => header(name, value),
+        SearchKey::Body(text) => Key::Body(text.clone()),
+        SearchKey::Text(text) => Key::Text(text.clone()),
     }))
 }
 
-fn queries(selected: &Selected, keys: Vec<SearchKey>) -> Result<Vec<Query>, Failure> {
-    keys.into_iter().map(|key| query(selected, key)).collect()
+fn queries(selected: &Selected, keys: &[SearchKey]) -> Result<Vec<Query>, Failure> {
+    keys.iter().map(|key| query(selected, key)).collect()
 }
 
 /// RFC 9051 §9 `seq-number`: a number above EXISTS is an error, also in SEARCH.

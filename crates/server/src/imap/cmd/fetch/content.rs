@@ -1,0 +1,221 @@
+//! The octets that a body item means: read in pieces, decoded, cut to the part that was asked for.
+//!
+//! Nothing here holds more than a few [`PIECE`]s, whatever the size of the message. What an item says
+//! before its octets (how many, and whether a NUL is among them) is found by reading them once: that
+//! also proves that nothing of them is damaged before the first one is sent.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use message::{Decoder, Encoding};
+use proto::imap::Partial;
+use store::Blob;
+
+use crate::imap::wire::PIECE;
+
+/// Where the octets of an item come from, and what becomes of them on their way.
+#[derive(Clone)]
+pub(super) struct Source {
+    pub(super) blob: Arc<dyn Blob>,
+    /// In the message as it is stored.
+    pub(super) range: Range<u64>,
+    pub(super) form: Form,
+    pub(super) partial: Option<Partial>,
+}
+
+/// What becomes of the octets.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Form {
+    /// As they are, but no NUL: RFC 9051 §9 `CHAR8` is any octet except NUL, so 0x80 stands for it.
+    Stored,
+    /// Content-Transfer-Encoding undone.
+    Decoded {
+        /// Which.
+        encoding: Encoding,
+        /// RFC 9051 §7.5.2: "textual line-oriented sections are always transmitted using the IMAP CRLF
+        /// line termination syntax".
+        lines: bool,
+    },
+}
+
+/// The octets of an item once they have been read for the first time.
+pub(super) enum Content {
+    /// So few that they were kept, in the buffer that was given.
+    Kept,
+    /// Too many to be kept.
+    Long(Long),
+}
+
+/// What was too long to be kept.
+pub(super) struct Long {
+    /// How many octets.
+    pub(super) octets: u64,
+    /// A NUL is among them.
+    pub(super) nul: bool,
+    source: Source,
+}
+
+impl Source {
+    /// Reads everything once. What is short is left in `buffer`, which must be empty.
+    pub(super) fn open(self, buffer: &mut Vec<u8>) -> Result<Content, Unreadable> {
+        let mut reader = Reader::new(self.clone())?;
+        while buffer.len() <= PIECE {
+            if !reader.read(buffer)? {
+                return Ok(Content::Kept);
+            }
+        }
+        let mut long = Long { octets: 0, nul: false, source: self };
+        loop {
+            long.octets += buffer.len() as u64;
+            long.nul |= buffer.contains(&0);
+            buffer.clear();
+            if !reader.read(buffer)? {
+                return Ok(Content::Long(long));
+            }
+        }
+    }
+
+    /// How many octets there are.
+    pub(super) fn count(self) -> Result<u64, Unreadable> {
+        let mut buffer = Vec::new();
+        Ok(match self.open(&mut buffer)? {
+            Content::Kept => buffer.len() as u64,
+            Content::Long(long) => long.octets,
+        })
+    }
+}
+
+impl Long {
+    /// Reads the octets again, to send them.
+    pub(super) fn reader(&self) -> Result<Reader, Unreadable> {
+        Reader::new(self.source.clone())
+    }
+}
+
+/// Why the octets cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unreadable {
+    /// RFC 3516 §4.3: answered NO `[UNKNOWN-CTE]`.
+    #[error(transparent)]
+    Encoding(#[from] message::Error),
+    /// The store cannot give them.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+}
+
+/// Reads the octets of a [`Source`] piece by piece.
+pub(super) struct Reader {
+    source: Source,
+    /// Decodes what was read; `None` for what goes out as it is stored, and at the end.
+    decoding: Option<Decoding>,
+    /// Octets to be left out, and then how many to be given.
+    skip: u64,
+    left: u64,
+}
+
+struct Decoding {
+    decoder: Decoder,
+    lines: Option<Lines>,
+    stored: Vec<u8>,
+    decoded: Vec<u8>,
+}
+
+impl Reader {
+    fn new(mut source: Source) -> Result<Self, Unreadable> {
+        let (offset, length) = source.partial.map_or((0, u64::MAX), |p| (p.offset, p.length.get()));
+        let (decoding, skip, left) = match source.form {
+            Form::Stored => {
+                // RFC 9051 §6.4.5: beyond the end there is nothing, and reading stops at the end.
+                let Range { start, end } = source.range;
+                let start = start.saturating_add(offset).min(end);
+                source.range = start..start.saturating_add(length).min(end);
+                (None, 0, u64::MAX)
+            }
+            Form::Decoded { encoding, lines } => {
+                let decoder = Decoder::new(encoding)?;
+                let lines = lines.then(Lines::default);
+                (Some(Decoding { decoder, lines, stored: vec![], decoded: vec![] }), offset, length)
+            }
+        };
+        Ok(Self { source, decoding, skip, left })
+    }
+
+    /// Appends the next octets, at most a few more than [`PIECE`], perhaps none; false at the end.
+    pub(super) fn read(&mut self, out: &mut Vec<u8>) -> Result<bool, store::Error> {
+        let Range { start, end } = self.source.range;
+        if self.left == 0 || start == end && self.decoding.is_none() {
+            return Ok(false);
+        }
+        let piece = start..end.min(start + PIECE as u64);
+        self.source.range.start = piece.end;
+        let Some(mut decoding) = self.decoding.take() else {
+            let from = out.len();
+            self.source.blob.read(piece, out)?;
+            out.iter_mut().skip(from).filter(|octet| **octet == 0).for_each(|octet| *octet = 0x80);
+            return Ok(true);
+        };
+        decoding.stored.clear();
+        self.source.blob.read(piece, &mut decoding.stored)?;
+        if self.source.range.is_empty() {
+            self.window(&decoding.last(), out);
+        } else {
+            self.window(decoding.next(), out);
+            self.decoding = Some(decoding);
+        }
+        Ok(true)
+    }
+
+    /// Appends what of the decoded octets lies in the part that was asked for.
+    fn window(&mut self, decoded: &[u8], out: &mut Vec<u8>) {
+        let skipped = usize::try_from(self.skip).unwrap_or(usize::MAX).min(decoded.len());
+        self.skip -= skipped as u64;
+        let rest = decoded.get(skipped..).unwrap_or_default();
+        let taken = usize::try_from(self.left).unwrap_or(usize::MAX).min(rest.len());
+        self.left -= taken as u64;
+        out.extend_from_slice(rest.get(..taken).unwrap_or_default());
+    }
+}
+
+impl Decoding {
+    /// What the stored octets mean.
+    fn next(&mut self) -> &[u8] {
+        self.decoded.clear();
+        self.decoder.push(&self.stored, &mut self.decoded);
+        if let Some(lines) = &mut self.lines {
+            self.decoded = lines.end(&self.decoded);
+        }
+        &self.decoded
+    }
+
+    /// What the last stored octets mean.
+    fn last(mut self) -> Vec<u8> {
+        self.decoded.clear();
+        self.decoder.push(&self.stored, &mut self.decoded);
+        self.decoder.finish(&mut self.decoded);
+        match &mut self.lines {
+            Some(lines) => lines.end(&self.decoded),
+            None => self.decoded,
+        }
+    }
+}
+
+/// Ends lines with CRLF where they end with LF alone.
+#[derive(Default)]
+struct Lines {
+    /// The octet before was CR.
+    cr: bool,
+}
+
+impl Lines {
+    fn end(&mut self, text: &[u8]) -> Vec<u8> {
+        let mut out = Vec::with_capacity(text.len() + text.len() / 32);
+        for &octet in text {
+            if octet == b'\n' && !self.cr {
+                out.push(b'\r');
+            }
+            self.cr = octet == b'\r';
+            out.push(octet);
+        }
+        out
+    }
+}

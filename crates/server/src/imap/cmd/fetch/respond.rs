@@ -1,0 +1,433 @@
+//! Writes FETCH responses, without waiting for anybody: what is too long to be written here leaves a
+//! [`Hole`], which `send` fills on the wire.
+//!
+//! An item that cannot be had is left out and noted in [`Failed`]; the other items and messages are
+//! delivered, and the command ends with NO.
+
+use std::ops::Range;
+
+use message::{Card, Header, Keep, Layout, Place};
+use proto::imap::command::FetchItem;
+use proto::imap::response::{Content as Announced, FetchWriter};
+use proto::imap::{Dialect, Encoder, PartPath, Partial, Section, SectionText};
+use store::{Cards, Chunk, Keywords, Row};
+use types::{Flags, IdSet, SeqNum, Uid};
+
+use super::content::{Content, Form, Long, Source, Unreadable};
+use crate::imap::wire::PIECE;
+
+/// An item and what is known of it before any message is looked at.
+pub(super) struct Item {
+    what: FetchItem,
+    /// It needs more than rows and marks.
+    pub(super) needs_card: bool,
+    /// A subset of the header that cards keep.
+    header_of_card: bool,
+}
+
+/// What is the same for all messages of a command.
+pub(super) struct Responder<'a> {
+    pub(super) items: &'a [Item],
+    pub(super) dialect: Dialect,
+    pub(super) keywords: &'a Keywords,
+    /// The messages that are `\Recent` to this session.
+    pub(super) recent: &'a IdSet<Uid>,
+    /// The messages that this command has marked `\Seen`: their FLAGS are told unasked.
+    pub(super) marked: &'a IdSet<Uid>,
+    /// Octets of a header that are looked at where some of its fields are asked for.
+    pub(super) header_size: u64,
+}
+
+/// A message and where it stands.
+#[derive(Clone, Copy)]
+pub(super) struct Message<'a> {
+    pub(super) number: SeqNum,
+    pub(super) chunk: &'a Chunk,
+    pub(super) at: usize,
+    pub(super) row: &'a Row,
+}
+
+/// Responses that have been written, as far as they could be.
+pub(super) struct Written<'a> {
+    pub(super) out: &'a mut Vec<u8>,
+    /// What is missing in them, in order.
+    pub(super) holes: Vec<Hole>,
+    pub(super) failed: Failed,
+    flags: LastFlags,
+    scratch: Vec<u8>,
+}
+
+/// Octets that are missing in a response.
+pub(super) struct Hole {
+    /// Before this octet of the responses.
+    pub(super) at: usize,
+    pub(super) content: Long,
+    pub(super) uid: Uid,
+}
+
+/// What could not be delivered, and why.
+#[derive(Default, Debug)]
+pub(super) struct Failed {
+    /// The store said no, first this.
+    pub(super) error: Option<store::Error>,
+    /// Something of these messages is damaged.
+    pub(super) damaged: IdSet<Uid>,
+    /// Nobody knows the Content-Transfer-Encoding.
+    pub(super) encoding: IdSet<Uid>,
+    /// The messages are gone for good.
+    pub(super) gone: IdSet<Uid>,
+}
+
+/// Why an item is left out.
+enum Missing {
+    Gone,
+    Unreadable(Unreadable),
+}
+
+impl<'a> Written<'a> {
+    pub(super) fn new(out: &'a mut Vec<u8>) -> Self {
+        Self { out, holes: vec![], failed: Failed::default(), flags: LastFlags::default(), scratch: vec![] }
+    }
+
+    /// Whether more should be written before this is sent.
+    pub(super) fn has_room(&self) -> bool {
+        self.out.len() < 2 * PIECE && self.holes.is_empty()
+    }
+}
+
+impl Failed {
+    /// True where everything was delivered.
+    pub(super) fn is_empty(&self) -> bool {
+        let Self { error, damaged, encoding, gone } = self;
+        error.is_none() && damaged.is_empty() && encoding.is_empty() && gone.is_empty()
+    }
+
+    /// Something that belongs to no message could not be read.
+    pub(super) fn error(&mut self, error: store::Error) {
+        self.error.get_or_insert(error);
+    }
+
+    fn note(&mut self, uid: Uid, why: Missing) {
+        match why {
+            Missing::Gone => self.gone.insert(uid),
+            Missing::Unreadable(Unreadable::Encoding(_)) => self.encoding.insert(uid),
+            Missing::Unreadable(Unreadable::Store(error)) => {
+                if matches!(error, store::Error::Damaged(_)) {
+                    tracing::error!(%uid, %error, "a message is damaged");
+                    self.damaged.insert(uid);
+                }
+                self.error(error);
+            }
+        }
+    }
+}
+
+impl<E: Into<Unreadable>> From<E> for Missing {
+    fn from(error: E) -> Self {
+        Self::Unreadable(error.into())
+    }
+}
+
+impl Item {
+    pub(super) fn new(what: FetchItem) -> Self {
+        let needs_card = !matches!(
+            what,
+            FetchItem::Flags | FetchItem::InternalDate | FetchItem::Rfc822Size | FetchItem::Uid
+        );
+        let header_of_card = match &what {
+            FetchItem::BodySection { section: Section { part, text: SectionText::HeaderFields(names) }, .. } => {
+                part.0.is_empty() && names.iter().all(|name| Card::has_field(name))
+            }
+            _ => false,
+        };
+        Self { what, needs_card, header_of_card }
+    }
+
+    pub(super) fn is(&self, what: &FetchItem) -> bool {
+        self.what == *what
+    }
+}
+
+impl Responder<'_> {
+    /// Writes the response for one message.
+    pub(super) fn respond(&self, message: Message<'_>, mut cards: Option<&mut Cards>, written: &mut Written<'_>) {
+        let Written { out, holes, failed, flags, scratch } = written;
+        let start = out.len();
+        let mut empty = true;
+        let mut encoder = Encoder::new(out, self.dialect);
+        let mut response = encoder.fetch(message.number);
+        for item in self.items {
+            let done = match (self.row_item(&item.what, message, flags, &mut response), cards.as_deref_mut()) {
+                (true, _) => Ok(()),
+                (false, Some(cards)) => {
+                    scratch.clear();
+                    let header_of_card = item.header_of_card;
+                    let body =
+                        Body { row: message.row, cards, scratch, holes, header_of_card, header_size: self.header_size };
+                    body.item(&item.what, &mut response)
+                }
+                // There are cards wherever an item needs them.
+                (false, None) => Err(Missing::Gone),
+            };
+            match done {
+                Ok(()) => empty = false,
+                Err(why) => failed.note(message.row.uid, why),
+            }
+        }
+        // RFC 9051 §6.4.5: "if this causes the flags to change, they SHOULD be included".
+        if self.marked.contains(message.row.uid) && !self.items.iter().any(|item| item.is(&FetchItem::Flags)) {
+            empty = !self.row_item(&FetchItem::Flags, message, flags, &mut response);
+        }
+        if empty {
+            out.truncate(start);
+        } else {
+            response.finish();
+        }
+    }
+
+    /// Writes an item that rows and marks know; false where they do not.
+    fn row_item(&self, item: &FetchItem, message: Message<'_>, last: &mut LastFlags, response: &mut FetchWriter<'_>) -> bool {
+        let Message { chunk, at, row, .. } = message;
+        match item {
+            FetchItem::Flags => {
+                let recent = !self.dialect.rev2 && self.recent.contains(row.uid);
+                response.flags(last.get(chunk, at, self.keywords), recent);
+            }
+            FetchItem::InternalDate => response.internal_date(row.internal_date),
+            FetchItem::Rfc822Size => response.size(row.size.into()),
+            FetchItem::Uid => response.uid(row.uid),
+            _ => return false,
+        }
+        true
+    }
+}
+
+/// The flags written last: neighbours mostly have the same, and making a set of them costs more than
+/// comparing what it is made of.
+#[derive(Default)]
+struct LastFlags {
+    system: u8,
+    keywords: Vec<u32>,
+    flags: Flags,
+}
+
+impl LastFlags {
+    fn get(&mut self, chunk: &Chunk, at: usize, names: &Keywords) -> &Flags {
+        let (system, keywords) = (chunk.system_bits(at), chunk.keyword_ids(at));
+        if self.system != system || self.keywords != keywords {
+            self.system = system;
+            self.keywords.clear();
+            self.keywords.extend_from_slice(keywords);
+            self.flags = chunk.flags(at, names);
+        }
+        &self.flags
+    }
+}
+
+/// Writes the items of one message that rows and marks do not know.
+struct Body<'a> {
+    row: &'a Row,
+    cards: &'a mut Cards,
+    /// For octets that wait for their announcement; empty.
+    scratch: &'a mut Vec<u8>,
+    holes: &'a mut Vec<Hole>,
+    /// See [`Item`].
+    header_of_card: bool,
+    header_size: u64,
+}
+
+impl Body<'_> {
+    fn item(self, item: &FetchItem, response: &mut FetchWriter<'_>) -> Result<(), Missing> {
+        let email = self.row.email;
+        let text = |part: SectionText| Section { text: part, ..Section::default() };
+        match item {
+            FetchItem::Envelope => response.envelope(self.cards.card(email)?.envelope()),
+            FetchItem::Body => {
+                self.cards.card(email)?.write_body(self.scratch);
+                response.body(self.scratch);
+            }
+            FetchItem::BodyStructure => response.body_structure(self.cards.card(email)?.bodystructure()),
+            FetchItem::BodySection { section, partial, .. } => self.section(section, *partial, response)?,
+            FetchItem::Rfc822 => self.whole(text(SectionText::All), response, |r, n| r.rfc822(n))?,
+            FetchItem::Rfc822Header => self.whole(text(SectionText::Header), response, |r, n| r.rfc822_header(n))?,
+            FetchItem::Rfc822Text => self.whole(text(SectionText::Text), response, |r, n| r.rfc822_text(n))?,
+            FetchItem::Binary { part, partial, .. } => self.binary(part, *partial, response)?,
+            FetchItem::BinarySize(part) => self.binary_size(part, response)?,
+            FetchItem::Flags | FetchItem::InternalDate | FetchItem::Rfc822Size | FetchItem::Uid => {}
+        }
+        Ok(())
+    }
+
+    /// `BODY[section]<partial>`
+    fn section(mut self, section: &Section, partial: Option<Partial>, response: &mut FetchWriter<'_>) -> Result<(), Missing> {
+        let origin = partial.map(|partial| partial.offset);
+        match self.stored(section, partial)? {
+            None => response.section(section, origin, Announced::Nil),
+            Some(content) => {
+                response.section(section, origin, self.announced(&content));
+                self.put(content, response);
+            }
+        }
+        Ok(())
+    }
+
+    /// What has an own name in RFC 3501 and is always there.
+    fn whole(
+        mut self,
+        section: Section,
+        response: &mut FetchWriter<'_>,
+        announce: fn(&mut FetchWriter<'_>, u64),
+    ) -> Result<(), Missing> {
+        let content = self.stored(&section, None)?.unwrap_or(Content::Kept);
+        let octets = match &content {
+            Content::Kept => self.scratch.len() as u64,
+            Content::Long(long) => long.octets,
+        };
+        announce(response, octets);
+        self.put(content, response);
+        Ok(())
+    }
+
+    /// `BINARY[part]<partial>`
+    fn binary(mut self, part: &PartPath, partial: Option<Partial>, response: &mut FetchWriter<'_>) -> Result<(), Missing> {
+        let origin = partial.map(|partial| partial.offset);
+        match self.decoded(part, partial)? {
+            None => response.binary(part, origin, Announced::Nil),
+            Some(source) => {
+                let content = source.open(self.scratch)?;
+                response.binary(part, origin, self.announced(&content));
+                self.put(content, response);
+            }
+        }
+        Ok(())
+    }
+
+    /// `BINARY.SIZE[part]`; the grammar has no NIL here, so a part that is not there has no octets.
+    fn binary_size(mut self, part: &PartPath, response: &mut FetchWriter<'_>) -> Result<(), Missing> {
+        let octets = match self.decoded(part, None)? {
+            Some(source) => source.count()?,
+            None => 0,
+        };
+        response.binary_size(part, octets);
+        Ok(())
+    }
+
+    /// How the octets are announced: as a literal8 only where RFC 3516 §4.3 wants it.
+    fn announced(&self, content: &Content) -> Announced {
+        let (octets, nul) = match content {
+            Content::Kept => (self.scratch.len() as u64, self.scratch.contains(&0)),
+            Content::Long(long) => (long.octets, long.nul),
+        };
+        if nul { Announced::Binary(octets) } else { Announced::Octets(octets) }
+    }
+
+    /// The octets that were announced, or a hole for them.
+    fn put(self, content: Content, response: &mut FetchWriter<'_>) {
+        match content {
+            Content::Kept => response.buffer().append(self.scratch),
+            Content::Long(content) => {
+                self.holes.push(Hole { at: response.buffer().len(), content, uid: self.row.uid });
+            }
+        }
+    }
+
+    /// The octets of a section as they are stored; `None` where the message has no such section.
+    fn stored(&mut self, section: &Section, partial: Option<Partial>) -> Result<Option<Content>, Missing> {
+        use message::Section as What;
+        let what = match &section.text {
+            SectionText::All if section.part.0.is_empty() => {
+                let blob = self.blob()?;
+                let range = 0..blob.size();
+                return Ok(Some(Source { blob, range, form: Form::Stored, partial }.open(self.scratch)?));
+            }
+            SectionText::All => What::Whole,
+            SectionText::Header => What::Header,
+            SectionText::Text => What::Text,
+            SectionText::Mime => What::Mime,
+            SectionText::HeaderFields(names) => return self.fields(section, Keep::Named, names, partial),
+            SectionText::HeaderFieldsNot(names) => return self.fields(section, Keep::Unnamed, names, partial),
+        };
+        let Some(range) = self.layout()?.section(&path(&section.part), what) else {
+            return Ok(None);
+        };
+        let source = Source { blob: self.blob()?, range, form: Form::Stored, partial };
+        Ok(Some(source.open(self.scratch)?))
+    }
+
+    /// A subset of a header. RFC 9051 §6.4.5: "A substring fetch of a HEADER.FIELDS or
+    /// HEADER.FIELDS.NOT part specifier is calculated after subsetting the header."
+    fn fields(
+        &mut self,
+        section: &Section,
+        keep: Keep,
+        names: &[String],
+        partial: Option<Partial>,
+    ) -> Result<Option<Content>, Missing> {
+        if self.header_of_card
+            && let Some(header) = self.cards.card(self.row.email)?.header()
+        {
+            header.select(keep, names, self.scratch);
+        } else {
+            let Some(range) = self.layout()?.section(&path(&section.part), message::Section::Header) else {
+                return Ok(None);
+            };
+            let mut header = Vec::new();
+            self.read(range, &mut header)?;
+            Header::new(&header).select(keep, names, self.scratch);
+        }
+        // RFC 9051 §9: no NUL, as in `Form::Stored`.
+        self.scratch.iter_mut().filter(|octet| **octet == 0).for_each(|octet| *octet = 0x80);
+        if let Some(partial) = partial {
+            let index = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
+            self.scratch.drain(..index(partial.offset).min(self.scratch.len()));
+            self.scratch.truncate(index(partial.length.get()));
+        }
+        Ok(Some(Content::Kept))
+    }
+
+    /// A header, as much of it as is looked at.
+    fn read(&self, range: Range<u64>, out: &mut Vec<u8>) -> Result<(), Missing> {
+        let end = range.end.min(range.start.saturating_add(self.header_size));
+        self.blob()?.read(range.start..end, out).map_err(store::Error::from)?;
+        Ok(())
+    }
+
+    /// A part without its Content-Transfer-Encoding; `None` where the message has no such part.
+    fn decoded(&mut self, part: &PartPath, partial: Option<Partial>) -> Result<Option<Source>, Missing> {
+        let layout = self.layout()?;
+        let path = path(part);
+        let (Some(place), Some(range)) = (layout.part(&path), layout.section(&path, message::Section::Whole)) else {
+            return Ok(None);
+        };
+        // RFC 2045 §6.4: what is made of parts has no encoding of its own; nor has the message.
+        let form = if path.is_empty() || is_composite(place) { Form::PLAIN } else { Form::of(place) };
+        Ok(Some(Source { blob: self.blob()?, range, form, partial }))
+    }
+
+    fn layout(&mut self) -> Result<Layout, Missing> {
+        let layout = self.cards.card(self.row.email)?.layout();
+        layout.map_err(|error| store::Error::Damaged(format!("the card of email {}: {error}", self.row.email)).into())
+    }
+
+    fn blob(&self) -> Result<std::sync::Arc<dyn store::Blob>, Missing> {
+        self.cards.body(self.row.email)?.ok_or(Missing::Gone)
+    }
+}
+
+impl Form {
+    /// As it is, NULs included.
+    const PLAIN: Self = Self::Decoded { encoding: message::Encoding::Binary, lines: false };
+
+    fn of(place: &Place) -> Self {
+        let lines = matches!(place.content, message::Content::Text(charset) if !charset.name().starts_with("UTF-16"));
+        Self::Decoded { encoding: place.encoding, lines }
+    }
+}
+
+fn is_composite(place: &Place) -> bool {
+    matches!(place.content, message::Content::Multipart | message::Content::Message)
+}
+
+fn path(part: &PartPath) -> Vec<u32> {
+    part.0.iter().map(|number| number.get()).collect()
+}

@@ -1,0 +1,175 @@
+//! Takes the responses of a FETCH to the client, batch by batch.
+
+use std::io;
+
+use store::{Cards, Chunk, Mailbox, Snapshot, Told};
+use types::{IdSet, ModSeq, SeqNum, Uid};
+
+use super::respond::{Failed, Hole, Message, Responder, Written};
+use crate::imap::answer::{End, Failure};
+use crate::imap::wire::{PIECE, Sink};
+
+/// One FETCH under way.
+pub(super) struct Delivery<'a> {
+    sink: &'a mut Sink,
+    written: Written<'a>,
+    mailbox: &'a Mailbox,
+    told: &'a Told,
+    responder: Responder<'a>,
+    /// Some item needs more than rows and marks.
+    needs_cards: bool,
+}
+
+impl<'a> Delivery<'a> {
+    pub(super) fn new(
+        out: &'a mut Vec<u8>,
+        sink: &'a mut Sink,
+        mailbox: &'a Mailbox,
+        told: &'a Told,
+        responder: Responder<'a>,
+    ) -> Self {
+        let needs_cards = responder.items.iter().any(|item| item.needs_card);
+        Self { sink, written: Written::new(out), mailbox, told, responder, needs_cards }
+    }
+
+    /// Responses for those of the messages that are in the snapshot, ascending.
+    pub(super) async fn messages(&mut self, snapshot: &Snapshot, uids: &IdSet<Uid>) -> Result<(), Failure> {
+        let mut numbers = Numbers::new(self.told, uids);
+        for chunk in snapshot.chunks(uids) {
+            match chunk {
+                Ok(chunk) => {
+                    let mut at = 0;
+                    while at < chunk.len() {
+                        at = self.fill(&chunk, at, &mut numbers)?;
+                        self.send().await?;
+                    }
+                }
+                // The other chunks may be well.
+                Err(error) => self.written.failed.error(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Responses for messages that are gone, as they were when they went after `since`.
+    pub(super) async fn ghosts(&mut self, since: ModSeq, uids: &IdSet<Uid>) -> Result<(), Failure> {
+        let mut found = IdSet::new();
+        for (chunk, at) in self.mailbox.removed(since, uids)? {
+            let Some(row) = chunk.rows().get(at) else { continue };
+            found.insert(row.uid);
+            let Some(number) = self.told.number(row.uid) else { continue };
+            self.with_cards(|responder, written, cards| {
+                responder.respond(Message { number, chunk: &chunk, at, row }, cards, written);
+            })?;
+            self.send().await?;
+        }
+        self.written.failed.gone = self.written.failed.gone.union(&uids.difference(&found));
+        Ok(())
+    }
+
+    /// What could not be delivered.
+    pub(super) fn finish(self) -> Failed {
+        self.written.failed
+    }
+
+    /// Writes responses for messages of a chunk from a position on, until enough wait to be sent.
+    /// Gives the position after the last.
+    fn fill(&mut self, chunk: &Chunk, mut at: usize, numbers: &mut Numbers<'_>) -> Result<usize, store::Error> {
+        self.with_cards(|responder, written, mut cards| {
+            while let Some(row) = chunk.rows().get(at).filter(|_| written.has_room()) {
+                if let Some(number) = numbers.get(row.uid) {
+                    responder.respond(Message { number, chunk, at, row }, cards.as_deref_mut(), written);
+                }
+                at += 1;
+            }
+            at
+        })
+    }
+
+    /// Writes, with a reader of cards where one is needed. It is gone before anybody waits.
+    fn with_cards<T>(
+        &mut self,
+        write: impl FnOnce(&Responder<'_>, &mut Written<'a>, Option<&mut Cards>) -> T,
+    ) -> Result<T, store::Error> {
+        if self.needs_cards {
+            store::blocking(|| Ok(write(&self.responder, &mut self.written, Some(&mut self.mailbox.reader()?))))
+        } else {
+            Ok(write(&self.responder, &mut self.written, None))
+        }
+    }
+
+    /// Sends what waits, once it is enough, and lets other sessions have their turn.
+    async fn send(&mut self) -> Result<(), End> {
+        if !self.written.holes.is_empty() {
+            let holes = std::mem::take(&mut self.written.holes);
+            let text = std::mem::take(self.written.out);
+            let mut sent = 0;
+            for hole in holes {
+                self.written.out.extend_from_slice(text.get(sent..hole.at).unwrap_or_default());
+                sent = hole.at;
+                self.stream(&hole).await?;
+            }
+            self.written.out.extend_from_slice(text.get(sent..).unwrap_or_default());
+        }
+        if self.written.out.len() >= PIECE {
+            self.sink.flush(self.written.out).await?;
+            tokio::task::yield_now().await;
+        }
+        Ok(())
+    }
+
+    /// The octets of a hole. They have been announced, so what cannot be read now ends the connection.
+    async fn stream(&mut self, hole: &Hole) -> Result<(), End> {
+        let mut reader = hole.content.reader().map_err(io::Error::other)?;
+        let mut left = hole.content.octets;
+        while left > 0 {
+            let before = self.written.out.len();
+            let more = store::blocking(|| reader.read(self.written.out)).map_err(|error| {
+                tracing::error!(uid = %hole.uid, %error, "a message became unreadable while it was sent");
+                io::Error::other(error)
+            })?;
+            let read = (self.written.out.len() - before) as u64;
+            if read > left || !more {
+                return Err(io::Error::other("a message changed while it was sent").into());
+            }
+            left -= read;
+            self.sink.relieve(self.written.out).await?;
+        }
+        Ok(())
+    }
+}
+
+/// The sequence numbers of messages that are asked for in ascending order.
+struct Numbers<'a> {
+    told: &'a Told,
+    runs: Box<dyn Iterator<Item = (Uid, Uid)> + Send + 'a>,
+    run: Option<Run>,
+}
+
+/// Neighbouring UIDs, which have neighbouring numbers.
+struct Run {
+    first: Uid,
+    last: Uid,
+    number: Option<SeqNum>,
+}
+
+impl<'a> Numbers<'a> {
+    fn new(told: &'a Told, uids: &'a IdSet<Uid>) -> Self {
+        let mut numbers = Self { told, runs: Box::new(uids.ranges()), run: None };
+        numbers.advance();
+        numbers
+    }
+
+    fn advance(&mut self) {
+        self.run = self.runs.next().map(|(first, last)| Run { first, last, number: self.told.number(first) });
+    }
+
+    /// `None` for a message that is not among those asked for.
+    fn get(&mut self, uid: Uid) -> Option<SeqNum> {
+        while self.run.as_ref()?.last < uid {
+            self.advance();
+        }
+        let run = self.run.as_ref().filter(|run| run.first <= uid)?;
+        SeqNum::new(run.number?.get() + (uid.get() - run.first.get()))
+    }
+}
