@@ -1,5 +1,6 @@
 //! What every engine must do, as tests: [`engine_suite!`](crate::engine_suite!) makes one of each
 //! for a [`Subject`].
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)] // a test that fails panics
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{ControlFlow, Range};
