@@ -22,9 +22,8 @@ impl Checkpoint {
     /// The checkpoint thread: moves when it is told to, and at the end.
     pub(crate) fn run(&self, connection: &Connection, segments: &Segments, wake: &Receiver<()>) {
         while wake.recv().is_ok() {
-            if let Some(false) = step(connection, segments, "PRAGMA wal_checkpoint(PASSIVE)") {
-                self.remains.store(true, Ordering::Release);
-            }
+            step(connection, segments, "PRAGMA wal_checkpoint(PASSIVE)");
+            self.remains.store(true, Ordering::Release);
         }
         // Unless a view is still open, the log is empty now.
         step(connection, segments, "PRAGMA wal_checkpoint(TRUNCATE)");
@@ -52,22 +51,16 @@ pub(crate) fn wake_every(connection: &mut Connection, every: u32, wake: SyncSend
     }))
 }
 
-/// True where everything that was in the log has been moved; `None` where it is not known.
-fn step(connection: &Connection, segments: &Segments, pragma: &str) -> Option<bool> {
-    segments.writable().ok()?;
-    let result = connection.query_row(pragma, [], |row| {
-        let (busy, log, moved): (i64, i64, i64) = row.try_into()?;
-        Ok(busy == 0 && log == moved)
-    });
-    match result {
-        Ok(all) => Some(all),
-        Err(e) => {
-            // A full disk or another checkpoint: the log keeps what could not be moved.
-            let harmless = [ErrorCode::DiskFull, ErrorCode::DatabaseBusy, ErrorCode::DatabaseLocked];
-            if !e.sqlite_error_code().is_some_and(|code| harmless.contains(&code)) {
-                segments.stop(&format!("cannot move the log of the index into its file: {e}"));
-            }
-            None
+/// Moves what can be moved without waiting for anybody.
+fn step(connection: &Connection, segments: &Segments, pragma: &str) {
+    if segments.writable().is_err() {
+        return;
+    }
+    if let Err(e) = connection.query_row(pragma, [], |_| Ok(())) {
+        // A full disk or another checkpoint: the log keeps what could not be moved.
+        let harmless = [ErrorCode::DiskFull, ErrorCode::DatabaseBusy, ErrorCode::DatabaseLocked];
+        if !e.sqlite_error_code().is_some_and(|code| harmless.contains(&code)) {
+            segments.stop(&format!("cannot move the log of the index into its file: {e}"));
         }
     }
 }

@@ -20,6 +20,8 @@
 //!   as it is) and `key_id` is 0 (not encrypted); other values are for later versions.
 
 mod scan;
+#[cfg(test)]
+mod tests;
 
 pub use scan::{Found, Scan, Source, scan};
 
