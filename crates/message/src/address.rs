@@ -160,7 +160,10 @@ fn words(cursor: &mut Cursor<'_>) -> (Vec<Word>, Option<Vec<u8>>) {
         comment = cursor.skip_comments().or(comment);
         glued &= before == cursor.rest().len();
         match cursor.peek() {
-            Some(b'"') => words.push(Word { text: cursor.quoted(), dotted, glued }),
+            // A quote that is never closed is a slip, and what follows it is not lost.
+            Some(b'"') if cursor.rest().iter().skip(1).any(|&b| b == b'"') => {
+                words.push(Word { text: cursor.quoted(), dotted, glued });
+            }
             Some(b'.') => {
                 cursor.bump();
                 // A dot in a name, as in `John Q. Public`, is obsolete (RFC 5322 §4.1).
@@ -171,13 +174,14 @@ fn words(cursor: &mut Cursor<'_>) -> (Vec<Word>, Option<Vec<u8>>) {
                 (dotted, glued) = (true, true);
                 continue;
             }
-            Some(byte) if !is_special(byte) => {
+            Some(byte) if !is_special(byte) && byte != b'"' => {
                 let text = cursor.take_while(|b| !is_special(b) && b != b'.' && b != b'"' && !is_space(b)).to_vec();
                 words.push(Word { text, dotted, glued });
             }
             // Specials that mean nothing here.
-            Some(b')' | b'>' | b'\\' | b'[' | b']') => {
+            Some(b')' | b'>' | b'\\' | b'[' | b']' | b'"') => {
                 cursor.bump();
+                continue;
             }
             _ => break,
         }
@@ -393,7 +397,7 @@ mod tests {
         check("'\"foo\"@bar.test", "NIL|NIL|foo|bar.test");
         check("'\"John Doe\" <a@b>", "John Doe|NIL|a|b");
         check("'John' <a@b>", "'John'|NIL|a|b");
-        check("\"open <a@b>, c@d", "NIL|NIL|\"open <a@b>, c@d\"|");
+        check("\"open <a@b>, c@d", "open|NIL|a|b & NIL|NIL|c|d");
         check("Jürgen <j@x.test>", "Jürgen|NIL|j|x.test");
         check("=?utf-8?Q?J=C3=BCrgen?= <j@x.test>", "=?utf-8?Q?J=C3=BCrgen?=|NIL|j|x.test");
         check("\"a\" \"b\"c <x@y>", "a bc|NIL|x|y");

@@ -36,7 +36,8 @@ impl Place {
 /// What a part holds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Content {
-    /// Text in a charset.
+    /// Text in a charset: `text/…`, and what a `message/…` holds that is no message, such as a delivery
+    /// status; SEARCH may not leave out either (RFC 9051 §6.4.4).
     Text(Charset),
     /// Parts.
     Multipart,

@@ -310,7 +310,7 @@ impl Parser {
             if may_nest && place.encoding.is_identity() && self.places.len() < self.most_parts {
                 self.begin_part(at, kept);
             }
-        } else if kind.is_text() {
+        } else if kind.is_text() || kind.main.eq_ignore_ascii_case("message") {
             place.content = Content::Text(kind.charset());
         }
     }

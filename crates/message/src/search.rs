@@ -229,7 +229,8 @@ mod tests {
 
     const MESSAGE: &str = "Subject: outer subject\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\npreamble\r\n--b\r\n\
         Content-Type: text/html\r\nX-Part: parthead\r\n\r\n<b>html</b>\r\n--b\r\nContent-Type: image/png\r\n\r\nimagetext\r\n\
-        --b\r\nContent-Type: message/rfc822\r\n\r\nSubject: inner subject\r\n\r\ninner body\r\n--b--\r\n";
+        --b\r\nContent-Type: message/rfc822\r\n\r\nSubject: inner subject\r\n\r\ninner body\r\n\
+        --b\r\nContent-Type: message/delivery-status\r\n\r\nAction: failed\r\n--b--\r\n";
 
     /// Whether a text is found in these areas of the message.
     fn in_areas(areas: impl Iterator<Item = SearchArea>, needle: &str) -> bool {
@@ -254,6 +255,7 @@ mod tests {
             ("outer", false, true),
             ("parthead", false, true),
             ("imagetext", false, false),
+            ("action: failed", true, true),
             ("preamble", false, false),
             ("subjectinner", false, false),
             ("", true, true),

@@ -90,18 +90,15 @@ impl Structure {
         string(fields.encoding(), &mut self.text);
         self.space();
         number(place.end - place.body, &mut self.text);
-        match place.content {
-            Content::Text(_) => self.lines(place.lines),
-            Content::Message => {
-                if let Some(inner) = part.children().next() {
-                    self.space();
-                    Envelope::of(inner.header()).write(&mut self.text);
-                    self.space();
-                    self.body(inner);
-                }
-                self.lines(place.lines);
-            }
-            Content::Multipart | Content::Other => {}
+        if let (Content::Message, Some(inner)) = (place.content, part.children().next()) {
+            self.space();
+            Envelope::of(inner.header()).write(&mut self.text);
+            self.space();
+            self.body(inner);
+        }
+        if kind.is_text() || place.content == Content::Message {
+            self.space();
+            number(place.lines, &mut self.text);
         }
         let start = self.text.len();
         self.space();
@@ -109,15 +106,10 @@ impl Structure {
         self.extension(start, fields);
     }
 
-    fn lines(&mut self, lines: u64) {
-        self.space();
-        number(lines, &mut self.text);
-    }
-
     /// `SP body-fld-dsp SP body-fld-lang SP body-fld-loc`, the end of all extension data.
     fn extension(&mut self, start: usize, fields: &Fields<'_>) {
         self.space();
-        match fields.disposition.and_then(|value| Disposition::parse(value)) {
+        match fields.disposition.and_then(Disposition::parse) {
             Some(disposition) => {
                 self.text.push(b'(');
                 string(disposition.kind.as_bytes(), &mut self.text);
