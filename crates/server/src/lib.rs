@@ -5,6 +5,7 @@
 
 pub mod connections;
 pub mod context;
+pub mod imap;
 pub mod listen;
 pub mod lmtp;
 pub mod login;
