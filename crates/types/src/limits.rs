@@ -22,7 +22,7 @@ pub struct Limits {
     pub nesting: usize,
     /// Search keys in one SEARCH.
     pub search_keys: usize,
-    /// Items in one FETCH.
+    /// Items in one FETCH, and header fields in one of them.
     pub fetch_items: usize,
     /// Patterns in one LIST.
     pub list_patterns: usize,

@@ -122,7 +122,12 @@ fn parse_text(c: &mut Cursor<'_>, part: &PartPath) -> Result<SectionText, ParseE
 /// `SP header-list`, `header-list = "(" header-fld-name *(SP header-fld-name) ")"`
 fn parse_fields(c: &mut Cursor<'_>) -> Result<Vec<String>, ParseError> {
     c.space()?;
+    let (mut count, most) = (0, c.limits.fetch_items);
     c.list(false, |c| {
+        count += 1;
+        if count > most {
+            return Err(ParseError::limit("header fields", most));
+        }
         let start = c.clone();
         let name = c.astring("a header field's name")?;
         // It comes back in the answer, so it must not hold what a string there could not show.

@@ -70,7 +70,7 @@ fn parse_message(c: &mut Cursor<'_>) -> Result<AppendMessage, ParseError> {
         c.space()?;
     }
     match LiteralHeader::at_end(c.rest()) {
-        Some((literal, before)) if before.is_empty() => Ok(AppendMessage { flags, date, literal }),
+        Some((literal, [])) => Ok(AppendMessage { flags, date, literal }),
         _ => c.expected("a literal"),
     }
 }

@@ -267,6 +267,9 @@ mod tests {
         let many = |n: usize| format!("({})", (1..=n).map(|i| format!("BODY[{i}]")).collect::<Vec<_>>().join(" "));
         assert_eq!(items(&many(1000)).len(), 1000);
         no(&format!("a FETCH 1 {}", many(1001)));
+        let fields = |n: usize| format!("BODY[HEADER.FIELDS ({})]", vec!["x"; n].join(" "));
+        assert_eq!(items(&fields(1000)).len(), 1);
+        no(&format!("a FETCH 1 {}", fields(1001)));
     }
 
     #[test]

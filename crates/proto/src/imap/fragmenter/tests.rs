@@ -17,8 +17,7 @@ fn run(input: &[u8], size: usize, literals: NonSyncLiterals) -> Vec<String> {
     let mut message = Vec::new();
     for piece in input.chunks(size) {
         fragmenter.input().extend_from_slice(piece);
-        loop {
-            let Some(event) = fragmenter.next_event() else { break };
+        while let Some(event) = fragmenter.next_event() {
             let event = event.map(|run| String::from_utf8_lossy(run).into_owned());
             match &event {
                 Event::Octets(octets) => {

@@ -1,4 +1,4 @@
-//! STATUS responses (RFC 9051 §7.3.4, RFC 3501 §7.2.4, RFC 8438, RFC 7889).
+//! STATUS responses (RFC 9051 §7.3.3, RFC 3501 §7.2.4, RFC 8438, RFC 7889).
 
 use types::{MailboxName, Uid, UidValidity};
 
@@ -26,7 +26,7 @@ pub enum StatusValue {
 }
 
 impl Encoder<'_> {
-    /// `STATUS` (RFC 9051 §7.3.4)
+    /// `STATUS` (RFC 9051 §7.3.3)
     pub fn status(&mut self, name: &MailboxName, values: &[StatusValue]) {
         self.out.extend_from_slice(b"* STATUS ");
         text::mailbox(self.out, name, self.dialect);
