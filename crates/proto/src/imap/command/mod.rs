@@ -48,7 +48,7 @@ pub struct Request {
 }
 
 /// What a client asks. APPEND is missing: its messages stream, so it arrives as
-/// [`crate::imap::Event::Message`] and [`AppendHead`].
+/// [`crate::imap::Event::Append`] and [`AppendHead`].
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Command {
     /// RFC 9051 §6.1.1
