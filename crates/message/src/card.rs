@@ -12,9 +12,7 @@ mod pack;
 
 use types::{DateTime, UnixTime};
 
-use crate::{
-    BaseSubject, Envelope, Error, Header, Keep, Layout, Message, Structure, base_subject, message_ids, parse_date,
-};
+use crate::{BaseSubject, Envelope, Error, Header, Layout, Message, Structure, base_subject, message_ids, parse_date};
 use pack::Reader;
 
 /// The first octet of every card that we read and write.
@@ -302,7 +300,7 @@ fn extensions(structure: &Structure, out: &mut Vec<u8>) {
 
 fn packed_header(message: &Message) -> Option<Vec<u8>> {
     let mut packed = Vec::new();
-    message.header().select(Keep::Named, CARD_FIELDS, &mut packed);
+    message.header().select_where(|field| std::str::from_utf8(field.name).is_ok_and(Card::has_field), &mut packed);
     (message.header_is_whole() && packed.len() <= MOST_HEADER).then_some(packed)
 }
 

@@ -72,7 +72,8 @@ mod tests {
     /// that is one character, but for the digraphs, which decompose.)
     #[test]
     fn a_superset_of_rfc_5051() {
-        for c in (0..=0x10_ffff).filter_map(char::from_u32) {
+        // Above the compatibility ideographs nothing has a case or comes apart.
+        for c in (0..=0x2_fa1f).filter_map(char::from_u32) {
             let map = mapped(&c.to_string());
             assert_eq!(mapped(&map), map, "{c:?} twice");
             let mut upper = c.to_uppercase();

@@ -66,12 +66,15 @@ impl<'a> Header<'a> {
     /// the block, where there is one: "the blank line is included in all header fetches, except in the
     /// case of a message that has no body and no blank line" (RFC 9051 §6.4.5.1).
     pub fn select<N: AsRef<[u8]>>(self, keep: Keep, names: &[N], out: &mut Vec<u8>) {
+        let named = |field: &Field<'_>| names.iter().any(|name| field.is(name.as_ref()));
+        self.select_where(|field| named(field) == (keep == Keep::Named), out);
+    }
+
+    /// As [`Header::select`], by any rule.
+    pub(crate) fn select_where(self, keep: impl Fn(&Field<'_>) -> bool, out: &mut Vec<u8>) {
         let mut fields = self.fields();
-        for field in fields.by_ref() {
-            let named = names.iter().any(|name| field.is(name.as_ref()));
-            if named == (keep == Keep::Named) {
-                out.extend_from_slice(field.raw);
-            }
+        for field in fields.by_ref().filter(keep) {
+            out.extend_from_slice(field.raw);
         }
         out.extend_from_slice(fields.rest);
     }

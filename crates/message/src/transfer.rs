@@ -80,7 +80,7 @@ impl Decoder {
         match &mut self.0 {
             State::Identity => out.extend_from_slice(bytes),
             State::Base64(state) => state.push(bytes, out),
-            State::QuotedPrintable(state) => bytes.iter().for_each(|&b| state.push(b, out)),
+            State::QuotedPrintable(state) => state.push(bytes, out),
         }
     }
 
@@ -102,14 +102,25 @@ struct Base64 {
 impl Base64 {
     fn push(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
         out.reserve(bytes.len() / 4 * 3 + 3);
-        for &byte in bytes {
-            match SEXTETS.get(usize::from(byte)) {
-                Some(&value @ 0..=63) => self.sextet(value, out),
-                // Padding ends a quantum; another encoding may follow, glued on by a gateway.
-                _ if byte == b'=' => self.count = 0,
-                // RFC 2045 §6.8: "All line breaks or other characters not found in Table 1 must be ignored".
-                _ => {}
+        let mut rest = bytes;
+        while let Some((&byte, after)) = rest.split_first() {
+            match rest.split_first_chunk() {
+                Some((quantum, after)) if self.count == 0 && whole(quantum, out) => rest = after,
+                _ => {
+                    self.octet(byte, out);
+                    rest = after;
+                }
             }
+        }
+    }
+
+    fn octet(&mut self, byte: u8, out: &mut Vec<u8>) {
+        match sextet(byte) {
+            value @ 0..=63 => self.sextet(value, out),
+            // Padding ends a quantum; another encoding may follow, glued on by a gateway.
+            _ if byte == b'=' => self.count = 0,
+            // RFC 2045 §6.8: "All line breaks or other characters not found in Table 1 must be ignored".
+            _ => {}
         }
     }
 
@@ -124,7 +135,21 @@ impl Base64 {
     }
 }
 
-/// What each octet stands for; 64 and above is nothing.
+/// Decodes a quantum that is of the alphabet and nothing else, which nearly all are.
+fn whole(quantum: &[u8; 4], out: &mut Vec<u8>) -> bool {
+    let [a, b, c, d] = quantum.map(sextet);
+    let whole = a | b | c | d < 64;
+    if whole {
+        out.extend_from_slice(&[a << 2 | b >> 4, b << 4 | c >> 2, c << 6 | d]);
+    }
+    whole
+}
+
+/// What an octet stands for; 64 and above is nothing.
+fn sextet(byte: u8) -> u8 {
+    SEXTETS.get(usize::from(byte)).copied().unwrap_or(u8::MAX)
+}
+
 static SEXTETS: [u8; 256] = {
     let mut table = [255; 256];
     let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -163,8 +188,30 @@ enum Qp {
 /// White space held back; a line has 76 characters, so longer runs are content.
 const HELD: usize = 1000;
 
+/// Octets looked at for a run of plain ones; bounded, because white space at its end is looked at again.
+const AHEAD: usize = 4096;
+
 impl QuotedPrintable {
-    fn push(&mut self, byte: u8, out: &mut Vec<u8>) {
+    fn push(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            if self.state == Qp::Text && self.held.is_empty() {
+                // Up to the next octet that means something, but for white space that may end the line.
+                let ahead = rest.get(..AHEAD).unwrap_or(rest);
+                let end = memchr::memchr3(b'=', b'\r', b'\n', ahead).unwrap_or(ahead.len());
+                let plain = ahead.get(..end).unwrap_or_default();
+                let spaces = plain.iter().rev().take_while(|b| matches!(b, b' ' | b'\t')).count();
+                let (plain, after) = rest.split_at_checked(end - spaces).unwrap_or((rest, &[]));
+                out.extend_from_slice(plain);
+                rest = after;
+            }
+            let Some((&byte, after)) = rest.split_first() else { return };
+            self.octet(byte, out);
+            rest = after;
+        }
+    }
+
+    fn octet(&mut self, byte: u8, out: &mut Vec<u8>) {
         match (self.state, byte) {
             (Qp::Text, _) => self.text(byte, out),
             (Qp::Escape, _) if hex(byte).is_some() => self.state = Qp::Hex(byte),
