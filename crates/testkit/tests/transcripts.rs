@@ -3,20 +3,35 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use libtest_mimic::{Arguments, Failed, Trial};
-use testkit::transcript::Script;
+use testkit::in_process::InProcess;
+use testkit::transcript::{Harness, Protocol, Revision, Script, run};
 
 fn main() -> ExitCode {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests");
-    let trials = names(&root.join("transcripts")).into_iter().map(|name| trial(&root, name)).collect();
+    let harness: Arc<dyn Harness> = Arc::new(InProcess::in_memory().expect("a certificate"));
+    let trials = names(&root.join("transcripts")).into_iter().flat_map(|name| trials(&root, name, &harness)).collect();
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
 
-/// A file that cannot be read is a test that fails.
-fn trial(root: &Path, name: String) -> Trial {
-    let script = Script::load(&root.join("transcripts"), &root.join("messages"), &name);
-    Trial::test(name, move || script.map(drop).map_err(Failed::from))
+/// One test per revision; a file that cannot be read is a test that fails.
+fn trials(root: &Path, name: String, harness: &Arc<dyn Harness>) -> Vec<Trial> {
+    match Script::load(&root.join("transcripts"), &root.join("messages"), &name) {
+        Err(e) => vec![Trial::test(name, move || Err(Failed::from(e)))],
+        Ok(script) => script.revisions.iter().map(|r| trial(&script, *r, Arc::clone(harness))).collect(),
+    }
+}
+
+fn trial(script: &Script, revision: Revision, harness: Arc<dyn Harness>) -> Trial {
+    let suffix = match (script.protocol, revision) {
+        (Protocol::Lmtp, _) => "",
+        (Protocol::Imap, Revision::One) => " rev1",
+        (Protocol::Imap, Revision::Two) => " rev2",
+    };
+    let (name, script) = (format!("{}{suffix}", script.name), script.clone());
+    Trial::test(name, move || run(&script, revision, harness.as_ref()).map_err(|f| Failed::from(f.to_string())))
 }
 
 /// All transcripts below `root`, by path without `.txt`, in order.

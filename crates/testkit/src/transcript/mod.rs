@@ -56,6 +56,8 @@ pub use run::{Failure, run};
 pub use script::{Protocol, Revision, Script};
 pub use session::Stream;
 
+use std::future::Future;
+use std::pin::Pin;
 use std::time::Duration;
 
 /// Where a session connects to.
@@ -73,8 +75,11 @@ pub enum Listener {
 pub trait Harness: Send + Sync {
     /// A server with the accounts, limits and switches of `options`. Called inside a tokio runtime
     /// with one thread and a paused clock.
-    fn start(&self, options: &Options) -> Result<Box<dyn Server>, String>;
+    fn start<'a>(&'a self, options: &'a Options) -> Starting<'a>;
 }
+
+/// A server that is being started, or why it cannot be.
+pub type Starting<'a> = Pin<Box<dyn Future<Output = Result<Box<dyn Server>, String>> + 'a>>;
 
 /// A running server under test.
 pub trait Server {

@@ -45,7 +45,7 @@ pub fn run(script: &Script, revision: Revision, harness: &dyn Harness) -> Result
         .build()
         .map_err(|e| early(e.to_string()))?;
     runtime.block_on(async {
-        let server = harness.start(&script.options).map_err(&early)?;
+        let server = harness.start(&script.options).await.map_err(&early)?;
         let (sessions, bound) = (BTreeMap::new(), Bindings::new());
         let mut play = Play { script, revision, server, sessions, bound, optional: Vec::new(), dialogue: Vec::new() };
         let mut line = 1;

@@ -12,8 +12,8 @@ use super::*;
 struct Fake(&'static str);
 
 impl Harness for Fake {
-    fn start(&self, _: &Options) -> Result<Box<dyn Server>, String> {
-        Ok(Box::new(Running(self.0)))
+    fn start<'a>(&'a self, _: &'a Options) -> Starting<'a> {
+        Box::pin(async { Ok(Box::new(Running(self.0)) as Box<dyn Server>) })
     }
 }
 
