@@ -10,8 +10,6 @@
 mod content;
 mod respond;
 mod send;
-#[cfg(test)]
-mod tests;
 
 use std::ops::ControlFlow;
 
@@ -83,16 +81,17 @@ async fn deliver(
     if snapshot.keywords().len() > selected.keywords_told && items.iter().any(|item| item.is(&FetchItem::Flags)) {
         selected.tell_keywords(wire, &snapshot);
     }
+    let selected = &*selected;
     let responder = Responder {
+        selected,
         items,
         dialect: wire.dialect(),
         keywords: snapshot.keywords(),
-        recent: &selected.recent,
         marked,
         header_size: selected.mailbox.account().limits().header_size as u64,
     };
     let (out, sink) = wire.parts();
-    let mut delivery = Delivery::new(out, sink, &selected.mailbox, selected.view.told(), responder);
+    let mut delivery = Delivery::new(out, sink, responder);
     delivery.messages(&snapshot, uids).await?;
     let gone = uids.difference(&snapshot.uids());
     if !gone.is_empty() {

@@ -14,6 +14,7 @@ use store::{Cards, Chunk, Keywords, Row};
 use types::{Flags, IdSet, SeqNum, Uid};
 
 use super::content::{Content, Form, Long, Source, Unreadable};
+use crate::imap::state::Selected;
 use crate::imap::wire::PIECE;
 
 /// An item and what is known of it before any message is looked at.
@@ -27,11 +28,10 @@ pub(super) struct Item {
 
 /// What is the same for all messages of a command.
 pub(super) struct Responder<'a> {
+    pub(super) selected: &'a Selected,
     pub(super) items: &'a [Item],
     pub(super) dialect: Dialect,
     pub(super) keywords: &'a Keywords,
-    /// The messages that are `\Recent` to this session.
-    pub(super) recent: &'a IdSet<Uid>,
     /// The messages that this command has marked `\Seen`: their FLAGS are told unasked.
     pub(super) marked: &'a IdSet<Uid>,
     /// Octets of a header that are looked at where some of its fields are asked for.
@@ -130,10 +130,8 @@ impl<E: Into<Unreadable>> From<E> for Missing {
 
 impl Item {
     pub(super) fn new(what: FetchItem) -> Self {
-        let needs_card = !matches!(
-            what,
-            FetchItem::Flags | FetchItem::InternalDate | FetchItem::Rfc822Size | FetchItem::Uid
-        );
+        let needs_card =
+            !matches!(what, FetchItem::Flags | FetchItem::InternalDate | FetchItem::Rfc822Size | FetchItem::Uid);
         let header_of_card = match &what {
             FetchItem::BodySection { section: Section { part, text: SectionText::HeaderFields(names) }, .. } => {
                 part.0.is_empty() && names.iter().all(|name| Card::has_field(name))
@@ -186,11 +184,17 @@ impl Responder<'_> {
     }
 
     /// Writes an item that rows and marks know; false where they do not.
-    fn row_item(&self, item: &FetchItem, message: Message<'_>, last: &mut LastFlags, response: &mut FetchWriter<'_>) -> bool {
+    fn row_item(
+        &self,
+        item: &FetchItem,
+        message: Message<'_>,
+        last: &mut LastFlags,
+        response: &mut FetchWriter<'_>,
+    ) -> bool {
         let Message { chunk, at, row, .. } = message;
         match item {
             FetchItem::Flags => {
-                let recent = !self.dialect.rev2 && self.recent.contains(row.uid);
+                let recent = self.selected.is_recent(row.uid, self.dialect);
                 response.flags(last.get(chunk, at, self.keywords), recent);
             }
             FetchItem::InternalDate => response.internal_date(row.internal_date),
@@ -259,7 +263,12 @@ impl Body<'_> {
     }
 
     /// `BODY[section]<partial>`
-    fn section(mut self, section: &Section, partial: Option<Partial>, response: &mut FetchWriter<'_>) -> Result<(), Missing> {
+    fn section(
+        mut self,
+        section: &Section,
+        partial: Option<Partial>,
+        response: &mut FetchWriter<'_>,
+    ) -> Result<(), Missing> {
         let origin = partial.map(|partial| partial.offset);
         match self.stored(section, partial)? {
             None => response.section(section, origin, Announced::Nil),
@@ -289,7 +298,12 @@ impl Body<'_> {
     }
 
     /// `BINARY[part]<partial>`
-    fn binary(mut self, part: &PartPath, partial: Option<Partial>, response: &mut FetchWriter<'_>) -> Result<(), Missing> {
+    fn binary(
+        mut self,
+        part: &PartPath,
+        partial: Option<Partial>,
+        response: &mut FetchWriter<'_>,
+    ) -> Result<(), Missing> {
         let origin = partial.map(|partial| partial.offset);
         match self.decoded(part, partial)? {
             None => response.binary(part, origin, Announced::Nil),

@@ -7,6 +7,7 @@ use types::{IdSet, ModSeq, SeqNum, Uid};
 
 use super::respond::{Failed, Hole, Message, Responder, Written};
 use crate::imap::answer::{End, Failure};
+use crate::imap::state::Selected;
 use crate::imap::wire::{PIECE, Sink};
 
 /// One FETCH under way.
@@ -21,15 +22,10 @@ pub(super) struct Delivery<'a> {
 }
 
 impl<'a> Delivery<'a> {
-    pub(super) fn new(
-        out: &'a mut Vec<u8>,
-        sink: &'a mut Sink,
-        mailbox: &'a Mailbox,
-        told: &'a Told,
-        responder: Responder<'a>,
-    ) -> Self {
+    pub(super) fn new(out: &'a mut Vec<u8>, sink: &'a mut Sink, responder: Responder<'a>) -> Self {
         let needs_cards = responder.items.iter().any(|item| item.needs_card);
-        Self { sink, written: Written::new(out), mailbox, told, responder, needs_cards }
+        let Selected { mailbox, view, .. } = responder.selected;
+        Self { sink, written: Written::new(out), mailbox, told: view.told(), responder, needs_cards }
     }
 
     /// Responses for those of the messages that are in the snapshot, ascending.
