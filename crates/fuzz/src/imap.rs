@@ -7,11 +7,56 @@ use crate::{limits, pieces};
 
 /// Commands, items, keys and what goes wrong in between.
 pub(crate) const WORDS: &[&str] = &[
-    "\r\n", " ", "(", ")", "\"", "\\", "{5}\r\n", "{5+}\r\n", "~{3}\r\n", "{999999999999}\r\n", "{300+}\r\n", "NIL", "INBOX", "*", "1:*", "$",
-    "4294967295", "18446744073709551616", "&AOk-", "\u{e9}", "\0", "a1 ", "UID ", "LOGIN ", "APPEND ", "FETCH ", "STORE ", "SEARCH ", "LIST ",
-    "IDLE\r\nDONE", "AUTHENTICATE PLAIN", "BODY.PEEK[1.2.HEADER.FIELDS (X Y)]<0.10>", "BINARY[1]", "ENVELOPE", "BODYSTRUCTURE", "OR ", "NOT ",
-    "CHARSET UTF-8 ", "RETURN (MIN MAX SAVE)", "+FLAGS.SILENT ", "(\\Seen $x)", "1-Jan-2026", "\" 1-Jan-2026 00:00:00 +0000\"", "HEADER X ",
-    "RETURN (STATUS (MESSAGES))", "(SUBSCRIBED RECURSIVEMATCH)", "SPECIAL-USE", "USE (\\Drafts)", "ENABLE IMAP4rev2", "ID (\"a\" NIL)",
+    "\r\n",
+    " ",
+    "(",
+    ")",
+    "\"",
+    "\\",
+    "{5}\r\n",
+    "{5+}\r\n",
+    "~{3}\r\n",
+    "{999999999999}\r\n",
+    "{300+}\r\n",
+    "NIL",
+    "INBOX",
+    "*",
+    "1:*",
+    "$",
+    "4294967295",
+    "18446744073709551616",
+    "&AOk-",
+    "\u{e9}",
+    "\0",
+    "a1 ",
+    "UID ",
+    "LOGIN ",
+    "APPEND ",
+    "FETCH ",
+    "STORE ",
+    "SEARCH ",
+    "LIST ",
+    "IDLE\r\nDONE",
+    "AUTHENTICATE PLAIN",
+    "BODY.PEEK[1.2.HEADER.FIELDS (X Y)]<0.10>",
+    "BINARY[1]",
+    "ENVELOPE",
+    "BODYSTRUCTURE",
+    "OR ",
+    "NOT ",
+    "CHARSET UTF-8 ",
+    "RETURN (MIN MAX SAVE)",
+    "+FLAGS.SILENT ",
+    "(\\Seen $x)",
+    "1-Jan-2026",
+    "\" 1-Jan-2026 00:00:00 +0000\"",
+    "HEADER X ",
+    "RETURN (STATUS (MESSAGES))",
+    "(SUBSCRIBED RECURSIVEMATCH)",
+    "SPECIAL-USE",
+    "USE (\\Drafts)",
+    "ENABLE IMAP4rev2",
+    "ID (\"a\" NIL)",
 ];
 
 /// However the stream is cut, the same commands come out, and each of them can be looked at.
@@ -52,11 +97,13 @@ fn events<'a>(pieces: impl Iterator<Item = &'a [u8]>, literals: NonSyncLiterals)
                 }
                 Event::Append(head) => {
                     // Some are refused: the rest has to be skipped then.
-                    accept = AppendHead::parse(head, Dialect::default(), &limits).is_ok_and(|h| h.message.literal.size < 500);
+                    accept = AppendHead::parse(head, Dialect::default(), &limits)
+                        .is_ok_and(|h| h.message.literal.size < 500);
                     say(&mut message, format!("append {:?}", String::from_utf8_lossy(head)));
                 }
                 Event::AppendNext(head) => {
-                    accept = AppendMessage::parse(head, Dialect::default(), &limits).is_ok_and(|m| m.literal.size < 500);
+                    accept =
+                        AppendMessage::parse(head, Dialect::default(), &limits).is_ok_and(|m| m.literal.size < 500);
                     say(&mut message, format!("next {:?}", String::from_utf8_lossy(head)));
                 }
                 other => say(&mut message, format!("{other:?}")),

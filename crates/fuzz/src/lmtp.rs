@@ -6,9 +6,33 @@ use crate::{limits, pieces};
 
 /// Commands and what goes wrong in between.
 pub(crate) const WORDS: &[&str] = &[
-    "\r\n", "\n", ".\r\n", "\r\n.\r\n", "\n.\n", "\r\n..\r\n", "LHLO x", "MAIL FROM:<>", "MAIL FROM:<a@b> SIZE=9 BODY=8BITMIME SMTPUTF8",
-    "RCPT TO:<alice+Work/2026@example.org>", "RCPT TO:<\"a\\\"b\"@[127.0.0.1]>", "RCPT TO:<@a,@b:c@d>", "DATA\r\n", "BDAT 5\r\n", "BDAT 0 LAST\r\n",
-    "BDAT 18446744073709551615 LAST\r\n", "RSET", "VRFY x", "NOOP", "QUIT", "STARTTLS", "\0", "\u{e9}", "<", ">", "@", "+",
+    "\r\n",
+    "\n",
+    ".\r\n",
+    "\r\n.\r\n",
+    "\n.\n",
+    "\r\n..\r\n",
+    "LHLO x",
+    "MAIL FROM:<>",
+    "MAIL FROM:<a@b> SIZE=9 BODY=8BITMIME SMTPUTF8",
+    "RCPT TO:<alice+Work/2026@example.org>",
+    "RCPT TO:<\"a\\\"b\"@[127.0.0.1]>",
+    "RCPT TO:<@a,@b:c@d>",
+    "DATA\r\n",
+    "BDAT 5\r\n",
+    "BDAT 0 LAST\r\n",
+    "BDAT 18446744073709551615 LAST\r\n",
+    "RSET",
+    "VRFY x",
+    "NOOP",
+    "QUIT",
+    "STARTTLS",
+    "\0",
+    "\u{e9}",
+    "<",
+    ">",
+    "@",
+    "+",
 ];
 
 /// However the stream is cut, the same lines and messages come out.
@@ -44,7 +68,9 @@ fn events<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Vec<String> {
                     seen.push(format!("{command:?}"));
                 }
                 Some(Event::LineTooLong) => seen.push("too long".into()),
-                Some(Event::End) => seen.push(format!("message {:?}", String::from_utf8_lossy(&std::mem::take(&mut message)))),
+                Some(Event::End) => {
+                    seen.push(format!("message {:?}", String::from_utf8_lossy(&std::mem::take(&mut message))))
+                }
             }
             match next {
                 Next::Line => {}

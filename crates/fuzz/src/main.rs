@@ -26,7 +26,11 @@ fn main() -> ExitCode {
         match smoke(*target, &tests, seed, Duration::from_secs(seconds)) {
             Ok(Outcome::Clean(count)) => println!("{}: {count} inputs, seed {seed}", target.name),
             Ok(Outcome::Broken(input)) => {
-                println!("{}: seed {seed} breaks it with {:?}\n  {input:?}", target.name, String::from_utf8_lossy(&input));
+                println!(
+                    "{}: seed {seed} breaks it with {:?}\n  {input:?}",
+                    target.name,
+                    String::from_utf8_lossy(&input)
+                );
                 good = false;
             }
             Err(e) => {

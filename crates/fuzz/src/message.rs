@@ -6,12 +6,49 @@ use crate::{limits, pieces, wire};
 
 /// Fields, types and boundaries.
 pub(crate) const WORDS: &[&str] = &[
-    "\r\n", "\n", "\r", "\r\n\r\n", "\r\n ", ":", ";", "\"", "\\", "(", ")", "<", ">", "@", ",", "\0", "\u{ff}", "From: ", "To: g: a@b, c@d;", "Subject: ",
-    "=?utf-8?b?w6k=?=", "=?iso-8859-1?q?=E9_?=", "=?x?b?", "Date: Thu, 29 Feb 2024 12:34:56 +0000 (x)", "Message-ID: <a@b>", "References: <a> <b>",
-    "Content-Type: multipart/mixed; boundary=b", "Content-Type: message/rfc822", "Content-Type: text/plain; charset=\"iso-2022-jp\"",
-    "Content-Type: multipart/digest; boundary*0=a; boundary*1=b", "Content-Disposition: attachment; filename*=utf-8''%e9", "\r\n--b\r\n", "\r\n--b--\r\n",
-    "Content-Transfer-Encoding: base64", "Content-Transfer-Encoding: quoted-printable", "=\r\n", "=3D", "=XY", "AAAA=", "Content-Language: a, b",
-    "Content-MD5: x", "Content-Location: y", "Content-ID: <z>",
+    "\r\n",
+    "\n",
+    "\r",
+    "\r\n\r\n",
+    "\r\n ",
+    ":",
+    ";",
+    "\"",
+    "\\",
+    "(",
+    ")",
+    "<",
+    ">",
+    "@",
+    ",",
+    "\0",
+    "\u{ff}",
+    "From: ",
+    "To: g: a@b, c@d;",
+    "Subject: ",
+    "=?utf-8?b?w6k=?=",
+    "=?iso-8859-1?q?=E9_?=",
+    "=?x?b?",
+    "Date: Thu, 29 Feb 2024 12:34:56 +0000 (x)",
+    "Message-ID: <a@b>",
+    "References: <a> <b>",
+    "Content-Type: multipart/mixed; boundary=b",
+    "Content-Type: message/rfc822",
+    "Content-Type: text/plain; charset=\"iso-2022-jp\"",
+    "Content-Type: multipart/digest; boundary*0=a; boundary*1=b",
+    "Content-Disposition: attachment; filename*=utf-8''%e9",
+    "\r\n--b\r\n",
+    "\r\n--b--\r\n",
+    "Content-Transfer-Encoding: base64",
+    "Content-Transfer-Encoding: quoted-printable",
+    "=\r\n",
+    "=3D",
+    "=XY",
+    "AAAA=",
+    "Content-Language: a, b",
+    "Content-MD5: x",
+    "Content-Location: y",
+    "Content-ID: <z>",
 ];
 
 /// However it is cut, the same message comes out; what is sent of it is grammar; what is said to be somewhere is there.
@@ -58,6 +95,11 @@ fn decode(data: &[u8], octets: &[u8]) {
             decoder.finish(&mut out);
             Some(out)
         };
-        assert_eq!(decoded(&mut std::iter::once(octets)), decoded(&mut pieces(data)), "{}", String::from_utf8_lossy(name));
+        assert_eq!(
+            decoded(&mut std::iter::once(octets)),
+            decoded(&mut pieces(data)),
+            "{}",
+            String::from_utf8_lossy(name)
+        );
     }
 }

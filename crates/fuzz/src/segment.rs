@@ -56,7 +56,8 @@ fn record(mark: u64, n: usize, body: &[u8], out: &mut Vec<u8>) {
         0 => {
             let (account, id) = (types::AccountId(n as u64 + 1), engine::BlobId(n as u64 + 1));
             let at = |offset| Piece { segment: 1, offset, len: body.len() as u32, hash };
-            let blob = |offset| Content::Blob { account, id, upload: 7, label: b"label".to_vec(), pieces: vec![at(offset)] };
+            let blob =
+                |offset| Content::Blob { account, id, upload: 7, label: b"label".to_vec(), pieces: vec![at(offset)] };
             blob((out.len() + segment::HEADER_LEN + blob(0).meta_len()) as u64)
         }
         _ => piece,

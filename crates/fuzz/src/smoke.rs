@@ -30,7 +30,9 @@ pub fn smoke(target: Target, corpus: &Path, seed: u64, time: Duration) -> std::i
     let start = Instant::now();
     let mut count = 0;
     let mut seeds = corpus.iter().cloned();
-    while let Some(input) = seeds.next().or_else(|| (start.elapsed() < time).then(|| mutate(&corpus, target.words, &mut chance))) {
+    while let Some(input) =
+        seeds.next().or_else(|| (start.elapsed() < time).then(|| mutate(&corpus, target.words, &mut chance)))
+    {
         watch.on(&input);
         if catch_unwind(AssertUnwindSafe(|| (target.run)(&input))).is_err() {
             watch.off();

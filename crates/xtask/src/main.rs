@@ -10,8 +10,8 @@ mod clients;
 mod fuzz;
 mod lengths;
 mod licences;
-mod rfc_table;
 mod steps;
+mod tables;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -98,7 +98,8 @@ fn check() -> Result {
     steps.step("format", || run(cargo(&["fmt", "--all", "--check"])));
     steps.step("arrows", arrows::check);
     steps.step("licences", licences::check);
-    steps.step("rfc table", rfc_table::check);
+    steps.step("RFC table", tables::rfcs);
+    steps.step("limits table", tables::limits);
     steps.step("file lengths", lengths::report);
     steps.step("lints", || run(cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"])));
     steps.step("documentation", || {

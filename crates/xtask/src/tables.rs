@@ -1,0 +1,78 @@
+//! Tables in `docs/` that must agree with the tree.
+//!
+//! `docs/rfc/table.md` against the transcripts: a row names folders that exist and hold transcripts, and each folder of
+//! transcripts that is named after an RFC has its row. `docs/limits.md` against the names of `types::Limits`.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use anyhow::{Context, bail};
+
+use crate::steps::{Result, files};
+
+const TRANSCRIPTS: &str = "tests/transcripts";
+
+pub(crate) fn rfcs() -> Result {
+    let table = read("docs/rfc/table.md")?;
+    let named = last_column(&table);
+    let mut wrong = BTreeSet::new();
+    for folder in &named {
+        let path = format!("{TRANSCRIPTS}/{folder}");
+        if !Path::new(&path).is_dir() || files(&path, ".txt")?.is_empty() {
+            wrong.insert(format!("{path} is named in docs/rfc/table.md but has no transcript"));
+        }
+    }
+    for file in files(TRANSCRIPTS, ".txt")? {
+        let below = file.strip_prefix(TRANSCRIPTS)?;
+        let folder = below.parent().map(|p| p.display().to_string()).unwrap_or_default();
+        if folder.contains("/rfc") && !named.contains(&folder) {
+            wrong.insert(format!("{TRANSCRIPTS}/{folder} has no row in docs/rfc/table.md"));
+        }
+    }
+    report(wrong)
+}
+
+pub(crate) fn limits() -> Result {
+    let code = read("crates/types/src/limits.rs")?;
+    let fields =
+        code.split_once("pub struct Limits").and_then(|(_, rest)| rest.split_once("\n}")).context("no Limits")?.0;
+    let fields: BTreeSet<_> =
+        fields.lines().filter_map(|l| Some(l.trim().strip_prefix("pub ")?.split_once(':')?.0)).collect();
+    let table = read("docs/limits.md")?;
+    let rows: BTreeSet<_> = table.lines().filter_map(|l| l.strip_prefix("| `")?.split('`').next()).collect();
+    report(
+        fields
+            .symmetric_difference(&rows)
+            .map(|name| format!("{name} is only in one of types::Limits and docs/limits.md"))
+            .collect(),
+    )
+}
+
+fn read(path: &str) -> Result<String> {
+    std::fs::read_to_string(path).context(path.to_owned())
+}
+
+fn report(wrong: BTreeSet<String>) -> Result {
+    if wrong.is_empty() { Ok(()) } else { bail!("{}", Vec::from_iter(wrong).join("\n  ")) }
+}
+
+/// What the last column of the table has in code marks: `` `imap/rfc6851` ``.
+fn last_column(table: &str) -> BTreeSet<String> {
+    table
+        .lines()
+        .filter(|l| l.starts_with('|'))
+        .filter_map(|l| l.trim_end().trim_end_matches('|').rsplit('|').next())
+        .flat_map(|cell| cell.split('`').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::last_column;
+
+    #[test]
+    fn last_column_in_code_marks() {
+        let table = "text `no`\n| RFC | `x` | where |\n|---|---|---|\n| 6851 | MOVE | `imap/rfc6851`, `imap/move` |\n| 5465 | later | |\n";
+        assert_eq!(last_column(table).into_iter().collect::<Vec<_>>(), ["imap/move", "imap/rfc6851"]);
+    }
+}
