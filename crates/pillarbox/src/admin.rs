@@ -59,7 +59,9 @@ pub(crate) fn ask(store: &Path, request: &Request) -> Result<Option<Response>> {
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => return Ok(None),
         // The path is too long for a socket, so no server could have made it either.
         Err(error) if error.kind() == ErrorKind::InvalidInput => return Ok(None),
-        Err(error) => return Err(error).with_context(|| format!("cannot reach the running server at {}", path.display())),
+        Err(error) => {
+            return Err(error).with_context(|| format!("cannot reach the running server at {}", path.display()));
+        }
     };
     let mut line = serde_json::to_vec(request)?;
     line.push(b'\n');

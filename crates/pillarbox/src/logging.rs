@@ -24,9 +24,7 @@ pub(crate) fn init(log: &LogTable) {
     let filter = EnvFilter::new(format!("{level},rustls=warn,tokio_rustls=warn"));
     let lines = tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(filter).with_target(false);
     let begun = match (log.format, log.time) {
-        (LogFormat::Text, true) => {
-            lines.with_ansi(std::io::stderr().is_terminal()).with_timer(UtcSeconds).try_init()
-        }
+        (LogFormat::Text, true) => lines.with_ansi(std::io::stderr().is_terminal()).with_timer(UtcSeconds).try_init(),
         (LogFormat::Text, false) => lines.with_ansi(std::io::stderr().is_terminal()).without_time().try_init(),
         (LogFormat::Json, true) => lines.json().flatten_event(true).with_timer(UtcSeconds).try_init(),
         (LogFormat::Json, false) => lines.json().flatten_event(true).without_time().try_init(),

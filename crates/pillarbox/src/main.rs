@@ -59,6 +59,9 @@ struct ConfigFile {
 }
 
 fn main() -> ExitCode {
+    // Mail is nobody else's business: whatever we write is for our own user, unless the configuration
+    // says so (the LMTP socket).
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     let done = match Cli::parse().command {
         Command::Serve(file) => serve::serve(&file.config),
         Command::Demo(options) => demo::demo(&options),

@@ -18,7 +18,7 @@ use server::login::LoginGate;
 use server::shutdown::{Shutdown, Stopper};
 use server::tls::Tls;
 use store::{Store, SystemClock};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
 
 use crate::{admin, console, random};
@@ -83,15 +83,16 @@ pub(crate) fn open_store(path: &Path, options: store::Options) -> Result<(Arc<dy
 }
 
 /// Starts a server, hands it to `work`, and ends it in bounded time when `work` is done.
-pub(crate) fn run(setup: Setup, work: impl AsyncFnOnce(&Server) -> Result<()>) -> Result<()> {
+pub(crate) fn run(setup: Setup, work: impl AsyncFnOnce(&Server, Signals) -> Result<()>) -> Result<()> {
     raise_descriptor_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start threads")?;
     // Listeners before the store: a busy port is told at once, and without touching anything.
     let listeners = runtime.block_on(async { bind(&setup.wanted) })?;
     let (engine, store) = open_store(&setup.store_path, setup.store.clone())?;
     let done = runtime.block_on(async {
+        let signals = Signals::catch().context("cannot catch signals")?;
         let server = Server::start(setup, store, listeners).await?;
-        let done = work(&server).await;
+        let done = work(&server, signals).await;
         server.stop().await;
         done
     });
@@ -102,28 +103,39 @@ pub(crate) fn run(setup: Setup, work: impl AsyncFnOnce(&Server) -> Result<()>) -
     done
 }
 
-/// Waits for SIGINT or SIGTERM; calls `reload` on SIGHUP. A second SIGINT or SIGTERM ends the process
-/// as usual.
-pub(crate) async fn until_signal(mut reload: impl FnMut()) -> Result<()> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut hangup = signal(SignalKind::hangup())?;
-    loop {
-        tokio::select! {
-            _ = interrupt.recv() => break,
-            _ = terminate.recv() => break,
-            _ = hangup.recv() => reload(),
-        }
+/// The signals that the server hears. They are caught from the moment this exists, so that one that comes
+/// early is not lost.
+pub(crate) struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn catch() -> std::io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
     }
-    info!("stopping");
-    tokio::spawn(async move {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
+
+    /// Waits for SIGINT or SIGTERM; calls `reload` on SIGHUP. A second SIGINT ends the process
+    /// at once, for the impatient at a terminal.
+    pub(crate) async fn wait(mut self, mut reload: impl FnMut()) {
+        loop {
+            tokio::select! {
+                _ = self.interrupt.recv() => break,
+                _ = self.terminate.recv() => break,
+                _ = self.hangup.recv() => reload(),
+            }
         }
-        std::process::exit(1);
-    });
-    Ok(())
+        info!("stopping");
+        tokio::spawn(async move {
+            self.interrupt.recv().await;
+            std::process::exit(1);
+        });
+    }
 }
 
 impl Server {
@@ -184,7 +196,9 @@ impl Wanted {
             let Self { protocol, place, option } = self;
             let why = match error.kind() {
                 ErrorKind::AddrInUse => "another program listens there".to_owned(),
-                ErrorKind::PermissionDenied => "that is not permitted (ports below 1024 need root or CAP_NET_BIND_SERVICE)".to_owned(),
+                ErrorKind::PermissionDenied => {
+                    "that is not permitted (ports below 1024 need root or CAP_NET_BIND_SERVICE)".to_owned()
+                }
                 ErrorKind::AddrNotAvailable => "this machine does not have that address".to_owned(),
                 _ => error.to_string(),
             };

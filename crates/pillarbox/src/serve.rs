@@ -13,7 +13,7 @@ use types::DateTime;
 
 use crate::config::{Config, Literals};
 use crate::logging;
-use crate::run::{Place, Protocol, Setup, Wanted, run, until_signal};
+use crate::run::{Place, Protocol, Setup, Wanted, run};
 
 /// A certificate that ends within so many days is worth a warning.
 const WARN_DAYS: i64 = 14;
@@ -30,14 +30,16 @@ pub(crate) fn serve(path: &Path) -> Result<()> {
             None
         }
     };
-    run(setup(&config, tls.clone())?, async |server| {
+    run(setup(&config, tls.clone())?, async |server, signals| {
         server.announce()?;
-        until_signal(|| {
-            if let (Some(tls), Some((certificate, key))) = (&tls, &files) {
-                reload_tls(tls, certificate, key);
-            }
-        })
-        .await
+        signals
+            .wait(|| {
+                if let (Some(tls), Some((certificate, key))) = (&tls, &files) {
+                    reload_tls(tls, certificate, key);
+                }
+            })
+            .await;
+        Ok(())
     })
 }
 

@@ -45,7 +45,8 @@ pub(super) fn samples() -> impl Iterator<Item = Sample> {
         "project": "dave@example.org" => "alice+Projects/Pillarbox@demo.test";
         "bob": "alice@demo.test" => "bob@demo.test";
     };
-    let big = std::iter::once_with(|| Sample { from: "station@weather.example", to: "alice@demo.test", text: big().into() });
+    let big =
+        std::iter::once_with(|| Sample { from: "station@weather.example", to: "alice@demo.test", text: big().into() });
     small.into_iter().chain(big)
 }
 
@@ -75,7 +76,15 @@ fn big() -> Vec<u8> {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         let (temperature, pressure) = (state >> 24, 9_800 + (state >> 20 & 0x1ff));
         // Writing to a String cannot fail.
-        let _ = writeln!(text, "{number},{},{}.{},{}.{}", number * 5 % 1440, temperature / 10, temperature % 10, pressure / 10, pressure % 10);
+        let _ = writeln!(
+            text,
+            "{number},{},{}.{},{}.{}",
+            number * 5 % 1440,
+            temperature / 10,
+            temperature % 10,
+            pressure / 10,
+            pressure % 10
+        );
         number = number.wrapping_add(1);
     }
     text.push_str("\n--readings--\n");

@@ -24,7 +24,7 @@ use types::{AccountName, MailboxName, Principal};
 
 use crate::admin::{Request, Response, execute};
 use crate::config::LogTable;
-use crate::run::{Place, Protocol, Server, Setup, Wanted, run, until_signal};
+use crate::run::{Place, Protocol, Server, Setup, Wanted, run};
 use crate::{console, logging, random};
 
 /// Where and on which ports.
@@ -134,11 +134,12 @@ pub(crate) fn demo(options: &Options) -> Result<()> {
     let tls = Arc::new(home.tls()?);
     let logins = home.logins()?;
     // The directory goes only after the server, which is when `home` does.
-    run(setup(options, &home, tls), async |server| {
+    run(setup(options, &home, tls), async |server, signals| {
         prepare(server, &logins).await?;
         console::print(&words::welcome(server, &logins, &home.path, &home.certificate(), home.temporary))?;
         server.announce()?;
-        until_signal(|| {}).await
+        signals.wait(|| {}).await;
+        Ok(())
     })
 }
 

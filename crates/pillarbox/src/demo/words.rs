@@ -28,7 +28,9 @@ pub(super) fn welcome(server: &Server, logins: &[Login], home: &Path, certificat
              \x20 openssl s_client -quiet -crlf -CAfile {certificate} -starttls imap -connect 127.0.0.1:{imap}\n",
         ));
     }
-    text.push_str(&format!("\nMail for {{alice,bob}}@anything comes in by LMTP at 127.0.0.1:{lmtp}. Ctrl-C ends the server.\n"));
+    text.push_str(&format!(
+        "\nMail for {{alice,bob}}@anything comes in by LMTP at 127.0.0.1:{lmtp}. Ctrl-C ends the server.\n"
+    ));
     text
 }
 

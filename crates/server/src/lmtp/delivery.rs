@@ -7,7 +7,7 @@ use proto::lmtp::{Address, EnhancedStatus, Inspector, Mail, Reply};
 use store::{Account, Incoming, NewMessage};
 use tokio::task::JoinHandle;
 use tracing::{error, info};
-use types::{AccountId, Flags, MailboxName, Principal};
+use types::{AccountName, Flags, MailboxName, Principal};
 
 use super::recipient;
 use super::trace::{ReturnPathFilter, Trace, prefix};
@@ -17,6 +17,7 @@ use crate::stream::Peer;
 /// A recipient that was taken.
 pub(super) struct Recipient {
     address: Address,
+    name: AccountName,
     account: Account,
     mailbox: MailboxName,
 }
@@ -41,7 +42,7 @@ impl Recipient {
             let tree = account.tree();
             let folder = candidate.folder.and_then(|folder| recipient::folder(&tree, &folder).cloned());
             let mailbox = folder.map_or_else(MailboxName::inbox, |entry| entry.name.clone());
-            return Ok(Self { address, account, mailbox });
+            return Ok(Self { address, name: candidate.account, account, mailbox });
         }
         // RFC 3463 §3.2: bad destination mailbox address.
         Err(reply(550, (5, 1, 1), format!("<{address}> is nobody here")))
@@ -74,6 +75,7 @@ pub(super) struct Delivery {
 
 /// What goes into one mailbox.
 struct Copy {
+    name: AccountName,
     account: Account,
     mailbox: MailboxName,
     incoming: store::Result<Incoming>,
@@ -89,7 +91,7 @@ impl Delivery {
         let trace = Trace { client, peer, host, tls, smtputf8: mail.smtputf8, id: &id, now };
         let mut copies: Vec<Copy> = Vec::new();
         let mut numbered = Vec::with_capacity(recipients.len());
-        for Recipient { address, account, mailbox } in recipients {
+        for Recipient { address, name, account, mailbox } in recipients {
             // RFC 2033 §4.2: a recipient that is named twice gets two replies; one message is enough.
             let same = |copy: &Copy| copy.account.id() == account.id() && copy.mailbox == mailbox;
             let number = copies.iter().position(same).unwrap_or_else(|| {
@@ -98,7 +100,7 @@ impl Delivery {
                     incoming.push_trace(top.as_bytes())?;
                     Ok(incoming)
                 });
-                copies.push(Copy { account, mailbox, incoming: begun });
+                copies.push(Copy { name, account, mailbox, incoming: begun });
                 copies.len() - 1
             });
             numbered.push((address, number));
@@ -183,9 +185,8 @@ impl Copy {
 
     /// 250 once the message is durable.
     async fn commit(self, id: String, from: String) -> Reply {
-        let Self { account, mailbox, incoming } = self;
+        let Self { name, account, mailbox, incoming } = self;
         let who = Principal { account: account.id() };
-        let owner = account.id();
         let append = async {
             let content = incoming?.finish()?;
             let size = content.size();
@@ -196,10 +197,13 @@ impl Copy {
         match append.await {
             Ok((size, appended)) => {
                 let uid = appended.uids.first().map_or(0, types::Uid::get);
-                info!("lmtp: delivered: account {owner}, {mailbox} uid {uid}, {size} octets, from <{from}>, id {id}");
+                info!("lmtp: delivered to {name}: {mailbox} uid {uid}, {size} octets, from <{from}>, id {id}");
                 reply(250, (2, 0, 0), format!("delivered, id {id}"))
             }
-            Err(error) => refusal_for(&error, &id, owner),
+            Err(error) => {
+                info!("lmtp: not delivered to {name}: {error}, id {id}");
+                refusal(&error, &id)
+            }
         }
     }
 }
@@ -247,11 +251,6 @@ impl Outcomes {
 fn next_id(now: i64) -> String {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     format!("{now:x}.{:x}", COUNT.fetch_add(1, Ordering::Relaxed))
-}
-
-fn refusal_for(error: &store::Error, id: &str, owner: AccountId) -> Reply {
-    info!("lmtp: not delivered: account {owner}, id {id}: {error}");
-    refusal(error, id)
 }
 
 /// The one place where the store's errors become replies (RFC 3463).

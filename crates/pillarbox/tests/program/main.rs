@@ -1,0 +1,6 @@
+//! The program end to end, as a process.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, missing_docs, unreachable_pub)]
+
+mod common;
+mod demo;
+mod serve;

@@ -1,0 +1,172 @@
+//! The program end to end: serve, account, check, config, signals, and what it says when it cannot.
+
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use crate::common::{Conversation, Server, configure, output, program, text, tls};
+use rustix::process::Signal;
+
+fn account(config: &Path, words: &[&str], input: &str) -> Result<String, String> {
+    let done = output(program().arg("account").args(words).arg("--config").arg(config), input);
+    if done.status.success() { Ok(text(&done.stdout)) } else { Err(text(&done.stderr)) }
+}
+
+fn serve(config: &Path) -> Server {
+    Server::start(program().arg("serve").arg("--config").arg(config))
+}
+
+fn refused(words: &[&str], config: &Path) -> String {
+    let done = output(program().args(words).arg("--config").arg(config), "");
+    assert_eq!(done.status.code(), Some(1));
+    text(&done.stderr)
+}
+
+#[test]
+fn accounts_with_and_without_a_running_server() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = configure(directory.path());
+    assert_eq!(account(&config, &["create", "alice"], "secret\n").unwrap(), "account alice created\n");
+    assert!(account(&config, &["create", "Alice"], "x\n").unwrap_err().contains("exists"));
+    assert!(account(&config, &["create", "carol"], "").unwrap_err().contains("no password"));
+    assert!(account(&config, &["create", "a b"], "x\n").unwrap_err().contains("cannot contain"));
+    assert!(account(&config, &["passwd", "nobody"], "x\n").unwrap_err().contains("no such account"));
+
+    let server = serve(&config);
+    assert_eq!(
+        account(&config, &["create", "bob@b.example"], "secret\r\n").unwrap(),
+        "account bob@b.example created\n"
+    );
+    assert_eq!(account(&config, &["list"], "").unwrap(), "alice\nbob@b.example\n");
+    let mut imap = server.connect("imap");
+    assert!(imap.line().starts_with("* OK"));
+    imap.ask("a LOGIN bob@b.example secret", "a OK");
+    account(&config, &["passwd", "bob@b.example"], "changed\n").unwrap();
+    let mut imap = server.connect("imap");
+    imap.line();
+    imap.ask("a LOGIN bob@b.example secret", "a NO [AUTHENTICATIONFAILED]");
+    imap.ask("b LOGIN bob@b.example changed", "b OK");
+    account(&config, &["delete", "bob@b.example"], "").unwrap();
+    assert_eq!(account(&config, &["list"], "").unwrap(), "alice\n");
+    let done = output(program().arg("check").arg("--config").arg(&config), "");
+    assert_eq!((done.status.code(), text(&done.stdout)), (Some(0), "everything is in order\n".to_owned()));
+
+    assert_eq!(server.stop(), (Some(0), String::new()));
+    assert_eq!(account(&config, &["list"], "").unwrap(), "alice\n");
+    account(&config, &["delete", "alice"], "").unwrap();
+    assert_eq!(account(&config, &["list"], "").unwrap(), "");
+}
+
+#[test]
+fn mail_comes_in_and_is_there_after_a_restart() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = configure(directory.path());
+    account(&config, &["create", "alice"], "secret\n").unwrap();
+    let server = serve(&config);
+    server.connect("lmtp").deliver("alice@x", "Subject: by TCP\r\n\r\nhi");
+    let socket = directory.path().join("lmtp.sock");
+    assert_eq!(std::fs::metadata(&socket).unwrap().permissions().mode() & 0o777, 0o660);
+    let unix = std::os::unix::net::UnixStream::connect(&socket).unwrap();
+    Conversation::new(unix).deliver("alice+Sent@x", "Subject: by socket\r\n\r\nhi");
+
+    let certificate = directory.path().join("cert.pem");
+    let mut imap = tls(server.tcp("imaps"), &certificate);
+    assert!(imap.line().starts_with("* OK"));
+    imap.ask("a LOGIN alice secret", "a OK");
+    assert!(imap.ask("b SELECT INBOX", "b OK").contains(&"* 1 EXISTS".to_owned()));
+
+    // SIGTERM: every session hears it, and the program ends in peace.
+    server.signal(Signal::TERM);
+    assert!(imap.line().starts_with("* BYE"));
+    assert_eq!(server.stop().0, Some(0));
+    assert!(!socket.exists());
+
+    let server = serve(&config);
+    let mut imap = server.connect("imap");
+    imap.line();
+    imap.ask("a LOGIN alice secret", "a OK");
+    assert!(imap.ask("b SELECT Sent", "b OK").contains(&"* 1 EXISTS".to_owned()));
+    let fetched = imap.ask("c FETCH 1 BODY[HEADER.FIELDS (SUBJECT)]", "c OK");
+    assert!(fetched.contains(&"Subject: by socket".to_owned()), "{fetched:?}");
+    // Nobody else on this machine reads the mail.
+    let store = directory.path().join("store");
+    assert_eq!(std::fs::metadata(&store).unwrap().permissions().mode() & 0o077, 0);
+    for entry in std::fs::read_dir(&store).unwrap() {
+        let entry = entry.unwrap();
+        assert_eq!(entry.metadata().unwrap().permissions().mode() & 0o077, 0, "{:?}", entry.path());
+    }
+}
+
+#[test]
+fn sighup_takes_a_new_certificate_and_leaves_connections_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = configure(directory.path());
+    account(&config, &["create", "alice"], "secret\n").unwrap();
+    let server = serve(&config);
+    let certificate = directory.path().join("cert.pem");
+    let mut old = tls(server.tcp("imaps"), &certificate);
+    old.line();
+    configure(directory.path());
+    server.signal(Signal::HUP);
+    // The signal arrives when it arrives: the new certificate is the only one that we trust from here on.
+    let greeted = (0..1000).any(|_| {
+        let greeting = tls(server.tcp("imaps"), &certificate).try_line();
+        greeting.is_ok_and(|line| line.starts_with("* OK"))
+    });
+    assert!(greeted);
+    old.ask("a LOGIN alice secret", "a OK");
+}
+
+#[test]
+fn what_is_wrong_is_said() {
+    let directory = tempfile::tempdir().unwrap();
+    let busy = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = busy.local_addr().unwrap();
+    let config = directory.path().join("pillarbox.toml");
+    let write = |text: &str| std::fs::write(&config, text).unwrap();
+
+    write(&format!("imaps.listen = []\nlmtp.listen = []\nimap.listen = [\"{address}\"]\nstore.path = \"store\"\n"));
+    let error = refused(&["serve"], &config);
+    assert!(error.contains(&format!("cannot listen on {address} for imap: another program listens there")), "{error}");
+    assert!(error.contains("change imap.listen"), "{error}");
+    assert!(!directory.path().join("store").exists(), "nothing is touched");
+    assert!(refused(&["check"], &config).contains("there is no store"));
+
+    write("[imap]\nlisten = []\nlitterals = \"plus\"\n");
+    for words in [&["serve"][..], &["check"], &["account", "list"], &["config", "check"]] {
+        let error = refused(words, &config);
+        assert!(error.contains("line 3, column 1") && error.contains("Did you mean `literals`?"), "{error}");
+    }
+
+    let config = configure(directory.path());
+    let other = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    std::fs::write(directory.path().join("key.pem"), other.signing_key.serialize_pem()).unwrap();
+    assert!(refused(&["serve"], &config).contains("the private key does not belong to the certificate"));
+    std::fs::remove_file(directory.path().join("key.pem")).unwrap();
+    assert!(refused(&["serve"], &config).contains("cannot read"));
+}
+
+#[test]
+fn one_server_owns_a_store() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = configure(directory.path());
+    let _server = serve(&config);
+    // A second one, which would find free ports and another socket.
+    let text = std::fs::read_to_string(&config).unwrap().replace("lmtp.sock", "lmtp2.sock");
+    let second = directory.path().join("second.toml");
+    std::fs::write(&second, text).unwrap();
+    assert!(refused(&["serve"], &second).contains("in use"));
+}
+
+#[test]
+fn the_example_is_printed_and_right() {
+    let done = output(program().args(["config", "example"]), "");
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("pillarbox.toml");
+    // As it stands it lacks a certificate, which is what its first error is about.
+    std::fs::write(&path, &done.stdout).unwrap();
+    assert!(refused(&["config", "check"], &path).contains("tls.certificate"));
+    let example = text(&done.stdout).replace("# certificate = ", "certificate = ").replace("# key = ", "key = ");
+    std::fs::write(&path, example).unwrap();
+    assert!(output(program().args(["config", "check", "--config"]).arg(&path), "").status.success());
+}
