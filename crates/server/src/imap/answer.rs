@@ -27,8 +27,8 @@ pub(crate) enum Failure {
     Refused(Answer),
     /// The store refused or failed; [`super::refusal`] says how that is answered.
     Store(store::Error),
-    /// Answered NO or BAD, and then the connection ends.
-    Last(Answer, End),
+    /// Answered for this reason, and then the connection ends.
+    Last(Box<Self>, End),
     /// The connection ends, without a tagged answer.
     End(End),
 }
@@ -88,9 +88,16 @@ impl End {
     }
 }
 
+/// An error as the text of a response.
+pub(crate) fn sentence(error: &impl ToString) -> String {
+    let text = error.to_string();
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
+}
+
 impl From<ParseError> for Answer {
     fn from(error: ParseError) -> Self {
-        Self { condition: error.verdict.into(), code: error.code, text: error.text.into() }
+        Self { condition: error.verdict.into(), code: error.code, text: sentence(&error.text).into() }
     }
 }
 

@@ -3,7 +3,7 @@
 use proto::imap::Code;
 use store::Error;
 
-use super::answer::Answer;
+use super::answer::{Answer, sentence};
 
 /// The answer to a command that the store refused; `None` where the fault is ours, so that the
 /// session logs it and answers [SERVERBUG].
@@ -29,5 +29,5 @@ pub(crate) fn refusal(error: &Error) -> Option<Answer> {
         Error::NoSuchAccount => Code::Unavailable,
         Error::AccountExists | Error::Damaged(_) | Error::Engine(_) => return None,
     };
-    Some(Answer::no(code, error.to_string()))
+    Some(Answer::no(code, sentence(error)))
 }

@@ -8,8 +8,9 @@ use proto::imap::response::Condition;
 use proto::imap::{Code, Command, Event, ParseError, Refusal, Request, Tag};
 use store::Error;
 use tracing::{debug, error, info};
+use types::IdSet;
 
-use super::answer::{Answer, End, Failure, Outcome};
+use super::answer::{Answer, End, Failure, Outcome, sentence};
 use super::capability::capabilities;
 use super::cmd::append;
 use super::dispatch;
@@ -101,7 +102,14 @@ impl Session {
                 let outcome = append::skip(&mut self.wire, error.into()).await;
                 self.conclude(tag.as_ref(), outcome).await
             }
-            Input::Request(Err(error)) => self.conclude(error.tag.clone().as_ref(), Ok(error.into())).await,
+            Input::Request(Err(error)) => {
+                if let State::Selected(selected) = &mut self.state
+                    && error.empties_saved
+                {
+                    selected.saved = IdSet::new();
+                }
+                self.conclude(error.tag.clone().as_ref(), Ok(error.into())).await
+            }
             Input::Continue => {
                 self.wire.encoder().continuation("Ready for the literal");
                 Ok(())
@@ -131,7 +139,8 @@ impl Session {
         if let (State::Selected(selected), Some(how)) = (&mut self.state, how)
             && !matches!(outcome, Err(Failure::End(_) | Failure::Last(..)))
         {
-            outcome = told(outcome, selected.catch_up(&mut self.wire, how).await);
+            let caught_up = selected.catch_up(&mut self.wire, how).await;
+            outcome = self.told(outcome, caught_up);
         }
 
         let go_ahead = upgrade && matches!(&outcome, Ok(answer) if answer.condition == Condition::Ok);
@@ -162,7 +171,8 @@ impl Session {
             && !matches!(outcome, Err(Failure::End(_) | Failure::Last(..)))
         {
             let how = CatchUp { may_renumber: true, ..CatchUp::default() };
-            outcome = told(outcome, selected.catch_up(&mut self.wire, how).await);
+            let caught_up = selected.catch_up(&mut self.wire, how).await;
+            outcome = self.told(outcome, caught_up);
         }
         self.conclude(Some(&tag), outcome).await
     }
@@ -196,11 +206,14 @@ impl Session {
 
     /// Writes the tagged line.
     async fn conclude(&mut self, tag: Option<&Tag>, outcome: Outcome) -> Result<(), End> {
-        let (answer, then) = match outcome {
-            Ok(answer) | Err(Failure::Refused(answer)) => (answer, None),
-            Err(Failure::Store(error)) => (refusal(&error).unwrap_or_else(|| self.our_fault(&error)), None),
-            Err(Failure::Last(answer, end)) => (answer, Some(end)),
-            Err(Failure::End(end)) => return Err(end),
+        let (outcome, then) = match outcome {
+            Err(Failure::Last(why, end)) => (Err(*why), Some(end)),
+            outcome => (outcome, None),
+        };
+        let answer = match outcome {
+            Ok(answer) | Err(Failure::Refused(answer)) => answer,
+            Err(Failure::Store(error)) => refusal(&error).unwrap_or_else(|| self.our_fault(&error)),
+            Err(Failure::Last(_, end) | Failure::End(end)) => return Err(end),
         };
         let mut encoder = self.wire.encoder();
         match tag {
@@ -227,15 +240,35 @@ impl Session {
         }
     }
 
+    /// What becomes of a command after which the client should be told what else happened. A command
+    /// that was carried out is answered so, even where the rest cannot be told: a client that hears
+    /// NO to an APPEND would append again.
+    fn told(&self, outcome: Outcome, caught_up: Result<(), Failure>) -> Outcome {
+        match caught_up {
+            // The mailbox went away in this moment: the next command finds out.
+            Ok(()) | Err(Failure::Store(Error::NoSuchMailbox)) => outcome,
+            Err(Failure::Store(error)) => {
+                self.log_fault(&error);
+                outcome
+            }
+            Err(failure) => Err(failure),
+        }
+    }
+
     /// Nobody but the administrator can do anything about it: the log has it under the number that
     /// the client was told.
     fn our_fault(&self, error: &Error) -> Answer {
+        let number = self.log_fault(error);
+        let code = if matches!(error, Error::Damaged(_)) { Code::Corruption } else { Code::ServerBug };
+        Answer::no(code, format!("The server failed; its log has this as fault {number}"))
+    }
+
+    fn log_fault(&self, error: &Error) -> u64 {
         static FAULTS: AtomicU64 = AtomicU64::new(1);
         let number = FAULTS.fetch_add(1, Ordering::Relaxed);
         let name = self.name.as_ref().map_or("-", |name| name.as_str());
         error!("imap: {}: {name}: fault {number}: {error}", self.wire.peer());
-        let code = if matches!(error, Error::Damaged(_)) { Code::Corruption } else { Code::ServerBug };
-        Answer::no(code, format!("The server failed; its log has this as fault {number}"))
+        number
     }
 
     async fn finish(mut self, end: Result<(), End>) {
@@ -259,21 +292,4 @@ impl Session {
         }
         self.wire.close().await;
     }
-}
-
-/// What became of a command whose client could not be told what else happened.
-fn told(outcome: Outcome, caught_up: Result<(), Failure>) -> Outcome {
-    match caught_up {
-        Ok(()) => outcome,
-        // The mailbox went away in this moment: the next command finds out.
-        Err(Failure::Store(Error::NoSuchMailbox)) => outcome,
-        Err(failure) => Err(failure),
-    }
-}
-
-/// An error as the text of a response.
-fn sentence(error: &impl ToString) -> String {
-    let text = error.to_string();
-    let mut chars = text.chars();
-    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
 }

@@ -12,7 +12,7 @@ use proto::imap::{Dialect, Encoder, Event, Fragmenter, NonSyncLiterals};
 use tokio::time::Instant;
 use types::Limits;
 
-use super::answer::{Answer, End, Failure};
+use super::answer::{End, Failure, sentence};
 use crate::context::Context;
 use crate::shutdown::Shutdown;
 use crate::stream::{Peer, Stream};
@@ -135,9 +135,10 @@ impl Wire {
             match self.fragmenter.next_event() {
                 Some(Event::Line(line)) => return Ok(read(line)),
                 Some(Event::HangUp { why, .. }) => {
-                    return Err(Failure::Last(Answer::bad(why.to_string()), End::bye("A line was too long")));
+                    let why = Failure::bad(sentence(&why));
+                    return Err(Failure::Last(Box::new(why), End::bye("A line was too long")));
                 }
-                Some(Event::Refused { why, .. }) => return Err(Failure::bad(why.to_string())),
+                Some(Event::Refused { why, .. }) => return Err(Failure::bad(sentence(&why))),
                 Some(_) => return Err(Failure::bad("A line was expected")),
                 None => self.wait().await?,
             }

@@ -10,7 +10,7 @@ use store::{Error, Incoming, NewMessage};
 use types::MailboxName;
 
 use crate::context::Context;
-use crate::imap::answer::{Answer, End, Failure, Outcome};
+use crate::imap::answer::{Answer, End, Failure, Outcome, sentence};
 use crate::imap::state::Authenticated;
 use crate::imap::wire::Wire;
 
@@ -60,12 +60,7 @@ pub(crate) async fn skip(wire: &mut Wire, why: Answer) -> Outcome {
 
 /// The answer, and then BYE: what follows is more than we read past.
 fn last(failure: Failure) -> Failure {
-    match failure {
-        Failure::Refused(answer) => {
-            Failure::Last(answer, End::bye("The rest of a refused message is too much to read past"))
-        }
-        other => other,
-    }
+    Failure::Last(Box::new(failure), End::bye("The rest of the refused message is too much to read past"))
 }
 
 struct Upload<'a> {
@@ -143,7 +138,7 @@ impl Upload<'_> {
 
     /// Why the fragmenter gave up: our own reason, or its.
     fn reason(&mut self, why: Refusal) -> Failure {
-        self.refused.take().unwrap_or_else(|| Failure::bad(why.to_string()))
+        self.refused.take().unwrap_or_else(|| Failure::bad(sentence(&why)))
     }
 
     async fn store(self) -> Outcome {

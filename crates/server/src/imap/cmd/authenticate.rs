@@ -5,7 +5,7 @@ use proto::imap::Code;
 use proto::imap::command::{Authenticate, SaslResponse};
 
 use super::login::{enter, privacy_required};
-use crate::imap::answer::{Answer, Failure};
+use crate::imap::answer::{Answer, Failure, sentence};
 use crate::imap::capability::may_send_password;
 use crate::imap::dispatch::Room;
 use crate::imap::state::{Authenticated, NotAuthenticated};
@@ -40,6 +40,6 @@ pub(crate) async fn authenticate(
 fn refused(error: SaslError) -> Failure {
     match error {
         SaslError::Malformed(what) => Failure::bad(what),
-        SaslError::Authorization => Failure::no(Code::AuthorizationFailed, error.to_string()),
+        SaslError::Authorization => Failure::no(Code::AuthorizationFailed, sentence(&error)),
     }
 }

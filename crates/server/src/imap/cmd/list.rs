@@ -25,8 +25,13 @@ pub(crate) async fn list(user: &Authenticated, wire: &mut Wire, server: &Context
     let tree = user.account.tree();
     let search = Search::new(&tree, list);
     for name in search.names() {
+        // Thousands of names against long patterns take a while; others have their turn.
+        tokio::task::consume_budget().await;
+        if !search.matches(name) {
+            continue;
+        }
         let selected = search.selects(name);
-        let child_subscribed = list.select.recursive_match && has_subscribed_below(&tree, name);
+        let child_subscribed = search.has_subscribed_child(name);
         if !selected && !child_subscribed {
             continue;
         }
@@ -63,50 +68,45 @@ pub(crate) fn attributes(tree: &Tree, name: &MailboxName) -> Vec<ListAttribute> 
     attributes
 }
 
-/// True where a subscribed name is below this one, existing or not.
-fn has_subscribed_below(tree: &Tree, name: &MailboxName) -> bool {
-    tree.subscriptions().any(|subscribed| subscribed.is_below(name))
-}
-
 /// What a LIST looks for, and where.
 struct Search<'a> {
     tree: &'a Tree,
     list: &'a List,
-    /// Names without a mailbox that may be listed.
-    levels: BTreeSet<MailboxName>,
+    /// Names without a mailbox that may be listed: levels, and subscriptions.
+    missing: BTreeSet<MailboxName>,
+    /// Names above a subscribed one, where RECURSIVEMATCH asks for them.
+    above_subscribed: BTreeSet<MailboxName>,
 }
 
 impl<'a> Search<'a> {
     fn new(tree: &'a Tree, list: &'a List) -> Self {
-        let mut search = Self { tree, list, levels: BTreeSet::new() };
-        if list.select.subscribed {
-            let missing = |name: &&MailboxName| tree.get(name).is_none();
-            search.levels.extend(tree.subscriptions().filter(missing).cloned());
+        let select = &list.select;
+        let mut above_subscribed = BTreeSet::new();
+        if select.recursive_match {
+            add_ancestors(&mut above_subscribed, tree.subscriptions());
         }
-        let parents_of_subscribed = tree.subscriptions().filter(|_| list.select.recursive_match);
-        let parents_of_mailboxes =
-            tree.entries().filter(|_| !list.select.subscribed && !list.select.special_use).map(|entry| &entry.name);
-        let level = |name: &MailboxName| tree.get(name).is_none();
-        for name in parents_of_subscribed.chain(parents_of_mailboxes) {
-            // Nearest first: above one that is known, all are.
-            let new = name.ancestors().take_while(|parent| !search.levels.contains(parent)).filter(level);
-            let new: Vec<_> = new.collect();
-            search.levels.extend(new);
+        // What only exists by name has no special use.
+        let mut missing = BTreeSet::new();
+        if select.subscribed {
+            missing.extend(tree.subscriptions().cloned());
+        } else if !select.special_use {
+            add_ancestors(&mut missing, tree.entries().map(|entry| &entry.name));
         }
-        search
+        missing.extend(above_subscribed.iter().cloned());
+        missing.retain(|name| tree.get(name).is_none());
+        Self { tree, list, missing, above_subscribed }
     }
 
-    /// The names that the patterns match, in order.
+    /// Every name that may be listed, in order.
     fn names(&self) -> impl Iterator<Item = &MailboxName> {
-        let mailboxes = self.tree.entries().map(|entry| &entry.name).filter(|name| self.matches(name, |_| true));
-        let named = |name: &MailboxName| self.list.select.subscribed && self.tree.is_subscribed(name);
-        let level = move |name: &&MailboxName| self.matches(name, |pattern| named(name) || asks_for_levels(pattern));
-        let levels = self.levels.iter().filter(level);
-        merge(mailboxes, levels)
+        merge(self.tree.entries().map(|entry| &entry.name), self.missing.iter())
     }
 
-    fn matches(&self, name: &MailboxName, also: impl Fn(&ListPattern) -> bool) -> bool {
-        self.list.patterns.iter().any(|pattern| also(pattern) && pattern.matches(name))
+    fn matches(&self, name: &MailboxName) -> bool {
+        // A level is shown to who asks for levels; with selection options those decide.
+        let hidden = self.missing.contains(name) && !self.list.select.subscribed;
+        let mut patterns = self.list.patterns.iter().filter(|pattern| !hidden || asks_for_levels(pattern));
+        patterns.any(|pattern| pattern.matches(name))
     }
 
     /// RFC 5258 §3: all selection options hold, but RECURSIVEMATCH and REMOTE, which widen.
@@ -114,6 +114,22 @@ impl<'a> Search<'a> {
         let select = &self.list.select;
         let has_use = || self.tree.get(name).is_some_and(|entry| entry.special_use.is_some());
         (!select.subscribed || self.tree.is_subscribed(name)) && (!select.special_use || has_use())
+    }
+
+    /// RFC 9051 §6.3.9.6 CHILDINFO: whether or not the child matches the pattern.
+    fn has_subscribed_child(&self, name: &MailboxName) -> bool {
+        self.above_subscribed.contains(name)
+    }
+}
+
+/// The names above each of these. Above one that is known, all are.
+fn add_ancestors<'n>(set: &mut BTreeSet<MailboxName>, names: impl Iterator<Item = &'n MailboxName>) {
+    for name in names {
+        for ancestor in name.ancestors() {
+            if !set.insert(ancestor) {
+                break;
+            }
+        }
     }
 }
 

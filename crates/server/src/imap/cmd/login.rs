@@ -7,7 +7,7 @@ use store::AccountRecord;
 use tracing::info;
 use types::{AccountName, Principal};
 
-use crate::imap::answer::{Answer, Failure};
+use crate::imap::answer::{Answer, Failure, sentence};
 use crate::imap::capability::{capabilities, may_send_password};
 use crate::imap::dispatch::Room;
 use crate::imap::lost::Lost;
@@ -22,7 +22,7 @@ pub(crate) async fn login(
     if !may_send_password(room.wire, room.server) {
         return Err(privacy_required());
     }
-    // No password of ours is anything but UTF-8, and none is empty: that one is wrong at full cost.
+    // All passwords are UTF-8 and none is empty, so the empty one stands for what cannot be right.
     let password = Secret::from_utf8(login.password.expose().to_vec()).unwrap_or_else(|| Secret::from(""));
     enter(stranger, room, Credentials { name: login.user, password }).await
 }
@@ -41,7 +41,7 @@ pub(crate) async fn enter(
 ) -> Result<(Authenticated, Answer), Failure> {
     let server = room.server;
     let record = match AccountName::new(&credentials.name) {
-        Ok(name) => server.store.find_account(&name)?,
+        Ok(name) => store::blocking(|| server.store.find_account(&name))?,
         Err(_) => None,
     };
     let stored = record.as_ref().and_then(|record| Some((record.id, stored_hash(record)?)));
@@ -61,9 +61,9 @@ fn stored_hash(record: &AccountRecord) -> Option<PasswordHash> {
 }
 
 fn admit(room: &mut Room<'_>, record: AccountRecord) -> Result<(Authenticated, Answer), Failure> {
-    let account = room.server.store.account(record.id)?;
+    let account = store::blocking(|| room.server.store.account(record.id))?;
     // RFC 5530 §3 LIMIT, and not a failed authentication: clients would ask for the password again.
-    let too_many = |error: crate::connections::TooMany| Failure::no(Code::Limit, error.to_string());
+    let too_many = |error: crate::connections::TooMany| Failure::no(Code::Limit, sentence(&error));
     room.admission.log_in(record.id).map_err(too_many)?;
     room.wire.logged_in(&room.server.limits);
     let principal = Principal { account: record.id };

@@ -7,7 +7,7 @@ use store::{Mailbox, Snapshot, View};
 use types::{IdSet, MailboxName, Uid};
 
 use super::list::attributes;
-use crate::imap::answer::{Answer, Failure, Outcome};
+use crate::imap::answer::{Answer, Failure, Outcome, sentence};
 use crate::imap::lost::Lost;
 use crate::imap::state::{Authenticated, Selected, State};
 use crate::imap::updates::count;
@@ -34,7 +34,7 @@ pub(crate) async fn select(
     read_only: bool,
 ) -> (State, Outcome) {
     user.lost = Lost::No;
-    let opened = command.mailbox.map_err(|error| Failure::no(Code::Cannot, error.to_string())).and_then(|name| {
+    let opened = command.mailbox.map_err(|error| Failure::no(Code::Cannot, sentence(&error))).and_then(|name| {
         let mailbox = user.account.open(&user.principal, &name)?;
         let snapshot = mailbox.snapshot()?;
         Ok((name, mailbox, snapshot))
@@ -69,7 +69,7 @@ fn recent(mailbox: &Mailbox, snapshot: &Snapshot, wire: &Wire, read_only: bool) 
         return Ok(IdSet::new());
     }
     let from = if read_only { mailbox.recent_from()? } else { mailbox.claim_recent(snapshot.uid_next())? };
-    Ok(snapshot.uids().within(from, Uid::MAX))
+    Ok(if from < snapshot.uid_next() { snapshot.uids().within(from, Uid::MAX) } else { IdSet::new() })
 }
 
 fn tell(selected: &mut Selected, wire: &mut Wire, name: &MailboxName, snapshot: &Snapshot) -> store::Result<Answer> {
