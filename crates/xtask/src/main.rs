@@ -40,7 +40,7 @@ enum Task {
     Setup,
     /// Real clients against the server: all of them, or the named ones
     Clients {
-        /// curl, imaplib, imapclient, imapflow, mbsync, offlineimap, mutt, openssl, crash
+        /// crash curl demo imapclient imapflow imaplib mbsync mutt offlineimap openssl
         names: Vec<String>,
         /// Use this server instead of building one; "dovecot" stands for the installed Dovecot, to test the tests
         #[arg(long)]
