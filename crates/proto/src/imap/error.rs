@@ -24,17 +24,19 @@ pub struct ParseError {
     pub code: Option<Code>,
     /// What was wrong and where, for a human. The encoder makes it fit for the wire.
     pub text: String,
+    /// It was a SEARCH with SAVE: a NO empties the saved result (RFC 5182 §2.1).
+    pub empties_saved: bool,
 }
 
 impl ParseError {
     /// The client broke the grammar.
     pub(super) fn bad(text: impl Into<String>) -> Self {
-        Self { tag: None, verdict: Verdict::Bad, code: None, text: text.into() }
+        Self { tag: None, verdict: Verdict::Bad, code: None, text: text.into(), empties_saved: false }
     }
 
     /// The client asks for what cannot be.
     pub(super) fn no(code: Code, text: impl Into<String>) -> Self {
-        Self { tag: None, verdict: Verdict::No, code: Some(code), text: text.into() }
+        Self { tag: None, verdict: Verdict::No, code: Some(code), text: text.into(), empties_saved: false }
     }
 
     /// RFC 5530 §3 LIMIT

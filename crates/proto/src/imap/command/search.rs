@@ -5,7 +5,7 @@ use types::{Flag, SeqNum, SequenceSet, Uid};
 use crate::imap::charset::Charset;
 use crate::imap::date::parse_date;
 use crate::imap::lex::Cursor;
-use crate::imap::{Ids, ParseError};
+use crate::imap::{Ids, ParseError, Verdict};
 
 /// `search = "SEARCH" [search-return-opts] SP search-program`
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -108,23 +108,31 @@ impl Search {
             returns = Some(SearchReturn::parse(c)?);
             c.space()?;
         }
-        // search-program = ["CHARSET" SP charset SP] search-key *(SP search-key)
-        let mut charset = Charset::default();
-        if c.eat_word("CHARSET") {
-            c.space()?;
-            let name = c.astring("a charset")?;
-            // RFC 9755 §3: with UTF8=ACCEPT a charset must not be given.
-            if c.dialect.utf8 {
-                return Err(ParseError::bad("SEARCH takes no CHARSET once UTF8=ACCEPT is enabled"));
-            }
-            charset = Charset::named(&name)?;
-            c.space()?;
-        }
-        let mut keys = Keys { c, charset, left: 0 };
-        keys.left = keys.c.limits.search_keys;
-        let key = keys.parse_all(0)?;
+        let saves = returns.is_some_and(|returns| returns.save);
+        let key = search_program(c).map_err(|error| {
+            let empties_saved = saves && error.verdict == Verdict::No;
+            ParseError { empties_saved, ..error }
+        })?;
         Ok(Self { by_uid, returns, key })
     }
+}
+
+/// `search-program = ["CHARSET" SP charset SP] search-key *(SP search-key)`
+fn search_program(c: &mut Cursor<'_>) -> Result<SearchKey, ParseError> {
+    let mut charset = Charset::default();
+    if c.eat_word("CHARSET") {
+        c.space()?;
+        let name = c.astring("a charset")?;
+        // RFC 9755 §3: with UTF8=ACCEPT a charset must not be given.
+        if c.dialect.utf8 {
+            return Err(ParseError::bad("SEARCH takes no CHARSET once UTF8=ACCEPT is enabled"));
+        }
+        charset = Charset::named(&name)?;
+        c.space()?;
+    }
+    let mut keys = Keys { c, charset, left: 0 };
+    keys.left = keys.c.limits.search_keys;
+    keys.parse_all(0)
 }
 
 impl SearchReturn {
