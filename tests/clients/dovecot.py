@@ -11,7 +11,7 @@ from harness import Server, until
 
 
 class Dovecot(Server):
-    def configure(self, settings):
+    def configure(self, plaintext, limits):
         self.imap, self.imaps, self.lmtp = free_ports(3)
         os.chmod(self.dir, 0o755)
         for folder in ("run", "state", "mail"):

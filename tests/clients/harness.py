@@ -42,8 +42,8 @@ class Server(contextlib.AbstractContextManager):
             return super().__new__(Dovecot)
         return super().__new__(cls)
 
-    def __init__(self, accounts=None, settings="", program=None):
-        """`settings` are more lines for the configuration file."""
+    def __init__(self, accounts=None, program=None, plaintext=False, limits=""):
+        """`plaintext` lets clients log in without TLS; `limits` are lines of that section of the configuration."""
         self.accounts = dict(ACCOUNTS if accounts is None else accounts)
         self.dir = tempfile.mkdtemp(prefix="pillarbox-")
         self.program = program or os.environ.get("PILLARBOX")
@@ -51,7 +51,7 @@ class Server(contextlib.AbstractContextManager):
         self.process = None
         self.cert, self.key = self.path("cert.pem"), self.path("key.pem")
         certificate(self.cert, self.key)
-        self.configure(settings)
+        self.configure("true" if plaintext else "false", limits)
         for name, password in self.accounts.items():
             self.create(name, password)
         self.start()
@@ -76,7 +76,7 @@ class Server(contextlib.AbstractContextManager):
 
     # What differs between servers.
 
-    def configure(self, settings):
+    def configure(self, plaintext, limits):
         with open(self.path("pillarbox.toml"), "w") as f:
             f.write(f"""
 [store]
@@ -88,13 +88,16 @@ key = "{self.key}"
 
 [imap]
 listen = ["{self.host}:0"]
+plaintext_login_on_loopback = {plaintext}
 
 [imaps]
 listen = ["{self.host}:0"]
 
 [lmtp]
 listen = ["{self.host}:0"]
-{settings}
+
+[limits]
+{limits}
 """)
 
     def command(self, *words, **kwargs):

@@ -81,8 +81,7 @@ fn events<'a>(pieces: impl Iterator<Item = &'a [u8]>, literals: NonSyncLiterals)
     };
     'stream: for piece in pieces {
         fragmenter.input().extend_from_slice(piece);
-        loop {
-            let Some(event) = fragmenter.next_event() else { break };
+        while let Some(event) = fragmenter.next_event() {
             let (mut line, mut accept) = (false, false);
             let last = matches!(event, Event::HangUp { .. });
             match event {

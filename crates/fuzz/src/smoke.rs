@@ -56,39 +56,59 @@ fn load(folder: &Path) -> std::io::Result<Vec<Vec<u8>>> {
 }
 
 /// Ends the process when an input takes too long: a thread cannot be stopped from outside.
-struct Watch(Arc<(Mutex<(u64, Option<Vec<u8>>)>, Condvar)>);
+struct Watch {
+    current: Arc<Current>,
+}
+
+/// What is being tried.
+#[derive(Default)]
+struct Current {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    count: u64,
+    input: Vec<u8>,
+    ended: bool,
+}
 
 impl Watch {
     fn start(name: &'static str) -> Self {
-        let shared = Arc::new((Mutex::new((0, Some(Vec::new()))), Condvar::new()));
-        let seen = Arc::clone(&shared);
-        std::thread::spawn(move || {
-            let (lock, bell) = &*seen;
-            let mut last = 0;
-            let Ok(mut state) = lock.lock() else { return };
-            while state.1.is_some() {
-                let Ok((now, waited)) = bell.wait_timeout(state, HANG) else { return };
-                state = now;
-                if waited.timed_out() && state.0 == last && state.1.is_some() {
-                    eprintln!("{name} hangs on {:?}", state.1.as_deref().map(String::from_utf8_lossy));
-                    std::process::abort();
-                }
-                last = state.0;
-            }
-        });
-        Self(shared)
+        let current = Arc::new(Current::default());
+        let seen = Arc::clone(&current);
+        std::thread::spawn(move || seen.watch(name));
+        Self { current }
     }
 
     fn on(&self, input: &[u8]) {
-        if let Ok(mut state) = self.0.0.lock() {
-            *state = (state.0 + 1, Some(input.to_vec()));
+        if let Ok(mut state) = self.current.state.lock() {
+            state.count += 1;
+            state.input = input.to_vec();
         }
     }
 
     fn off(&self) {
-        if let Ok(mut state) = self.0.0.lock() {
-            state.1 = None;
-            self.0.1.notify_all();
+        if let Ok(mut state) = self.current.state.lock() {
+            state.ended = true;
+            self.current.changed.notify_all();
+        }
+    }
+}
+
+impl Current {
+    fn watch(&self, name: &str) {
+        let Ok(mut state) = self.state.lock() else { return };
+        let mut last = 0;
+        while !state.ended {
+            let Ok((now, waited)) = self.changed.wait_timeout(state, HANG) else { return };
+            state = now;
+            if waited.timed_out() && state.count == last && !state.ended {
+                eprintln!("{name} hangs on {:?}\n  {:?}", String::from_utf8_lossy(&state.input), state.input);
+                std::process::abort();
+            }
+            last = state.count;
         }
     }
 }

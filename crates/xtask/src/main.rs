@@ -60,9 +60,11 @@ enum Task {
         #[arg(long)]
         libfuzzer: bool,
     },
+    /// Counts lines of code and of tests
+    Lines,
     /// Measures what the README claims: release build time, lines, rates, latencies, memory, kill -9
     Figures {
-        /// Only these: build lines lmtp mailbox idle crash
+        /// Only these: build crash idle lines lmtp mailbox
         names: Vec<String>,
     },
 }
@@ -85,6 +87,7 @@ fn work(task: Task) -> Result {
         Task::Clients { names, server } => clients::clients(&names, server),
         Task::Fuzz { target, seconds, seed, libfuzzer: false } => fuzz::smoke(target.as_deref(), seconds, seed),
         Task::Fuzz { target, seconds, libfuzzer: true, .. } => fuzz::libfuzzer(target.as_deref(), seconds),
+        Task::Lines => lengths::report(),
         Task::Figures { names } => {
             clients::setup()?;
             run(clients::python().arg("tests/figures/figures.py").args(names))
