@@ -1,6 +1,7 @@
 //! `pillarbox account`: by the running server if there is one, else in the store itself.
 
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
@@ -64,6 +65,7 @@ pub(crate) fn perform(config: &Config, request: Request) -> Result<Vec<String>> 
     let response = match ask(&config.store.path, &request)? {
         Some(response) => response,
         None => {
+            refuse_foreign_store(&config.store.path)?;
             let (engine, store) = run::open_store(&config.store.path, config.store_options()?)?;
             let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
             let response = runtime.block_on(execute(&store, request));
@@ -75,4 +77,14 @@ pub(crate) fn perform(config: &Config, request: Request) -> Result<Vec<String>> 
         Response::Done(lines) => Ok(lines),
         Response::Failed(why) => bail!(why),
     }
+}
+
+/// Files that root makes in another user's store are files that the server cannot open tomorrow.
+fn refuse_foreign_store(store: &Path) -> Result<()> {
+    let Ok(metadata) = std::fs::metadata(store) else { return Ok(()) };
+    let (owner, me) = (metadata.uid(), rustix::process::geteuid().as_raw());
+    if owner != me {
+        bail!("the store {} belongs to user {owner}, this is user {me}: run it as that user", store.display());
+    }
+    Ok(())
 }

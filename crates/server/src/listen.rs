@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream, UnixListener};
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
 use crate::connections::{Admission, Connections, TooMany};
 use crate::shutdown::Shutdown;
@@ -194,7 +194,7 @@ where
             return;
         }
     }
-    debug!("{}: {peer}: connected", reception.name);
+    info!("{}: {peer}: connected", reception.name);
     drop(reception);
     session(connection).await;
 }

@@ -1,10 +1,13 @@
 //! LMTP sessions in memory, on the memory engine: one test for each rule of the RFCs.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, missing_docs)]
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use auth::FingerprintKey;
+use engine::memory::Memory;
+use engine::{Batch, BlobWriter, CommitError, Engine, Error, Pending, ReadView, Upload};
 use server::connections::Connections;
 use server::context::{Context, ImapOptions, LmtpOptions};
 use server::listen::Connection;
@@ -15,7 +18,7 @@ use server::stream::{Peer, Stream};
 use server::tls::Tls;
 use store::{Clock, Options, Store};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream};
-use types::{AccountName, Limits, MailboxName, Principal, UnixTime};
+use types::{AccountId, AccountName, Limits, MailboxName, Principal, UnixTime};
 
 struct Noon;
 
@@ -25,8 +28,63 @@ impl Clock for Noon {
     }
 }
 
+/// The memory engine, with a disk that can be full and commits that can be held back.
+struct Moody {
+    memory: Memory,
+    full: AtomicBool,
+    /// While there is one, commits wait in it.
+    held: Mutex<Option<Vec<HeldCommit>>>,
+}
+
+type HeldCommit = (Batch, tokio::sync::oneshot::Sender<Result<(), CommitError>>);
+
+impl Moody {
+    fn new() -> Self {
+        Self { memory: Memory::new(), full: AtomicBool::new(false), held: Mutex::new(None) }
+    }
+
+    fn hold_commits(&self) {
+        *self.held.lock().unwrap() = Some(Vec::new());
+    }
+
+    async fn commit_one(&self) {
+        let held = self.held.lock().unwrap().as_mut().and_then(Vec::pop);
+        let Some((batch, answer)) = held else { return };
+        let _ = answer.send(self.memory.commit(batch).await);
+    }
+}
+
+impl Engine for Moody {
+    fn read(&self, account: AccountId) -> Result<Box<dyn ReadView>, Error> {
+        self.memory.read(account)
+    }
+    fn upload(&self) -> Result<Box<dyn BlobWriter>, Error> {
+        if self.full.load(Relaxed) { Err(Error::Full) } else { self.memory.upload() }
+    }
+    fn duplicate(&self, upload: &Upload) -> Result<Upload, Error> {
+        self.memory.duplicate(upload)
+    }
+    fn commit(&self, batch: Batch) -> Pending {
+        match &mut *self.held.lock().unwrap() {
+            None => self.memory.commit(batch),
+            Some(held) => {
+                let (answer, pending) = Pending::new();
+                held.push((batch, answer));
+                pending
+            }
+        }
+    }
+    fn read_only(&self) -> Option<Arc<str>> {
+        self.memory.read_only()
+    }
+    fn check(&self) -> Result<Vec<String>, Error> {
+        self.memory.check()
+    }
+}
+
 /// A server with the accounts alice and bob@b.example.
 struct Server {
+    engine: Arc<Moody>,
     context: Arc<Context>,
     stopper: Stopper,
     shutdown: Shutdown,
@@ -39,8 +97,9 @@ impl Server {
 
     async fn with(limits: Limits, domains: &[&str], tls: Option<Arc<Tls>>) -> Self {
         let limits = Arc::new(limits);
+        let engine = Arc::new(Moody::new());
         let options = Options { limits: limits.clone(), ..Options::default() };
-        let store = Store::open(Arc::new(engine::memory::Memory::new()), Arc::new(Noon), options).unwrap();
+        let store = Store::open(engine.clone(), Arc::new(Noon), options).unwrap();
         for name in ["alice", "bob@b.example"] {
             store.create_account(&AccountName::new(name).unwrap(), String::new()).await.unwrap();
         }
@@ -55,7 +114,7 @@ impl Server {
             lmtp: LmtpOptions { domains: domains.iter().map(|d| (*d).to_owned()).collect() },
         };
         let (stopper, shutdown) = Stopper::new();
-        Self { context: Arc::new(context), stopper, shutdown }
+        Self { engine, context: Arc::new(context), stopper, shutdown }
     }
 
     async fn folder(&self, name: &str) {
@@ -480,7 +539,7 @@ async fn the_end_of_the_server_waits_for_the_message() {
     let server = Server::new(Limits::default()).await;
     let (mut busy, mut idle) = (server.ready().await, server.ready().await);
     busy.dialogue(&[("MAIL FROM:<a@x>", "250"), ("RCPT TO:<alice>", "250"), ("DATA", "354")]).await;
-    let Server { context, stopper, shutdown } = server;
+    let Server { context, stopper, shutdown, engine: _ } = server;
     drop(shutdown);
     let stopping = tokio::spawn(async move { stopper.stop(Duration::from_secs(10)).await });
     idle.expect(&["421 4.3.2"]).await;
@@ -555,4 +614,34 @@ async fn many_copies_of_a_large_message() {
     let mail = server.mail("alice", "f29");
     assert!(mail[0].ends_with(&line) && mail[0].len() > 66 * 5000);
     assert_eq!(server.context.store.check().unwrap(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_full_disk_is_452_and_service_resumes_by_itself() {
+    let server = Server::new(Limits::default()).await;
+    let mut client = server.ready().await;
+    server.engine.full.store(true, Relaxed);
+    assert!(client.deliver("alice", HELLO).await.starts_with("452 4.3.1 <alice>"));
+    server.engine.full.store(false, Relaxed);
+    assert!(client.deliver("alice", HELLO).await.starts_with("250 2.0.0 <alice>"));
+    assert_eq!(server.mail("alice", "INBOX").len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn rfc2033_4_2_no_250_before_the_message_is_durable_for_that_recipient() {
+    let server = Server::new(Limits::default()).await;
+    let mut client = server.ready().await;
+    client
+        .dialogue(&[("MAIL FROM:<a@x>", "250"), ("RCPT TO:<alice>", "250"), ("RCPT TO:<bob@b.example>", "250")])
+        .await;
+    client.dialogue(&[("DATA", "354")]).await;
+    server.engine.hold_commits();
+    client.send(HELLO).await;
+    client.send(b".\r\n").await;
+    let waiting = tokio::time::timeout(Duration::from_secs(60), client.reply()).await;
+    assert!(waiting.is_err(), "{waiting:?} before anything was committed");
+    // Whichever commit is first, alice's reply is first; bob's waits for his own.
+    server.engine.commit_one().await;
+    server.engine.commit_one().await;
+    client.expect(&["250 2.0.0 <alice>", "250 2.0.0 <bob@b.example>"]).await;
 }

@@ -147,6 +147,19 @@ fn what_is_wrong_is_said() {
 }
 
 #[test]
+fn a_store_of_another_user_is_left_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = configure(directory.path());
+    let store = directory.path().join("store");
+    std::fs::create_dir(&store).unwrap();
+    if std::os::unix::fs::chown(&store, Some(12_345), None).is_ok() {
+        // Only root can give a directory away, and only root could do the damage.
+        assert!(account(&config, &["list"], "").unwrap_err().contains("belongs to user 12345"));
+        assert_eq!(std::fs::read_dir(&store).unwrap().count(), 0);
+    }
+}
+
+#[test]
 fn one_server_owns_a_store() {
     let directory = tempfile::tempdir().unwrap();
     let config = configure(directory.path());
