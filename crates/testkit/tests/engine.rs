@@ -1,4 +1,5 @@
 //! Both engines pass the same suite.
+#![allow(clippy::unwrap_used, missing_docs)]
 
 mod memory {
     use std::sync::Arc;

@@ -150,7 +150,7 @@ impl Segments {
         Ok((segment, offset))
     }
 
-    /// Begins a segment: a file with its first record, durable, its name too.
+    /// Begins a segment: a file with its first record, its name durable.
     fn begin(&self, growing: &mut Growing) -> Result<Arc<Segment>, Error> {
         let (id, mark) = (growing.next, random());
         let path = self.dir.join(file_name(id));
@@ -160,7 +160,6 @@ impl Segments {
         Record { mark, group: self.group(), content: Content::Segment { id } }.encode(0, &mut record);
         let file = self.disk.create(&path).map_err(|e| self.failed("create", id, &e))?;
         file.write_at(0, &record).map_err(|e| self.failed("write", id, &e))?;
-        file.sync().map_err(|e| self.unsynced(id, &e))?;
         self.disk.sync_dir(&self.dir).map_err(|e| self.unsynced(id, &e))?;
 
         if let Some(old) = growing.segment.take() {
@@ -169,7 +168,7 @@ impl Segments {
         growing.news.push(News::Created { id, mark });
         growing.end = record.len() as u64;
         self.files.lock().insert(id, Arc::clone(&file));
-        let segment = Arc::new(Segment { id, mark, file, dirty: AtomicBool::new(false) });
+        let segment = Arc::new(Segment { id, mark, file, dirty: AtomicBool::new(true) });
         growing.segment = Some(Arc::clone(&segment));
         Ok(segment)
     }
