@@ -11,6 +11,7 @@ use proto::imap::{Code, Tag};
 use store::{Found, Key, Query, When};
 use types::{IdSet, Number, SeqNum, Uid};
 
+use super::fetch::named;
 use crate::imap::answer::{Answer, Failure, Outcome};
 use crate::imap::state::Selected;
 use crate::imap::wire::Wire;
@@ -33,7 +34,7 @@ pub(crate) async fn search(selected: &mut Selected, wire: &mut Wire, tag: &Tag, 
     };
     if !found.damaged.is_empty() {
         // RFC 9051 §7.1.2: "The untagged form indicates a warning".
-        let text = format!("{} damaged messages were not searched", found.damaged.len());
+        let text = format!("Damaged and not searched: UID {}", named(&found.damaged));
         wire.encoder().untagged(Condition::No, Some(&Code::Corruption), &text);
     }
     if by_uid {

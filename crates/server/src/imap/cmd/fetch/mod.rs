@@ -127,7 +127,7 @@ fn outcome(failed: Failed, by_uid: bool) -> Outcome {
 }
 
 /// The messages, in a text that does not grow with their number.
-fn named(uids: &IdSet<Uid>) -> String {
+pub(crate) fn named(uids: &IdSet<Uid>) -> String {
     let first: IdSet<Uid> = uids.iter().take(10).collect();
     let more = uids.len().saturating_sub(first.len());
     if more == 0 { first.to_string() } else { format!("{first} and {more} more") }
