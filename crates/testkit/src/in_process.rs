@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use auth::{FingerprintKey, PasswordHash, SALT_LEN, Secret};
+use auth::FingerprintKey;
 use engine::Engine;
 use server::connections::Connections;
 use server::context::{Context, ImapOptions, LmtpOptions};
@@ -19,7 +19,12 @@ use server::tls::Tls;
 use store::{Clock, Store};
 use types::{AccountName, UnixTime};
 
+use crate::engines::{Fillable, Synchronous};
 use crate::transcript::{Harness, Listener, Literals, Options, Server, Starting, Stream};
+
+/// The password of everybody, hashed as cheaply as Argon2 can, so that hundreds of servers start quickly.
+pub const PASSWORD: &str = "secret";
+const HASH: &str = "$argon2id$v=19$m=8,t=1,p=1$dHJhbnNjcmlwdHMtc2FsdA$OUAy80UGIDt/vkUVhvAJx4dLGNXplEAcY9ZtJM+1kpk";
 
 /// What fits into a pipe before its writer waits.
 const PIPE: usize = 64 * 1024;
@@ -41,12 +46,23 @@ impl InProcess {
     pub fn in_memory() -> Result<Self, String> {
         Self::new(|| Ok(Arc::new(engine::memory::Memory::new())))
     }
+
+    /// On the local engine, each server in a directory of its own.
+    pub fn on_disk() -> Result<Self, String> {
+        Self::new(|| {
+            let directory = tempfile::tempdir().map_err(text)?;
+            let local =
+                engine::local::Local::open(directory.path(), engine::local::Options::default()).map_err(text)?;
+            Ok(Arc::new(Synchronous::new(local, directory)))
+        })
+    }
 }
 
 impl Harness for InProcess {
     fn start<'a>(&'a self, options: &'a Options) -> Starting<'a> {
         Box::pin(async {
-            let running = Running::start((self.engine)()?, &self.certificate, options).await?;
+            let engine = Arc::new(Fillable::new((self.engine)()?));
+            let running = Running::start(engine, &self.certificate, options).await?;
             Ok(Box::new(running) as Box<dyn Server>)
         })
     }
@@ -75,6 +91,7 @@ impl Certificate {
 }
 
 struct Running {
+    engine: Arc<Fillable>,
     context: Arc<Context>,
     connections: Arc<Connections>,
     clock: Arc<ScriptedClock>,
@@ -85,14 +102,15 @@ struct Running {
 }
 
 impl Running {
-    async fn start(engine: Arc<dyn Engine>, certificate: &Certificate, options: &Options) -> Result<Self, String> {
+    async fn start(engine: Arc<Fillable>, certificate: &Certificate, options: &Options) -> Result<Self, String> {
         let (limits, clock) = (Arc::new(options.limits.clone()), Arc::new(ScriptedClock::default()));
         let store_options = store::Options { limits: Arc::clone(&limits), ..store::Options::default() };
-        let store = Store::open(engine, Arc::clone(&clock) as Arc<dyn Clock>, store_options).map_err(text)?;
-        for (name, password) in &options.accounts {
-            let hash = PasswordHash::new(&Secret::from(password.as_str()), [7; SALT_LEN]).map_err(text)?;
+        let store =
+            Store::open(Arc::clone(&engine) as Arc<dyn Engine>, Arc::clone(&clock) as Arc<dyn Clock>, store_options)
+                .map_err(text)?;
+        for name in &options.accounts {
             let name = AccountName::new(name).map_err(text)?;
-            store.create_account(&name, hash.as_str().to_owned()).await.map_err(text)?;
+            store.create_account(&name, HASH.to_owned()).await.map_err(text)?;
         }
         let imap = ImapOptions {
             plaintext_login_on_loopback: options.plaintext_login,
@@ -110,6 +128,7 @@ impl Running {
         };
         let (stopper, shutdown) = Stopper::new();
         Ok(Self {
+            engine,
             context: Arc::new(context),
             connections: Connections::new(&limits),
             clock,
@@ -136,6 +155,10 @@ impl Server for Running {
 
     fn time_passes(&mut self, time: Duration) {
         self.clock.advance(time);
+    }
+
+    fn disk_is_full(&mut self, full: bool) {
+        self.engine.set_full(full);
     }
 
     fn check(&mut self) -> Vec<String> {

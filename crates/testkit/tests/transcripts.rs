@@ -1,4 +1,5 @@
 //! Every file under `tests/transcripts` as a test: `cargo test -p testkit --test transcripts NAME`.
+//! With `TRANSCRIPTS_ENGINE=local` in the environment they run on the local engine.
 #![allow(missing_docs, clippy::expect_used, clippy::panic)]
 
 use std::path::{Path, PathBuf};
@@ -11,7 +12,9 @@ use testkit::transcript::{Harness, Protocol, Revision, Script, run};
 
 fn main() -> ExitCode {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests");
-    let harness: Arc<dyn Harness> = Arc::new(InProcess::in_memory().expect("a certificate"));
+    let local = std::env::var("TRANSCRIPTS_ENGINE").is_ok_and(|engine| engine == "local");
+    let harness = if local { InProcess::on_disk() } else { InProcess::in_memory() };
+    let harness: Arc<dyn Harness> = Arc::new(harness.expect("a certificate"));
     let trials = names(&root.join("transcripts")).into_iter().flat_map(|name| trials(&root, name, &harness)).collect();
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }

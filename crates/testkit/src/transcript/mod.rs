@@ -20,6 +20,7 @@
 //! S1: * 1 FETCH (UID <uid>)       <uid> is bound once and must be the same from then on
 //! S1*: * 2 EXPUNGE                a block of such lines comes in any order
 //! S1?: * 0 RECENT                 may come, need not
+//! S1+: * … EXPUNGE                may come, as often as it likes
 //! S1~: * 1 FETCH (BODY (…))       upper and lower case are one
 //! S1!: LOGINDISABLED              the line just read does not contain this
 //! S1: <eof>                       the server hangs up
@@ -28,6 +29,7 @@
 //! | alice
 //! > secret                        what follows the literal, to the letter after `>`
 //! time: +30m                      scripted time
+//! disk: full                      and `disk: free`
 //! deliver alice: simple.eml       through LMTP
 //! lmtp: C3                        session 3 speaks LMTP (`imap: C3` in an LMTP file)
 //! check: <b> > <a>                numbers bound before; also < = !=
@@ -91,6 +93,9 @@ pub trait Server {
 
     /// Called before scripted time passes in tokio's clock, so that the wall clock can go along.
     fn time_passes(&mut self, _time: Duration) {}
+
+    /// From now on there is no space for new messages, or there is again.
+    fn disk_is_full(&mut self, full: bool);
 
     /// Everything that is wrong with what is stored, in plain words. Called at the end.
     fn check(&mut self) -> Vec<String>;

@@ -16,8 +16,8 @@ pub enum Literals {
 /// How to start the server.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Names and passwords.
-    pub accounts: Vec<(String, String)>,
+    /// Their names; the password of each is `secret`.
+    pub accounts: Vec<String>,
     /// The limits on peers.
     pub limits: Limits,
     /// Which extension of RFC 7888.
@@ -29,7 +29,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            accounts: vec![("alice".into(), "secret".into())],
+            accounts: vec!["alice".into()],
             limits: Limits::default(),
             literals: Literals::Plus,
             plaintext_login: true,

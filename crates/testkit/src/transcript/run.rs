@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::arrange::arrange;
 use super::pattern::{self, ANY_CASE, Bindings, show};
-use super::script::{Action, Ending, Part, Protocol, Revision, Script, Setup, Step};
+use super::script::{Action, Ending, Part, Protocol, Revision, Script, Setup, Step, Times};
 use super::session::{Event, Session};
 use super::spell::octets;
 use super::{Harness, Listener, Server};
@@ -60,8 +60,8 @@ struct Play<'a> {
     server: Box<dyn Server>,
     sessions: BTreeMap<u32, Session>,
     bound: Bindings,
-    /// Lines that may come now: session, pattern.
-    optional: Vec<(u32, String)>,
+    /// Lines that may come now: session, pattern, how often.
+    optional: Vec<(u32, String, Times)>,
     dialogue: Vec<String>,
 }
 
@@ -88,11 +88,9 @@ impl Play<'_> {
     }
 
     /// The patterns at the beginning of `steps` that may come in any order.
-    fn block<'s>(&self, steps: &[&'s Step]) -> Vec<(u32, &'s str, bool)> {
+    fn block<'s>(&self, steps: &[&'s Step]) -> Vec<(u32, &'s str, Times)> {
         let expected = |step: &&'s Step| match &step.action {
-            Action::Expect { session, pattern, any_order: true, optional } => {
-                Some((*session, pattern.as_str(), *optional))
-            }
+            Action::Expect { session, pattern, any_order: true, times } => Some((*session, pattern.as_str(), *times)),
             _ => None,
         };
         let first = steps.first().and_then(expected).map(|(session, ..)| session);
@@ -108,13 +106,13 @@ impl Play<'_> {
                 }
                 Ok(())
             }
-            Action::Expect { session, pattern, optional: true, .. } => {
-                self.optional.push((*session, pattern.clone()));
+            Action::Expect { session, pattern, times: Times::Once, .. } => {
+                self.expect(*session, pattern).await?;
+                self.optional.retain(|(s, ..)| s != session);
                 Ok(())
             }
-            Action::Expect { session, pattern, .. } => {
-                self.expect(*session, pattern).await?;
-                self.optional.retain(|(s, _)| s != session);
+            Action::Expect { session, pattern, times, .. } => {
+                self.optional.push((*session, pattern.clone(), *times));
                 Ok(())
             }
             Action::Absent { session, text } => match self.session(*session).await?.last.contains(text.as_str()) {
@@ -126,6 +124,10 @@ impl Play<'_> {
                 self.server.time_passes(*time);
                 // Every timer on the way fires in its turn; nobody waits for real.
                 tokio::time::sleep(*time).await;
+                Ok(())
+            }
+            Action::Disk { full } => {
+                self.server.disk_is_full(*full);
                 Ok(())
             }
             Action::Deliver { to, content } => self.deliver(to, content).await,
@@ -278,7 +280,6 @@ impl Play<'_> {
                     let tagged = line.starts_with("kit")
                         || line.starts_with("+ ")
                         || (session.protocol == Protocol::Lmtp && line.get(3..4) == Some(" "));
-                    self.dialogue.push(format!("   {line}"));
                     lines.push(line);
                     match (done, tagged) {
                         (true, _) => return Ok(lines),
@@ -342,10 +343,11 @@ impl Play<'_> {
         }
     }
 
-    async fn expect_any_order(&mut self, block: Vec<(u32, &str, bool)>) -> Result<(), String> {
+    async fn expect_any_order(&mut self, block: Vec<(u32, &str, Times)>) -> Result<(), String> {
         let Some(&(number, ..)) = block.first() else { return Ok(()) };
-        self.optional.extend(block.iter().filter(|(.., optional)| *optional).map(|(s, p, _)| (*s, (*p).to_owned())));
-        let mut wanted: Vec<&str> = block.iter().filter(|(.., optional)| !optional).map(|(_, p, _)| *p).collect();
+        let (wanted, optional): (Vec<_>, Vec<_>) = block.into_iter().partition(|(.., times)| *times == Times::Once);
+        self.optional.extend(optional.into_iter().map(|(s, p, times)| (s, p.to_owned(), times)));
+        let mut wanted: Vec<&str> = wanted.into_iter().map(|(_, p, _)| p).collect();
         while !wanted.is_empty() {
             let event = self.next(number).await?;
             if let Event::Response(line) = &event {
@@ -374,9 +376,12 @@ impl Play<'_> {
     }
 
     fn take_optional(&mut self, number: u32, line: &str) -> bool {
-        let candidates = std::mem::take(&mut self.optional);
-        let found = candidates.iter().position(|(s, p)| *s == number && self.fits(number, p, line));
-        self.optional = candidates.into_iter().enumerate().filter(|(i, _)| Some(*i) != found).map(|(_, o)| o).collect();
+        let mut candidates = std::mem::take(&mut self.optional);
+        let found = candidates.iter().position(|(s, p, _)| *s == number && self.fits(number, p, line));
+        if let Some(at) = found.filter(|at| candidates.get(*at).is_some_and(|(.., times)| *times == Times::Perhaps)) {
+            candidates.remove(at);
+        }
+        self.optional = candidates;
         found.is_some()
     }
 

@@ -73,12 +73,23 @@ pub(crate) struct Step {
 pub(crate) enum Action {
     Send { session: u32, parts: Vec<Part>, ending: Ending },
     Shorthand { sessions: Vec<u32>, verb: String, argument: String },
-    Expect { session: u32, pattern: String, any_order: bool, optional: bool },
+    Expect { session: u32, pattern: String, any_order: bool, times: Times },
     Absent { session: u32, text: String },
     Eof { session: u32 },
     Time(Duration),
+    Disk { full: bool },
     Deliver { to: String, content: Vec<u8> },
     Check { left: String, relation: String, right: String },
+}
+
+/// How often a line of the server is expected.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Times {
+    Once,
+    /// Once or not at all.
+    Perhaps,
+    /// As often as it likes.
+    Any,
 }
 
 /// What follows the text of a line of the client.
@@ -194,7 +205,7 @@ impl<'a, L: Iterator<Item = (usize, &'a str)>> Reader<'a, L> {
                     self.script.options.set(key, value)?;
                 }
             }
-            "account" => self.script.options.accounts.extend(words().map(|w| (w.to_owned(), "secret".to_owned()))),
+            "account" => self.script.options.accounts.extend(words().map(str::to_owned)),
             "imap" | "lmtp" => {
                 let protocol = if key == "imap" { Protocol::Imap } else { Protocol::Lmtp };
                 for s in sessions(value.trim())? {
@@ -266,6 +277,10 @@ impl<'a, L: Iterator<Item = (usize, &'a str)>> Reader<'a, L> {
         if let Some(time) = line.strip_prefix("time: +") {
             return Ok(Action::Time(duration(time)?));
         }
+        if let Some(state) = line.strip_prefix("disk: ") {
+            let full = state == "full";
+            return if full || state == "free" { Ok(Action::Disk { full }) } else { Err("disk: full or free".into()) };
+        }
         if let Some(check) = line.strip_prefix("check: ") {
             let mut words = check.split(' ').map(str::to_owned);
             let mut word = || words.next().ok_or("check: <a> < <b>");
@@ -296,7 +311,7 @@ impl<'a, L: Iterator<Item = (usize, &'a str)>> Reader<'a, L> {
     }
 
     fn server(&mut self, who: &str, text: &str) -> Result<Action, String> {
-        let digits = who.trim_end_matches(['*', '?', '!', '~']);
+        let digits = who.trim_end_matches(['*', '?', '+', '!', '~']);
         let session: u32 = digits.parse().map_err(|_| format!("no session: S{who}"))?;
         if text == "<eof>" {
             return Ok(Action::Eof { session });
@@ -319,7 +334,12 @@ impl<'a, L: Iterator<Item = (usize, &'a str)>> Reader<'a, L> {
                 None => break,
             }
         }
-        Ok(Action::Expect { session, pattern, any_order: who.contains('*'), optional: who.contains('?') })
+        let times = match (who.contains('?'), who.contains('+')) {
+            (true, _) => Times::Perhaps,
+            (_, true) => Times::Any,
+            _ => Times::Once,
+        };
+        Ok(Action::Expect { session, pattern, any_order: who.contains('*'), times })
     }
 
     /// Text and literals of a line of the client.
@@ -464,7 +484,10 @@ mod tests {
         let script = parse("C1, C2: select INBOX\nrev1 S2*?: * 0 RECENT\ntime: +30m\nC1- a\n").unwrap();
         assert!(matches!(&script.steps[0].action, Action::Shorthand { sessions, .. } if sessions == &[1, 2]));
         assert_eq!(script.steps[1].only, Some(Revision::One));
-        assert!(matches!(&script.steps[1].action, Action::Expect { session: 2, any_order: true, optional: true, .. }));
+        assert!(matches!(
+            &script.steps[1].action,
+            Action::Expect { session: 2, any_order: true, times: Times::Perhaps, .. }
+        ));
         assert_eq!(script.steps[2].action, Action::Time(Duration::from_secs(1800)));
         assert!(matches!(&script.steps[3].action, Action::Send { ending: Ending::Raw, .. }));
         assert!(parse("what\n").unwrap_err().starts_with("imap/rfc9051/x.txt:2:"));

@@ -30,6 +30,8 @@ impl Server for Running {
         unimplemented!("the fake has no TLS")
     }
 
+    fn disk_is_full(&mut self, _: bool) {}
+
     fn check(&mut self) -> Vec<String> {
         Vec::new()
     }
@@ -96,6 +98,14 @@ fn optional_lines_and_any_order() {
     assert!(result("< * A\n< * A\n< * OK x", transcript).is_err());
     assert!(result("< * A\n< * OK x\n< * B", transcript).is_err());
     assert!(result("< * A\n< * B\n< * OK x\n< * C", transcript).is_err());
+}
+
+#[test]
+fn lines_that_come_as_often_as_they_like() {
+    let transcript = "S1+: * … EXPUNGE\nS1: * OK x\n";
+    result("< * OK x", transcript).unwrap();
+    result("< * 1 EXPUNGE\n< * 2 EXPUNGE\n< * OK x", transcript).unwrap();
+    assert!(result("< * OK x\n< * 1 EXPUNGE", transcript).is_err());
 }
 
 #[test]
