@@ -21,8 +21,9 @@ mod reader;
 mod segments;
 mod writer;
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{DirBuilder, File, TryLockError};
 use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Sender};
@@ -118,7 +119,8 @@ impl Local {
     /// Opens the store in the directory `store`, or makes one there.
     pub fn open(store: impl AsRef<Path>, options: Options) -> Result<Self, OpenError> {
         let store = store.as_ref();
-        fs::create_dir_all(store)?;
+        // Mail is nobody else's business.
+        DirBuilder::new().recursive(true).mode(0o700).create(store)?;
         let lock = lock(store)?;
         let mut connection = index::open_writer(store, options.page_size)?;
         let dir = store.join("segments");
