@@ -26,11 +26,16 @@ pub(crate) fn clients(names: &[String], server: Option<PathBuf>) -> Result {
         Some(server) => server,
         None => build()?,
     };
-    let mut steps = Steps::default();
-    for name in if names.is_empty() { &known } else { names } {
-        steps.step(&format!("client {name}"), || client(name, &server));
+    let mut counted = Steps::default();
+    steps(&mut counted, if names.is_empty() { &known } else { names }, &server);
+    counted.finish()
+}
+
+/// Each of these clients as a step.
+pub(crate) fn steps(steps: &mut Steps, names: &[String], server: &Path) {
+    for name in names {
+        steps.step(&format!("client {name}"), || client(name, server));
     }
-    steps.finish()
 }
 
 /// The names of all client tests.
@@ -40,14 +45,14 @@ pub(crate) fn all() -> Result<Vec<String>> {
 }
 
 /// One client test against a server binary.
-pub(crate) fn client(name: &str, server: &Path) -> Result {
+fn client(name: &str, server: &Path) -> Result {
     run(python().arg(format!("tests/clients/check_{name}.py")).env("PILLARBOX", server))
 }
 
 /// The Python with the pinned packages of the client tests.
 pub(crate) fn python() -> Command {
     let mut python = Command::new(place().unwrap_or_default().join("venv/bin/python"));
-    python.arg("-u").env("CLIENTS_DIR", place().unwrap_or_default());
+    python.args(["-u", "-B"]).env("CLIENTS_DIR", place().unwrap_or_default());
     python
 }
 

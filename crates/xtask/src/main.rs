@@ -116,9 +116,9 @@ fn test(fuzz_seconds: u64) -> Result {
     steps.step("cargo test", || run(cargo(&["test", "--workspace", "--locked", "--no-fail-fast", "--quiet"])));
     steps.step("fuzz smoke", || fuzz::smoke(None, fuzz_seconds, None));
     steps.step("setup", clients::setup);
-    let server = clients::build()?;
-    for name in clients::all()? {
-        steps.step(&format!("client {name}"), || clients::client(&name, &server));
+    match clients::build() {
+        Ok(server) => clients::steps(&mut steps, &clients::all()?, &server),
+        Err(e) => steps.step("the server for the clients", || Err(e)),
     }
     steps.finish()
 }
