@@ -202,8 +202,16 @@ impl<'a> Cursor<'a> {
 
     /// `mailbox = "INBOX" / astring`; a name that cannot be is `NO [CANNOT]`.
     pub(super) fn mailbox(&mut self) -> Result<MailboxName> {
-        mailbox::decode(&self.astring("a mailbox name")?, self.dialect)
-            .map_err(|why| ParseError::no(super::Code::Cannot, why.to_string()))
+        Ok(self.mailbox_as_written()?.0)
+    }
+
+    /// As [`Self::mailbox`], with the client's spelling where it is not ours.
+    pub(super) fn mailbox_as_written(&mut self) -> Result<(MailboxName, Option<String>)> {
+        let octets = self.astring("a mailbox name")?;
+        let name = mailbox::decode(&octets, self.dialect)
+            .map_err(|why| ParseError::no(super::Code::Cannot, why.to_string()))?;
+        let old_name = mailbox::written_otherwise(&octets, &name, self.dialect);
+        Ok((name, old_name))
     }
 
     /// `"(" item *(SP item) ")"`; `()` only where `may_be_empty`.

@@ -24,6 +24,14 @@ pub(super) fn decode(octets: &[u8], dialect: Dialect) -> Result<MailboxName, Mai
     Ok(MailboxName::new(&decode_text(octets, dialect)?)?)
 }
 
+/// How the client wrote the name, where we write it differently: not in NFC, `inbox`. What RFC 9051
+/// §6.3.9.7 calls OLDNAME. A separator at the end says something else and does not count.
+pub(super) fn written_otherwise(octets: &[u8], name: &MailboxName, dialect: Dialect) -> Option<String> {
+    let text = decode_text(octets, dialect).ok()?;
+    let text = text.strip_suffix(MailboxName::SEPARATOR).unwrap_or(&text);
+    (text != name.as_str()).then(|| text.to_owned())
+}
+
 /// The text of a name, a reference or a pattern; wildcards stand for themselves in both encodings.
 pub(super) fn decode_text(octets: &[u8], dialect: Dialect) -> Result<String, MailboxError> {
     // A client that sends 8-bit octets does not mean modified UTF-7, whatever it has enabled.

@@ -96,7 +96,7 @@ async fn for_account(user: &mut Authenticated, wire: &mut Wire, server: &Context
     match command {
         Command::Enable(names) => Ok(cmd::enable::enable(wire, &names)),
         Command::Namespace => Ok(cmd::namespace::namespace(wire)),
-        Command::Create(create) => cmd::create::create(user, create).await,
+        Command::Create(create) => cmd::create::create(user, wire, create).await,
         Command::Delete(name) => cmd::delete::delete(user, &name).await,
         Command::Rename(rename) => cmd::rename::rename(user, rename).await,
         Command::Subscribe(name) => cmd::subscribe::subscribe(user, name).await,

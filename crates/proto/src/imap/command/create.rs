@@ -10,6 +10,8 @@ use crate::imap::{Code, ParseError};
 pub struct Create {
     /// The new mailbox.
     pub mailbox: MailboxName,
+    /// How the client wrote the name, where we write it differently (RFC 9051 §6.3.9.7 OLDNAME).
+    pub old_name: Option<String>,
     /// What it is for.
     pub special_use: Vec<SpecialUse>,
 }
@@ -17,7 +19,7 @@ pub struct Create {
 impl Create {
     pub(super) fn parse(c: &mut Cursor<'_>) -> Result<Self, ParseError> {
         c.space()?;
-        let mailbox = c.mailbox()?;
+        let (mailbox, old_name) = c.mailbox_as_written()?;
         let mut special_use = Vec::new();
         if c.eat(b' ') && !c.rest().is_empty() {
             c.expect(b'(', "an opening parenthesis")?;
@@ -28,7 +30,7 @@ impl Create {
             special_use = c.list(true, parse_use)?;
             c.expect(b')', "a closing parenthesis")?;
         }
-        Ok(Self { mailbox, special_use })
+        Ok(Self { mailbox, old_name, special_use })
     }
 }
 
@@ -45,6 +47,17 @@ mod tests {
     use super::super::tests::{bad, no, ok};
     use super::*;
     use crate::imap::Command;
+
+    #[test]
+    fn a_spelling_that_is_not_ours() {
+        let old = |text: &str| match ok(text) {
+            Command::Create(x) => x.old_name,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(old("a CREATE Entwu&Awg-rfe"), Some("Entwu\u{308}rfe".to_owned()));
+        assert_eq!(old("a CREATE \"Entwu\u{308}rfe\""), Some("Entwu\u{308}rfe".to_owned()));
+        assert_eq!((old("a CREATE \"Entw\u{fc}rfe\""), old("a CREATE x/")), (None, None));
+    }
 
     #[test]
     fn with_and_without_special_use() {

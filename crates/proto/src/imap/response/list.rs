@@ -56,7 +56,7 @@ pub struct ListEntry<'a> {
     /// `CHILDINFO ("SUBSCRIBED")`: listed because something below it matches (RFC 5258 §3.5).
     pub child_subscribed: bool,
     /// `OLDNAME`: how the client or an earlier time called it (RFC 9051 §6.3.9.7).
-    pub old_name: Option<&'a MailboxName>,
+    pub old_name: Option<&'a str>,
 }
 
 impl Encoder<'_> {
@@ -73,7 +73,7 @@ impl Encoder<'_> {
         if let Some(old) = entry.old_name {
             self.out.extend_from_slice(between.as_bytes());
             self.out.extend_from_slice(b"\"OLDNAME\" (");
-            text::mailbox(self.out, old, self.dialect);
+            text::mailbox_text(self.out, old, self.dialect);
             self.out.push(b')');
             between = " ";
         }
@@ -137,7 +137,7 @@ mod tests {
         entry.child_subscribed = true;
         assert_eq!(written(|e| e.list(entry)), format!("{plain} (\"CHILDINFO\" (\"SUBSCRIBED\"))\r\n"));
         // RFC 9051 §6.3.9.7
-        entry.old_name = Some(&old);
+        entry.old_name = Some(old.as_str());
         let both = r#"("CHILDINFO" ("SUBSCRIBED") "OLDNAME" ("f&APw-"))"#;
         assert_eq!(written(|e| e.list(entry)), format!("{plain} {both}\r\n"));
         entry.child_subscribed = false;

@@ -33,10 +33,15 @@ pub(crate) fn quoted(out: &mut Vec<u8>, text: &str) {
 
 /// `mailbox` (RFC 9051 §9), always quoted: a mailbox may be called NIL.
 pub(crate) fn mailbox(out: &mut Vec<u8>, name: &MailboxName, dialect: Dialect) {
+    mailbox_text(out, name.as_str(), dialect);
+}
+
+/// As [`mailbox`], for a name in the spelling of somebody else.
+pub(crate) fn mailbox_text(out: &mut Vec<u8>, name: &str, dialect: Dialect) {
     if dialect.unicode_names() {
-        quoted(out, name.as_str());
+        quoted(out, name);
     } else {
-        quoted(out, &mutf7::encode(name.as_str()));
+        quoted(out, &mutf7::encode(name));
     }
 }
 

@@ -34,6 +34,7 @@ pub(crate) async fn select(
     read_only: bool,
 ) -> (State, Outcome) {
     user.lost = Lost::No;
+    let old_name = command.old_name;
     let opened = command.mailbox.map_err(|error| Failure::no(Code::Cannot, sentence(&error))).and_then(|name| {
         let mailbox = user.account.open(&user.principal, &name)?;
         let snapshot = mailbox.snapshot()?;
@@ -57,7 +58,7 @@ pub(crate) async fn select(
         recent,
         keywords_told: 0,
     });
-    match tell(&mut selected, wire, &name, &snapshot) {
+    match tell(&mut selected, wire, &name, old_name.as_deref(), &snapshot) {
         Ok(answer) => (State::Selected(selected), Ok(answer)),
         Err(error) => (State::Authenticated(selected.user), Err(error.into())),
     }
@@ -72,7 +73,13 @@ fn recent(mailbox: &Mailbox, snapshot: &Snapshot, wire: &Wire, read_only: bool) 
     Ok(if from < snapshot.uid_next() { snapshot.uids().within(from, Uid::MAX) } else { IdSet::new() })
 }
 
-fn tell(selected: &mut Selected, wire: &mut Wire, name: &MailboxName, snapshot: &Snapshot) -> store::Result<Answer> {
+fn tell(
+    selected: &mut Selected,
+    wire: &mut Wire,
+    name: &MailboxName,
+    old_name: Option<&str>,
+    snapshot: &Snapshot,
+) -> store::Result<Answer> {
     let rev2 = wire.dialect().rev2;
     // RFC 3501 §7.1: the first message without \Seen; not in IMAP4rev2.
     let unseen = if rev2 { None } else { snapshot.first_unseen()? };
@@ -87,9 +94,9 @@ fn tell(selected: &mut Selected, wire: &mut Wire, name: &MailboxName, snapshot: 
     encoder.untagged(Condition::Ok, Some(&Code::UidValidity(snapshot.uid_validity())), "The UIDs are valid");
     encoder.untagged(Condition::Ok, Some(&Code::UidNext(snapshot.uid_next())), "The next UID");
     if rev2 {
-        // RFC 9051 §6.3.2: the LIST response is required.
+        // RFC 9051 §6.3.2: the LIST response is required, with OLDNAME for another spelling.
         let attributes = attributes(&selected.user.account.tree(), name);
-        encoder.list(ListEntry { attributes: &attributes, name, child_subscribed: false, old_name: None });
+        encoder.list(ListEntry { attributes: &attributes, name, child_subscribed: false, old_name });
     }
     Ok(if selected.read_only {
         Answer::ok("Examined").with(Code::ReadOnly)
