@@ -32,6 +32,9 @@ pub(crate) async fn idle(wire: &mut Wire, server: &Context, mut selected: Option
             Some(Wake::Keepalive) => {
                 keepalive = Instant::now() + interval;
                 wire.encoder().untagged(Condition::Ok, None, "Still here");
+                // A peer that takes this is there, however long it has nothing to say; one that does
+                // not is found by the write and by TCP's own keepalive.
+                wire.heard();
             }
             None => {}
         }
