@@ -26,6 +26,9 @@ use crate::transcript::{Harness, Listener, Literals, Options, Server, Starting, 
 pub const PASSWORD: &str = "secret";
 const HASH: &str = "$argon2id$v=19$m=8,t=1,p=1$dHJhbnNjcmlwdHMtc2FsdA$OUAy80UGIDt/vkUVhvAJx4dLGNXplEAcY9ZtJM+1kpk";
 
+/// How long a server that stops waits for its sessions.
+const GRACE: Duration = Duration::from_secs(10);
+
 /// What fits into a pipe before its writer waits.
 const PIPE: usize = 64 * 1024;
 
@@ -97,8 +100,7 @@ struct Running {
     clock: Arc<ScriptedClock>,
     client: Arc<rustls::ClientConfig>,
     shutdown: Shutdown,
-    /// Dropped, it would say that the server stops.
-    _stopper: Stopper,
+    stopper: Arc<Stopper>,
 }
 
 impl Running {
@@ -134,7 +136,7 @@ impl Running {
             clock,
             client: Arc::clone(&certificate.client),
             shutdown,
-            _stopper: stopper,
+            stopper: Arc::new(stopper),
         })
     }
 }
@@ -159,6 +161,11 @@ impl Server for Running {
 
     fn disk_is_full(&mut self, full: bool) {
         self.engine.set_full(full);
+    }
+
+    fn stop(&mut self) {
+        let stopper = Arc::clone(&self.stopper);
+        tokio::spawn(async move { stopper.stop(GRACE).await });
     }
 
     fn check(&mut self) -> Vec<String> {

@@ -30,6 +30,7 @@
 //! > secret                        what follows the literal, to the letter after `>`
 //! time: +30m                      scripted time
 //! disk: full                      and `disk: free`
+//! server: stop                    as SIGTERM does
 //! deliver alice: simple.eml       through LMTP
 //! lmtp: C3                        session 3 speaks LMTP (`imap: C3` in an LMTP file)
 //! check: <b> > <a>                numbers bound before; also < = !=
@@ -96,6 +97,9 @@ pub trait Server {
 
     /// From now on there is no space for new messages, or there is again.
     fn disk_is_full(&mut self, full: bool);
+
+    /// Begins to stop, and lets the sessions say goodbye.
+    fn stop(&mut self);
 
     /// Everything that is wrong with what is stored, in plain words. Called at the end.
     fn check(&mut self) -> Vec<String>;

@@ -130,6 +130,10 @@ impl Play<'_> {
                 self.server.disk_is_full(*full);
                 Ok(())
             }
+            Action::Stop => {
+                self.server.stop();
+                Ok(())
+            }
             Action::Deliver { to, content } => self.deliver(to, content).await,
             Action::Check { left, relation, right } => self.check(left, relation, right),
         }
@@ -399,7 +403,10 @@ impl Play<'_> {
     async fn expect_eof(&mut self, number: u32) -> Result<(), String> {
         loop {
             match self.next(number).await? {
-                Event::Eof => return Ok(()),
+                Event::Eof => {
+                    self.session(number).await?.ended = true;
+                    return Ok(());
+                }
                 Event::Response(line) if self.take_optional(number, &line) => {}
                 event => return Err(format!("expected the end, got  {}", shown(&event))),
             }
@@ -414,7 +421,7 @@ impl Play<'_> {
                 let event = session.next(SILENCE).await?;
                 match &event {
                     Event::Silence => break,
-                    Event::Eof if session.said_bye => break,
+                    Event::Eof if session.ended => break,
                     Event::Response(line) if self.take_optional(number, line) => {}
                     _ => return Err(format!("at the end, not listed: S{number}: {}", shown(&event))),
                 }

@@ -78,6 +78,7 @@ pub(crate) enum Action {
     Eof { session: u32 },
     Time(Duration),
     Disk { full: bool },
+    Stop,
     Deliver { to: String, content: Vec<u8> },
     Check { left: String, relation: String, right: String },
 }
@@ -276,6 +277,9 @@ impl<'a, L: Iterator<Item = (usize, &'a str)>> Reader<'a, L> {
         }
         if let Some(time) = line.strip_prefix("time: +") {
             return Ok(Action::Time(duration(time)?));
+        }
+        if line == "server: stop" {
+            return Ok(Action::Stop);
         }
         if let Some(state) = line.strip_prefix("disk: ") {
             let full = state == "full";

@@ -34,7 +34,8 @@ pub(crate) struct Session {
     pub(crate) held: Vec<u8>,
     /// The last response that was taken.
     pub(crate) last: String,
-    pub(crate) said_bye: bool,
+    /// The server said goodbye, or its end was expected.
+    pub(crate) ended: bool,
     /// IMAP4rev2 is enabled, so that quoted strings and texts may be UTF-8.
     utf8: bool,
     commands: u32,
@@ -43,7 +44,7 @@ pub(crate) struct Session {
 impl Session {
     pub(crate) fn new(stream: Box<dyn Stream>, protocol: Protocol) -> Self {
         let (buffer, held, last) = (Vec::new(), Vec::new(), String::new());
-        Self { stream, protocol, buffer, eof: false, held, last, said_bye: false, utf8: false, commands: 0 }
+        Self { stream, protocol, buffer, eof: false, held, last, ended: false, utf8: false, commands: 0 }
     }
 
     /// A tag of the runner's own.
@@ -78,7 +79,7 @@ impl Session {
         loop {
             if let Some((response, used)) = take_response(&self.buffer, self.protocol, self.utf8)? {
                 self.buffer.drain(..used);
-                self.said_bye |=
+                self.ended |=
                     response.starts_with("* BYE") || response.starts_with("221 ") || response.starts_with("421 ");
                 self.last.clone_from(&response);
                 return Ok(Event::Response(response));
@@ -115,7 +116,7 @@ impl Session {
         self.stream = Box::new(Closed);
         self.buffer.clear();
         self.eof = true;
-        self.said_bye = true;
+        self.ended = true;
     }
 }
 

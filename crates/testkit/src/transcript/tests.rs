@@ -27,10 +27,12 @@ impl Server for Running {
     }
 
     fn tls(&self) -> Arc<rustls::ClientConfig> {
-        unimplemented!("the fake has no TLS")
+        panic!("the fake has no TLS")
     }
 
     fn disk_is_full(&mut self, _: bool) {}
+
+    fn stop(&mut self) {}
 
     fn check(&mut self) -> Vec<String> {
         Vec::new()
