@@ -272,6 +272,7 @@ impl Session {
     }
 
     async fn finish(mut self, end: Result<(), End>) {
+        let is_lost = matches!(end, Err(End::Lost(_)));
         let why = match end {
             Ok(()) => "logged out".to_owned(),
             Err(End::Lost(error)) => error.to_string(),
@@ -280,8 +281,10 @@ impl Session {
                 text.to_owned()
             }
         };
-        // A client that is gone does not mind.
-        let _ = self.wire.flush().await;
+        // A client that is gone does not mind; one that takes nothing has had its time.
+        if !is_lost {
+            let _ = self.wire.flush().await;
+        }
         let (received, sent) = self.wire.counts();
         let (peer, commands) = (self.wire.peer(), self.commands);
         match &self.name {
@@ -290,6 +293,8 @@ impl Session {
             }
             None => debug!("imap: {peer}: closed before login after {commands} commands: {why}"),
         }
-        self.wire.close().await;
+        if !is_lost {
+            self.wire.close().await;
+        }
     }
 }
