@@ -8,12 +8,15 @@
 //! length before it. A card of another version is no card: it is made anew from the message. What is
 //! in a card is stored next to others, so it is bounded: see [`MOST_HEADER`] and [`MOST_REFERENCES`].
 
+mod first_address;
 mod pack;
 
 use types::{DateTime, UnixTime};
 
 use crate::{BaseSubject, Envelope, Error, Header, Layout, Message, Structure, base_subject, message_ids, parse_date};
 use pack::Reader;
+
+pub use first_address::{AddressList, FirstAddress};
 
 /// The first octet of every card that we read and write.
 const VERSION: u8 = 1;
@@ -225,6 +228,11 @@ impl<'a> CardRef<'a> {
     /// ENVELOPE, ready to send.
     pub fn envelope(self) -> &'a [u8] {
         self.envelope
+    }
+
+    /// The first address of a list in the envelope; `None` where that is NIL.
+    pub fn first_address(self, list: AddressList) -> Option<FirstAddress<'a>> {
+        first_address::first_address(self.envelope, list)
     }
 
     /// BODYSTRUCTURE, ready to send.

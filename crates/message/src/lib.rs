@@ -10,12 +10,13 @@
 //!   compact value for the store; ENVELOPE, BODY and BODYSTRUCTURE are in it ready to send.
 //! * [`Decoder`] undoes transfer encodings, [`Charset`] and [`decode_words`] give text.
 //! * [`Needle`] and [`Matcher`] are SEARCH's comparison, [`casemap`] is the one of RFC 5051.
-//! * [`parse_date`], [`base_subject`] and [`message_ids`] are what SORT and THREAD compare.
+//! * [`parse_date`], [`base_subject`] and [`message_ids`] are what SORT and THREAD compare, text by its [`collation_key`].
 
 mod address;
 mod card;
 mod casemap;
 mod charset;
+mod collate;
 mod cursor;
 mod date;
 mod envelope;
@@ -34,9 +35,10 @@ mod wire;
 mod words;
 
 pub use address::{Address, Mailbox, parse_addresses};
-pub use card::{CARD_FIELDS, Card, CardRef};
+pub use card::{AddressList, CARD_FIELDS, Card, CardRef, FirstAddress};
 pub use casemap::casemap;
 pub use charset::{Charset, TextDecoder};
+pub use collate::collation_key;
 pub use date::parse_date;
 pub use envelope::Envelope;
 pub use header::{Field, Fields, Header, Keep};

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use engine::ReadView;
 use parking_lot::Mutex;
 use tokio::sync::watch;
-use types::{AccountId, Limits, MailboxId, MailboxName, MailboxRef, Principal};
+use types::{AccountId, Limits, MailboxId, MailboxName, MailboxRef, Principal, UnixTime};
 
 use crate::blocking::blocking;
 use crate::clock::Clock;
@@ -160,6 +160,11 @@ impl Account {
     /// The limits that hold for this account.
     pub fn limits(&self) -> &Limits {
         &self.0.shared.limits
+    }
+
+    /// What time it is for this account's store.
+    pub fn now(&self) -> UnixTime {
+        self.0.shared.clock.now()
     }
 
     /// A view of what the engine holds of this account.

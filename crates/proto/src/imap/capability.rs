@@ -47,6 +47,16 @@ pub enum Capability {
     ESearch,
     /// RFC 5182
     SearchRes,
+    /// RFC 5256 §3
+    Sort,
+    /// RFC 5957
+    SortDisplay,
+    /// RFC 5267 §3
+    ESort,
+    /// RFC 5256 §3: an algorithm, in capitals.
+    Thread(&'static str),
+    /// RFC 5032
+    Within,
     /// RFC 7888
     LiteralPlus,
     /// RFC 7888
@@ -83,6 +93,11 @@ impl fmt::Display for Capability {
             Self::StatusSize => "STATUS=SIZE",
             Self::ESearch => "ESEARCH",
             Self::SearchRes => "SEARCHRES",
+            Self::Sort => "SORT",
+            Self::SortDisplay => "SORT=DISPLAY",
+            Self::ESort => "ESORT",
+            Self::Thread(algorithm) => return write!(f, "THREAD={algorithm}"),
+            Self::Within => "WITHIN",
             Self::LiteralPlus => "LITERAL+",
             Self::LiteralMinus => "LITERAL-",
             Self::Binary => "BINARY",

@@ -86,6 +86,8 @@ async fn selected(mut selected: Box<Selected>, room: &mut Room<'_>, command: Com
         Command::Move(move_) => Box::pin(cmd::move_::move_(it, wire, move_)).await,
         Command::Fetch(fetch) => Box::pin(cmd::fetch::fetch(it, wire, &fetch)).await,
         Command::Search(search) => Box::pin(cmd::search::search(it, wire, room.tag, &search)).await,
+        Command::Sort(sort) => Box::pin(cmd::sort::sort(it, wire, room.tag, &sort)).await,
+        Command::Thread(thread) => Box::pin(cmd::thread::thread(it, wire, &thread)).await,
         command => Box::pin(for_account(&mut it.user, wire, server, command)).await,
     };
     (State::Selected(selected), outcome)
@@ -126,6 +128,8 @@ pub(crate) fn needs_selection(command: &Command) -> bool {
             | Command::Expunge
             | Command::UidExpunge(_)
             | Command::Search(_)
+            | Command::Sort(_)
+            | Command::Thread(_)
             | Command::Fetch(_)
             | Command::Store(_)
             | Command::Copy(_)
@@ -141,11 +145,17 @@ pub(crate) fn catch_up_after(command: &Command) -> Option<CatchUp<'static>> {
         Command::Fetch(fetch) => fetch.ids.by_uid(),
         Command::Store(store) => store.ids.by_uid(),
         Command::Search(search) => search.by_uid,
+        Command::Sort(sort) => sort.by_uid,
+        Command::Thread(thread) => thread.by_uid,
         Command::Copy(copy) => copy.ids.by_uid(),
         Command::Move(move_) => move_.ids.by_uid(),
         _ => false,
     };
     // RFC 9051 §7.5.1: no EXPUNGE while FETCH, STORE or SEARCH is answered; UID commands are others.
-    let fixed = matches!(command, Command::Fetch(_) | Command::Store(_) | Command::Search(_)) && !by_uid;
+    // RFC 5256 §3: nor while SORT or THREAD is.
+    let fixed = matches!(
+        command,
+        Command::Fetch(_) | Command::Store(_) | Command::Search(_) | Command::Sort(_) | Command::Thread(_)
+    ) && !by_uid;
     Some(CatchUp { may_renumber: !fixed, by_uid, ..CatchUp::default() })
 }

@@ -4,7 +4,7 @@
 //! cheap keys of each branch come first, and what every message must have is the scope.
 
 use message::Needle;
-use types::{Flag, Flags, IdSet, Uid};
+use types::{Flag, Flags, IdSet, Uid, UnixTime};
 
 use crate::chunk::{Chunk, Row};
 use crate::keywords::Keywords;
@@ -35,6 +35,10 @@ pub enum Key {
     Smaller(u64),
     /// Its internal date, on the calendar of its own zone.
     Received(When),
+    /// Its internal date is at this moment or earlier.
+    Until(UnixTime),
+    /// Its internal date is at this moment or later.
+    From(UnixTime),
     /// Its `Date` field, on the calendar of its own zone; a message without a date is never meant.
     Sent(When),
     /// A header field of this name contains this.
@@ -116,6 +120,8 @@ enum RowTest {
     Larger(u64),
     Smaller(u64),
     Received(When),
+    Until(UnixTime),
+    From(UnixTime),
 }
 
 /// What needs the card or the body.
@@ -172,6 +178,8 @@ impl Plan {
             Key::Larger(size) => return Node::Row(RowTest::Larger(size)),
             Key::Smaller(size) => return Node::Row(RowTest::Smaller(size)),
             Key::Received(when) => return Node::Row(RowTest::Received(when)),
+            Key::Until(time) => return Node::Row(RowTest::Until(time)),
+            Key::From(time) => return Node::Row(RowTest::From(time)),
             Key::Sent(when) => Test::Sent(when),
             Key::Header { name, value } => {
                 let stage = if message::Card::has_field(&name) { Stage::Card } else { Stage::Header };
@@ -255,6 +263,8 @@ impl RowTest {
             Self::Smaller(size) => u64::from(row.size) < *size,
             // RFC 9051 §6.4.4: "disregarding time and timezone".
             Self::Received(when) => when.holds(row.internal_date.day_number()),
+            Self::Until(time) => row.internal_date.time <= *time,
+            Self::From(time) => row.internal_date.time >= *time,
         }
     }
 }

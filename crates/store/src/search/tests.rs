@@ -141,6 +141,8 @@ impl Sample {
                 Key::Larger(size) => self.octets().len() as u64 > *size,
                 Key::Smaller(size) => (self.octets().len() as u64) < *size,
                 Key::Received(when) => when.holds(self.received.day_number()),
+                Key::Until(time) => self.received.time.0 <= time.0,
+                Key::From(time) => self.received.time.0 >= time.0,
                 Key::Sent(when) => !self.wrapped && self.sent.is_some_and(|day| when.holds(day)),
                 Key::Header { name, value } => match (name.as_str(), self.wrapped) {
                     ("SUBJECT", true) => has("outer", value),
@@ -217,6 +219,10 @@ fn key() -> impl Strategy<Value = Key> {
         (100u64..250).prop_map(Key::Larger),
         (100u64..250).prop_map(Key::Smaller),
         when().prop_map(Key::Received),
+        (-1i64..4, any::<bool>()).prop_map(|(day, until)| {
+            let time = UnixTime((FIRST_DAY + day) * 86_400);
+            if until { Key::Until(time) } else { Key::From(time) }
+        }),
         when().prop_map(Key::Sent),
         (name, value).prop_map(|(name, value)| Key::Header { name, value }),
         text().prop_map(Key::Body),

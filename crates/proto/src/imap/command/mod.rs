@@ -15,8 +15,10 @@ pub mod move_;
 pub mod rename;
 pub mod search;
 pub mod select;
+pub mod sort;
 pub mod status;
 pub mod store;
+pub mod thread;
 
 use types::{Limits, MailboxName};
 
@@ -35,8 +37,10 @@ pub use move_::Move;
 pub use rename::Rename;
 pub use search::{Day, Search, SearchKey, SearchReturn};
 pub use select::Select;
+pub use sort::{Sort, SortCriterion, SortKey};
 pub use status::{Status, StatusItem};
 pub use store::{Store, StoreMode};
+pub use thread::{Thread, ThreadAlgorithm};
 
 /// A command with its tag.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -111,6 +115,10 @@ pub enum Command {
     Copy(Copy),
     /// RFC 9051 §6.4.8
     Move(Move),
+    /// RFC 5256 §3
+    Sort(Sort),
+    /// RFC 5256 §3
+    Thread(Thread),
 }
 
 impl Request {
@@ -177,14 +185,16 @@ fn parse_command(c: &mut Cursor<'_>) -> Result<Command, ParseError> {
 
 /// The commands that name messages, by sequence number or by UID.
 ///
-/// `uid = "UID" SP (copy / move / fetch / search / store / uid-expunge)`
+/// `uid = "UID" SP (copy / move / fetch / search / sort / store / thread / uid-expunge)`
 fn parse_message_command(word: &str, by_uid: bool, c: &mut Cursor<'_>) -> Result<Command, ParseError> {
     Ok(match word {
         "COPY" => Command::Copy(Copy::parse(c, by_uid)?),
         "FETCH" => Command::Fetch(Fetch::parse(c, by_uid)?),
         "MOVE" => Command::Move(Move::parse(c, by_uid)?),
         "SEARCH" => Command::Search(Search::parse(c, by_uid)?),
+        "SORT" => Command::Sort(Sort::parse(c, by_uid)?),
         "STORE" => Command::Store(Store::parse(c, by_uid)?),
+        "THREAD" => Command::Thread(Thread::parse(c, by_uid)?),
         "EXPUNGE" if by_uid => Command::UidExpunge(expunge::parse_uids(c)?),
         _ => return Err(ParseError::bad("unknown command")),
     })
@@ -281,7 +291,7 @@ mod tests {
 
         #[test]
         fn nearly_right_commands_do_no_harm(
-            text in "a (UID )?(SEARCH|FETCH 1|STORE 1|LIST|STATUS x|ID|APPEND x|CREATE x|SELECT|LOGIN|AUTHENTICATE)( |\\(|\\)|\"|\\[|\\]|<|>|\\.|\\{1\\}\r\n|[0-9]|\\*|,|:|\\$|NOT|OR|BODY|BINARY|HEADER\\.FIELDS|RETURN|STATUS|1-Jan-2000|\\\\Seen|FLAGS|x){0,30}"
+            text in "a (UID )?(SEARCH|SORT|THREAD|FETCH 1|STORE 1|LIST|STATUS x|ID|APPEND x|CREATE x|SELECT|LOGIN|AUTHENTICATE)( |\\(|\\)|\"|\\[|\\]|<|>|\\.|\\{1\\}\r\n|[0-9]|\\*|,|:|\\$|NOT|OR|BODY|BINARY|HEADER\\.FIELDS|RETURN|STATUS|REFS|REVERSE|DATE|UTF-8|1-Jan-2000|\\\\Seen|FLAGS|x){0,30}"
         ) {
             let _ = Request::parse(text.as_bytes(), Dialect::default(), &Limits::default());
             let _ = AppendHead::parse(text.as_bytes(), Dialect::default(), &Limits::default());

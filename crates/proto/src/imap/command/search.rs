@@ -1,5 +1,7 @@
 //! SEARCH and UID SEARCH (RFC 9051 §6.4.4, RFC 3501 §6.4.4, RFC 4731, RFC 5182).
 
+use std::num::NonZeroU32;
+
 use types::{Flag, SeqNum, SequenceSet, Uid};
 
 use crate::imap::charset::Charset;
@@ -70,6 +72,8 @@ pub enum SearchKey {
     Not(Box<Self>),
     /// `ON`: internal date.
     On(Day),
+    /// `OLDER` (RFC 5032): the internal date is so many seconds ago, or more.
+    Older(NonZeroU32),
     /// `OR`: one of them holds. At least two: `OR a OR b c` is read as one, since clients write
     /// long chains.
     Or(Vec<Self>),
@@ -97,6 +101,8 @@ pub enum SearchKey {
     To(String),
     /// `UID` and a set.
     Uid(SequenceSet<Uid>),
+    /// `YOUNGER` (RFC 5032): the internal date is so many seconds ago, or less.
+    Younger(NonZeroU32),
 }
 
 impl Search {
@@ -135,9 +141,23 @@ fn search_program(c: &mut Cursor<'_>) -> Result<SearchKey, ParseError> {
     keys.parse_all(0)
 }
 
+/// `search-criteria = charset 1*(SP search-key)`, of SORT and THREAD (RFC 5256 §5).
+pub(super) fn search_criteria(c: &mut Cursor<'_>) -> Result<SearchKey, ParseError> {
+    let name = c.astring("a charset")?;
+    // RFC 9755 §3: with UTF8=ACCEPT the mandatory charset is UTF-8.
+    if c.dialect.utf8 && !name.eq_ignore_ascii_case(b"UTF-8") {
+        return Err(ParseError::bad("the charset is UTF-8 once UTF8=ACCEPT is enabled"));
+    }
+    let charset = Charset::named(&name)?;
+    c.space()?;
+    let mut keys = Keys { c, charset, left: 0 };
+    keys.left = keys.c.limits.search_keys;
+    keys.parse_all(0)
+}
+
 impl SearchReturn {
     /// `search-return-opts = SP "RETURN" SP "(" [search-return-opt *(SP search-return-opt)] ")"`
-    fn parse(c: &mut Cursor<'_>) -> Result<Self, ParseError> {
+    pub(super) fn parse(c: &mut Cursor<'_>) -> Result<Self, ParseError> {
         let mut returns = Self::default();
         c.list(true, |c| {
             let start = c.clone();
@@ -227,6 +247,7 @@ impl Keys<'_, '_> {
             "NEW" => SearchKey::And(vec![SearchKey::Recent, not(SearchKey::Flag(Flag::Seen))]),
             "NOT" => self.parse_not(depth)?,
             "OLD" => not(SearchKey::Recent),
+            "OLDER" => SearchKey::Older(self.interval()?),
             "ON" => SearchKey::On(self.day()?),
             "OR" => self.parse_or(depth)?,
             "RECENT" => SearchKey::Recent,
@@ -246,6 +267,7 @@ impl Keys<'_, '_> {
             "UNFLAGGED" => not(SearchKey::Flag(Flag::Flagged)),
             "UNKEYWORD" => not(SearchKey::Flag(self.keyword()?)),
             "UNSEEN" => not(SearchKey::Flag(Flag::Seen)),
+            "YOUNGER" => SearchKey::Younger(self.interval()?),
             _ => return start.expected("a known search key"),
         })
     }
@@ -291,6 +313,14 @@ impl Keys<'_, '_> {
     fn number(&mut self) -> Result<u64, ParseError> {
         self.c.space()?;
         self.c.number64()
+    }
+
+    /// `("OLDER" / "YOUNGER") SP nz-number`
+    fn interval(&mut self) -> Result<NonZeroU32, ParseError> {
+        self.c.space()?;
+        let start = self.c.clone();
+        let seconds = u32::try_from(self.c.number64()?).ok().and_then(NonZeroU32::new);
+        seconds.map_or_else(|| start.expected("a number of seconds above zero"), Ok)
     }
 
     /// `flag-keyword = … / atom`
@@ -364,6 +394,8 @@ mod tests {
             ("NOT SEEN", not(seen())),
             ("NOT NOT SEEN", seen()),
             ("OLD", not(Recent)),
+            ("OLDER 86400", Older(NonZeroU32::new(86400).unwrap())),
+            ("YOUNGER 4294967295", Younger(NonZeroU32::MAX)),
             ("ON \"2-Jan-1970\"", On(jan(2))),
             ("OR SEEN ALL", Or(vec![seen(), All])),
             ("OR OR SEEN ALL RECENT", Or(vec![seen(), All, Recent])),
@@ -430,6 +462,10 @@ mod tests {
             "KEYWORD \\Seen",
             "LARGER x",
             "UID x",
+            "OLDER",
+            "OLDER 0",
+            "YOUNGER -1",
+            "YOUNGER 4294967296",
             "RETURN ALL",
             "RETURN (FOO) ALL",
             "RETURN (ALL)",

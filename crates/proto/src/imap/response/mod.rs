@@ -6,6 +6,7 @@
 mod fetch;
 mod list;
 mod search;
+mod sort;
 mod status;
 pub(crate) mod text;
 
@@ -18,6 +19,7 @@ use super::{Capability, Code, Dialect, ParseError, Tag, Verdict};
 pub use fetch::{Content, FetchWriter};
 pub use list::{ListAttribute, ListEntry};
 pub use search::ESearch;
+pub use sort::{ESort, ThreadToken};
 pub use status::StatusValue;
 
 /// The three answers to a command (RFC 9051 §7.1).

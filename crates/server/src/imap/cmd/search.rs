@@ -1,15 +1,18 @@
-//! SEARCH and UID SEARCH (RFC 9051 §6.4.4, RFC 3501 §6.4.4, RFC 4731, RFC 5182).
+//! SEARCH and UID SEARCH (RFC 9051 §6.4.4, RFC 3501 §6.4.4, RFC 4731, RFC 5182, RFC 5032).
 //!
 //! * Messages are looked for among those that the client has been told of; what was expunged
 //!   meanwhile is not found.
 //! * The search goes on step by step; others run in between.
 //! * A message that is damaged is not found; an untagged NO names it.
 
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
 use proto::imap::command::{Search, SearchKey, SearchReturn};
 use proto::imap::response::{Condition, ESearch};
 use proto::imap::{Code, Tag};
-use store::{Found, Key, Query, When};
-use types::{IdSet, Number, SeqNum, Uid};
+use store::{Found, Key, Query, Snapshot, When};
+use types::{IdSet, Number, SeqNum, Uid, UnixTime};
 
 use super::fetch::named;
 use crate::imap::answer::{Answer, Failure, Outcome};
@@ -21,8 +24,9 @@ pub(crate) async fn search(selected: &mut Selected, wire: &mut Wire, tag: &Tag, 
     let Search { by_uid, returns, key } = search;
     let (by_uid, returns) = (*by_uid, *returns);
     let saves = returns.is_some_and(|returns| returns.save);
+    let snapshot = selected.mailbox.snapshot()?;
     let query = query(selected, key)?;
-    let found = match find(selected, query, returns).await {
+    let found = match find(selected, snapshot, query, returns).await {
         Ok(found) => found,
         Err(failure) => {
             // RFC 5182 §2.1: a SEARCH with SAVE that is answered NO empties the saved result.
@@ -32,11 +36,7 @@ pub(crate) async fn search(selected: &mut Selected, wire: &mut Wire, tag: &Tag, 
             return Err(failure);
         }
     };
-    if !found.damaged.is_empty() {
-        // RFC 9051 §7.1.2: "The untagged form indicates a warning".
-        let text = format!("Damaged and not searched: UID {}", named(&found.damaged));
-        wire.encoder().untagged(Condition::No, Some(&Code::Corruption), &text);
-    }
+    warn(wire, "not searched", &found.damaged);
     if by_uid {
         answer(wire, tag, by_uid, returns, &found.uids);
     } else {
@@ -48,12 +48,25 @@ pub(crate) async fn search(selected: &mut Selected, wire: &mut Wire, tag: &Tag, 
     Ok(Answer::ok(if saves { "SEARCH completed, result saved" } else { "SEARCH completed" }))
 }
 
+/// Names the messages that are damaged. RFC 9051 §7.1.2: "The untagged form indicates a warning".
+pub(super) fn warn(wire: &mut Wire, what: &str, damaged: &IdSet<Uid>) {
+    if !damaged.is_empty() {
+        let text = format!("Damaged and {what}: UID {}", named(damaged));
+        wire.encoder().untagged(Condition::No, Some(&Code::Corruption), &text);
+    }
+}
+
 /// Looks at one message after the other.
-async fn find(selected: &Selected, query: Query, returns: Option<SearchReturn>) -> Result<Found, Failure> {
+pub(super) async fn find(
+    selected: &Selected,
+    snapshot: Arc<Snapshot>,
+    query: Query,
+    returns: Option<SearchReturn>,
+) -> Result<Found, Failure> {
     // The smallest alone is known as soon as there is one.
     let first_is_enough = returns.is_some_and(|returns| returns.min && !returns.max && !returns.all && !returns.count);
     let scope = selected.view.told().uids().clone();
-    let mut search = store::Search::new(&selected.mailbox, selected.mailbox.snapshot()?, query, scope);
+    let mut search = store::Search::new(&selected.mailbox, snapshot, query, scope);
     while search.step()? {
         if first_is_enough && !search.found().uids.is_empty() {
             break;
@@ -98,7 +111,7 @@ fn saved(returns: SearchReturn, found: IdSet<Uid>) -> IdSet<Uid> {
 }
 
 /// The store's words for a search key.
-fn query(selected: &Selected, key: &SearchKey) -> Result<Query, Failure> {
+pub(super) fn query(selected: &Selected, key: &SearchKey) -> Result<Query, Failure> {
     let header = |name: &str, value: &str| Key::Header { name: name.into(), value: value.into() };
     Ok(Query::Key(match key {
         SearchKey::All => return Ok(Query::ALL),
@@ -116,6 +129,9 @@ fn query(selected: &Selected, key: &SearchKey) -> Result<Query, Failure> {
         SearchKey::Before(day) => Key::Received(When::Before(day.0)),
         SearchKey::On(day) => Key::Received(When::On(day.0)),
         SearchKey::Since(day) => Key::Received(When::Since(day.0)),
+        // RFC 5032 §2: "less recent than or equal to the target time", by the server's clock.
+        SearchKey::Older(seconds) => Key::Until(ago(selected, *seconds)),
+        SearchKey::Younger(seconds) => Key::From(ago(selected, *seconds)),
         SearchKey::SentBefore(day) => Key::Sent(When::Before(day.0)),
         SearchKey::SentOn(day) => Key::Sent(When::On(day.0)),
         SearchKey::SentSince(day) => Key::Sent(When::Since(day.0)),
@@ -132,6 +148,10 @@ fn query(selected: &Selected, key: &SearchKey) -> Result<Query, Failure> {
 
 fn queries(selected: &Selected, keys: &[SearchKey]) -> Result<Vec<Query>, Failure> {
     keys.iter().map(|key| query(selected, key)).collect()
+}
+
+fn ago(selected: &Selected, seconds: NonZeroU32) -> UnixTime {
+    UnixTime(selected.mailbox.account().now().0.saturating_sub(seconds.get().into()))
 }
 
 /// RFC 9051 §9 `seq-number`: a number above EXISTS is an error, also in SEARCH.

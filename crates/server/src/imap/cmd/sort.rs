@@ -1,0 +1,100 @@
+//! SORT and UID SORT (RFC 5256 §3, RFC 5957, RFC 5267 §3).
+//!
+//! Messages are found as by SEARCH, then put in order step by step. One whose header is damaged is
+//! in the answer, as if it had none; an untagged NO names it.
+
+use std::sync::Arc;
+
+use proto::imap::Tag;
+use proto::imap::command::{Sort, SortCriterion, SortKey};
+use proto::imap::response::ESort;
+use store::{SortBy, Sorted, Sorting};
+use types::{IdSet, Number, Uid};
+
+use super::search::{find, query, warn};
+use crate::imap::answer::{Answer, Failure, Outcome};
+use crate::imap::state::Selected;
+use crate::imap::wire::Wire;
+
+/// Carries out SORT and UID SORT.
+pub(crate) async fn sort(selected: &mut Selected, wire: &mut Wire, tag: &Tag, sort: &Sort) -> Outcome {
+    let saves = sort.returns.is_some_and(|returns| returns.save);
+    let sorted = match sorted(selected, wire, sort).await {
+        Ok(sorted) => sorted,
+        Err(failure) => {
+            // RFC 5182 §2.1, as SEARCH.
+            if saves {
+                selected.saved = IdSet::new();
+            }
+            return Err(failure);
+        }
+    };
+    if sort.by_uid {
+        answer(wire, tag, sort, &sorted.uids);
+    } else {
+        let numbers: Vec<_> = sorted.uids.iter().filter_map(|&uid| selected.view.number(uid)).collect();
+        answer(wire, tag, sort, &numbers);
+    }
+    if saves {
+        selected.saved = saved(sort, &sorted.uids);
+    }
+    Ok(Answer::ok(if saves { "SORT completed, result saved" } else { "SORT completed" }))
+}
+
+async fn sorted(selected: &Selected, wire: &mut Wire, sort: &Sort) -> Result<Sorted, Failure> {
+    let snapshot = selected.mailbox.snapshot()?;
+    let found = find(selected, Arc::clone(&snapshot), query(selected, &sort.key)?, None).await?;
+    warn(wire, "not searched", &found.damaged);
+    let by: Vec<_> = sort.criteria.iter().map(sort_by).collect();
+    let mut sorting = Sorting::new(&selected.mailbox, snapshot, found.uids, &by);
+    while sorting.step()? {
+        tokio::task::yield_now().await;
+    }
+    let sorted = sorting.finish();
+    warn(wire, "sorted without their headers", &sorted.damaged);
+    Ok(sorted)
+}
+
+/// The store's word for it.
+fn sort_by(criterion: &SortCriterion) -> SortBy {
+    let key = match criterion.key {
+        SortKey::Arrival => store::SortKey::Arrival,
+        SortKey::Cc => store::SortKey::Cc,
+        SortKey::Date => store::SortKey::Date,
+        SortKey::DisplayFrom => store::SortKey::DisplayFrom,
+        SortKey::DisplayTo => store::SortKey::DisplayTo,
+        SortKey::From => store::SortKey::From,
+        SortKey::Size => store::SortKey::Size,
+        SortKey::Subject => store::SortKey::Subject,
+        SortKey::To => store::SortKey::To,
+    };
+    SortBy { key, reverse: criterion.reverse }
+}
+
+/// Writes the untagged response.
+fn answer<T: Number>(wire: &mut Wire, tag: &Tag, sort: &Sort, sorted: &[T]) {
+    // RFC 5267 §3: without RETURN, "the server will return results as specified in [SORT]", also in IMAP4rev2.
+    let Some(returns) = sort.returns else { return wire.encoder().sort(sorted.iter().copied()) };
+    // RFC 5182 §2.1: SAVE alone has no answer.
+    if returns.min || returns.max || returns.all || returns.count {
+        let found = ESort {
+            by_uid: sort.by_uid,
+            min: sorted.first().copied().filter(|_| returns.min),
+            max: sorted.last().copied().filter(|_| returns.max),
+            all: Some(sorted).filter(|_| returns.all),
+            count: returns.count.then_some(sorted.len() as u64),
+        };
+        wire.encoder().esort(tag, &found);
+    }
+}
+
+/// What `$` names after this SORT: the table of RFC 5182 §2.4, where MIN and MAX are those of the order.
+fn saved(sort: &Sort, sorted: &[Uid]) -> IdSet<Uid> {
+    match sort.returns {
+        Some(returns) if !returns.all && !returns.count && (returns.min || returns.max) => {
+            let (min, max) = (sorted.first().filter(|_| returns.min), sorted.last().filter(|_| returns.max));
+            min.into_iter().chain(max).copied().collect()
+        }
+        _ => sorted.iter().copied().collect(),
+    }
+}

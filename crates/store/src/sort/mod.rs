@@ -1,0 +1,154 @@
+//! Messages in order: what SORT asks (RFC 5256, RFC 5957).
+//!
+//! * [`Sorting`] makes one column for each key, from rows alone where that is enough, else from
+//!   cards; then the numbers of the messages are sorted by the columns ([`column`]).
+//! * What is equal by all keys stays in the order of the mailbox.
+
+pub(crate) mod column;
+
+use std::sync::Arc;
+
+use message::{AddressList, CardRef, FirstAddress, decode_words};
+use types::{IdSet, Uid};
+
+use crate::blocking::blocking;
+use crate::chunk::Row;
+use crate::error::Result;
+use crate::gather::Gathering;
+use crate::mailbox::Mailbox;
+use crate::snapshot::Snapshot;
+use column::{Column, order};
+
+/// What messages are compared by.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum SortKey {
+    /// Internal date and time.
+    Arrival,
+    /// Sent date and time; the internal date where there is none (RFC 5256 §2.2).
+    Date,
+    /// Octets.
+    Size,
+    /// Base subject.
+    Subject,
+    /// addr-mailbox of the first From address.
+    From,
+    /// addr-mailbox of the first To address.
+    To,
+    /// addr-mailbox of the first Cc address.
+    Cc,
+    /// What is displayed for the first From address (RFC 5957 §3).
+    DisplayFrom,
+    /// What is displayed for the first To address.
+    DisplayTo,
+}
+
+/// One key and its direction.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SortBy {
+    /// The key.
+    pub key: SortKey,
+    /// Descending.
+    pub reverse: bool,
+}
+
+/// Messages that are being sorted.
+pub struct Sorting {
+    gathering: Gathering,
+    criteria: Vec<(SortBy, Column)>,
+    uids: Vec<Uid>,
+}
+
+/// Messages in order.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Sorted {
+    /// In the order asked for.
+    pub uids: Vec<Uid>,
+    /// Those among them whose header could not be read: they count as empty.
+    pub damaged: IdSet<Uid>,
+}
+
+impl SortKey {
+    fn needs_card(self) -> bool {
+        !matches!(self, Self::Arrival | Self::Size)
+    }
+
+    fn is_text(self) -> bool {
+        !matches!(self, Self::Arrival | Self::Date | Self::Size)
+    }
+}
+
+impl Sorting {
+    /// Sorts these messages of the snapshot.
+    pub fn new(mailbox: &Mailbox, snapshot: Arc<Snapshot>, uids: IdSet<Uid>, by: &[SortBy]) -> Self {
+        let with_cards = by.iter().any(|by| by.key.needs_card());
+        let column = |by: &SortBy| (*by, if by.key.is_text() { Column::texts() } else { Column::numbers() });
+        Self {
+            gathering: Gathering::new(mailbox, snapshot, uids, with_cards),
+            criteria: by.iter().map(column).collect(),
+            uids: Vec::new(),
+        }
+    }
+
+    /// Looks at the next messages; false once all were looked at.
+    pub fn step(&mut self) -> Result<bool> {
+        let Self { gathering, criteria, uids } = self;
+        gathering.step(|row, card| {
+            uids.push(row.uid);
+            for (by, column) in &mut *criteria {
+                match column {
+                    Column::Numbers(numbers) => numbers.push(number(by.key, row, card)),
+                    Column::Texts(texts) => texts.push(&text(by.key, card)),
+                }
+            }
+        })
+    }
+
+    /// The messages in order.
+    pub fn finish(self) -> Sorted {
+        let columns: Vec<_> = self.criteria.into_iter().map(|(by, column)| (column, by.reverse)).collect();
+        let order = blocking(|| order(self.uids.len(), &columns));
+        let uids = order.into_iter().filter_map(|at| self.uids.get(at as usize).copied()).collect();
+        Sorted { uids, damaged: self.gathering.damaged().clone() }
+    }
+}
+
+/// RFC 5256 §2.2: "the INTERNALDATE for that message is used" where there is no sent date.
+pub(crate) fn sent(row: &Row, card: Option<CardRef<'_>>) -> i64 {
+    card.and_then(CardRef::sent).unwrap_or(row.internal_date).time.0
+}
+
+fn number(key: SortKey, row: &Row, card: Option<CardRef<'_>>) -> i64 {
+    match key {
+        SortKey::Date => sent(row, card),
+        SortKey::Size => row.size.into(),
+        _ => row.internal_date.time.0,
+    }
+}
+
+/// "If the associated RFC-822 header for a particular criterion is absent, it is treated as the empty string."
+fn text(key: SortKey, card: Option<CardRef<'_>>) -> String {
+    let Some(card) = card else { return String::new() };
+    let (list, display) = match key {
+        SortKey::From => (AddressList::From, false),
+        SortKey::To => (AddressList::To, false),
+        SortKey::Cc => (AddressList::Cc, false),
+        SortKey::DisplayFrom => (AddressList::From, true),
+        SortKey::DisplayTo => (AddressList::To, true),
+        _ => return card.base_subject().to_owned(),
+    };
+    let Some(address) = card.first_address(list) else { return String::new() };
+    if display { displayed(&address) } else { decode_words(&address.mailbox.unwrap_or_default()) }
+}
+
+/// RFC 5957 §3. An address without a domain has an empty addr-host here, since NIL means a group.
+fn displayed(address: &FirstAddress<'_>) -> String {
+    let name = address.name.as_deref().map(decode_words).unwrap_or_default();
+    if !name.is_empty() {
+        return name;
+    }
+    let mailbox = decode_words(address.mailbox.as_deref().unwrap_or_default());
+    match address.host.as_deref() {
+        Some(host) if !host.is_empty() => format!("{mailbox}@{}", decode_words(host)),
+        _ => mailbox,
+    }
+}
