@@ -61,7 +61,8 @@ mod tests {
     // RFC 5051 §2
     #[test]
     fn order_and_equality() {
-        for (a, b) in [("hello", "HELLO"), ("ä", "A\u{308}"), ("привет", "ПРИВЕТ"), ("ǆ", "ǅ"), ("ς", "Σ"), ("ᾳ", "ᾼ")] {
+        for (a, b) in [("hello", "HELLO"), ("ä", "A\u{308}"), ("привет", "ПРИВЕТ"), ("ǆ", "ǅ"), ("ς", "Σ"), ("ᾳ", "ᾼ")]
+        {
             assert_eq!(key(a), key(b), "{a} {b}");
         }
         // Titlecase maps no ß and no ligature; the ligature comes apart afterwards.

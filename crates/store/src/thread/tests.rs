@@ -124,8 +124,16 @@ fn ordered_subjects() {
 fn the_way_through() {
     // (2)(3 6 (4 23)(44 7 96)), numbered from 1.
     let m = message;
-    let messages = [m(1, "a", 1, &[]), m(2, "b", 2, &[]), m(3, "c", 3, &[2]), m(4, "d", 4, &[3]), m(5, "e", 5, &[4]),
-        m(6, "f", 6, &[3]), m(7, "g", 7, &[6]), m(8, "h", 8, &[7])];
+    let messages = [
+        m(1, "a", 1, &[]),
+        m(2, "b", 2, &[]),
+        m(3, "c", 3, &[2]),
+        m(4, "d", 4, &[3]),
+        m(5, "e", 5, &[4]),
+        m(6, "f", 6, &[3]),
+        m(7, "g", 7, &[6]),
+        m(8, "h", 8, &[7]),
+    ];
     check(&messages, "(1)(2 3(4 5)(6 7 8))", "(1)(2 3(4 5)(6 7 8))");
 }
 
@@ -185,15 +193,24 @@ impl Naive<'_> {
         for message in self.messages {
             let at = match message.id {
                 Some(id) if ids.get(&id).is_none_or(|&node| self.nodes[node].message.is_none()) => {
-                    *ids.entry(id).or_insert_with(|| { self.nodes.push(Node::default()); self.nodes.len() - 1 })
+                    *ids.entry(id).or_insert_with(|| {
+                        self.nodes.push(Node::default());
+                        self.nodes.len() - 1
+                    })
                 }
-                _ => { self.nodes.push(Node::default()); self.nodes.len() - 1 }
+                _ => {
+                    self.nodes.push(Node::default());
+                    self.nodes.len() - 1
+                }
             };
             let number = self.nodes.iter().filter(|node| node.message.is_some()).count();
             self.nodes[at].message = Some(number);
             let mut chain = vec![];
             for id in &message.references {
-                chain.push(*ids.entry(*id).or_insert_with(|| { self.nodes.push(Node::default()); self.nodes.len() - 1 }));
+                chain.push(*ids.entry(*id).or_insert_with(|| {
+                    self.nodes.push(Node::default());
+                    self.nodes.len() - 1
+                }));
             }
             for pair in chain.windows(2) {
                 self.link(pair[0], pair[1]);
@@ -216,13 +233,16 @@ impl Naive<'_> {
         loop {
             let dummy = |at: usize, nodes: &[Node]| nodes[at].message.is_none();
             let of = |children: &BTreeMap<usize, Vec<usize>>, at: usize| children.get(&at).cloned().unwrap_or_default();
-            if let Some(place) = self.top.iter().position(|&at| dummy(at, &self.nodes) && of(&self.children, at).len() < 2) {
+            if let Some(place) =
+                self.top.iter().position(|&at| dummy(at, &self.nodes) && of(&self.children, at).len() < 2)
+            {
                 let at = self.top.remove(place);
                 self.top.extend(of(&self.children, at));
                 self.children.remove(&at);
                 continue;
             }
-            let inner = self.children.iter().find_map(|(&p, c)| Some((p, *c.iter().find(|&&at| dummy(at, &self.nodes))?)));
+            let inner =
+                self.children.iter().find_map(|(&p, c)| Some((p, *c.iter().find(|&&at| dummy(at, &self.nodes))?)));
             let Some((parent, at)) = inner else { break };
             let promoted = self.children.remove(&at).unwrap_or_default();
             let list = self.children.get_mut(&parent).unwrap();
@@ -269,9 +289,13 @@ impl Naive<'_> {
         let reply = |naive: &Self, at: usize| naive.nodes[at].message.is_some_and(|n| naive.messages[n].is_reply);
         for &at in &self.top {
             let subject = self.subject(at);
-            if subject.is_empty() { continue }
+            if subject.is_empty() {
+                continue;
+            }
             match table.get(&subject).copied() {
-                None => { table.insert(subject, at); }
+                None => {
+                    table.insert(subject, at);
+                }
                 Some(old) if !dummy(self, old) && (dummy(self, at) || (reply(self, old) && !reply(self, at))) => {
                     table.insert(subject, at);
                 }
@@ -279,9 +303,13 @@ impl Naive<'_> {
             }
         }
         for at in self.top.clone() {
-            if !self.top.contains(&at) { continue }
+            if !self.top.contains(&at) {
+                continue;
+            }
             let subject = self.subject(at);
-            if subject.is_empty() || table[&subject] == at { continue }
+            if subject.is_empty() || table[&subject] == at {
+                continue;
+            }
             let old = table[&subject];
             self.top.retain(|&other| other != at);
             if dummy(self, old) && dummy(self, at) {
@@ -308,15 +336,19 @@ impl Naive<'_> {
 
     fn show(&self, at: usize, out: &mut String) {
         if let Some(n) = self.nodes[at].message {
-            if !out.ends_with('(') { out.push(' '); }
+            if !out.ends_with('(') {
+                out.push(' ');
+            }
             *out += &(n + 1).to_string();
         }
         match self.children.get(&at).map(Vec::as_slice) {
             Some([only]) => self.show(*only, out),
-            more => for &child in more.unwrap_or_default() {
-                out.push('(');
-                self.show(child, out);
-                out.push(')');
+            more => {
+                for &child in more.unwrap_or_default() {
+                    out.push('(');
+                    self.show(child, out);
+                    out.push(')');
+                }
             }
         }
     }

@@ -132,7 +132,8 @@ mod tests {
 
     #[test]
     fn every_key() {
-        let sort = parsed("a sort (arrival cc date displayfrom displayto from size subject to reverse cc) \"utf-8\" all");
+        let sort =
+            parsed("a sort (arrival cc date displayfrom displayto from size subject to reverse cc) \"utf-8\" all");
         assert_eq!(sort.criteria.len(), 9);
         assert!(sort.criteria.iter().all(|by| !by.reverse));
     }
@@ -142,7 +143,14 @@ mod tests {
         for text in ["", "()", "(FOO)", "(REVERSE)", "(REVERSE REVERSE DATE)", "DATE", "(DATE )", "(DATE SIZE"] {
             bad(&format!("a SORT {text} UTF-8 ALL"));
         }
-        for text in ["(DATE)", "(DATE) UTF-8", "(DATE) UTF-8 ", "(DATE) UTF-8 FOO", "(DATE)UTF-8 ALL", "RETURN (FOO) (DATE) UTF-8 ALL"] {
+        for text in [
+            "(DATE)",
+            "(DATE) UTF-8",
+            "(DATE) UTF-8 ",
+            "(DATE) UTF-8 FOO",
+            "(DATE)UTF-8 ALL",
+            "RETURN (FOO) (DATE) UTF-8 ALL",
+        ] {
             bad(&format!("a UID SORT {text}"));
         }
         assert!(matches!(no("a SORT (DATE) x-unknown ALL").code, Some(Code::BadCharset(_))));

@@ -62,7 +62,9 @@ mod tests {
 
     #[test]
     fn what_is_no_thread() {
-        for text in ["", "REFERENCES", "REFERENCES UTF-8", "FOO UTF-8 ALL", "(REFS) UTF-8 ALL", "RETURN () REFS UTF-8 ALL"] {
+        for text in
+            ["", "REFERENCES", "REFERENCES UTF-8", "FOO UTF-8 ALL", "(REFS) UTF-8 ALL", "RETURN () REFS UTF-8 ALL"]
+        {
             bad(&format!("a THREAD {text}"));
         }
         no("a THREAD REFERENCES x-unknown ALL");
