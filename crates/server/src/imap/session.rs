@@ -30,7 +30,8 @@ pub async fn serve_imap(connection: Connection, server: Arc<Context>) {
     let state = State::NotAuthenticated(NotAuthenticated::default());
     let mut session = Session { wire, server, admission, state, name: None, commands: 0, errors: 0 };
     let end = session.live().await;
-    session.finish(end).await;
+    // Boxed, as everything that is not waiting: what a connection that waits costs is decided here.
+    Box::pin(session.finish(end)).await;
 }
 
 /// A connection and what it has come to.
