@@ -1,4 +1,4 @@
-//! SEARCH and the client that waits for it, or does not: what transcripts cannot say.
+//! Long commands and the client that waits for them, or does not: what transcripts cannot say.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use std::sync::Arc;
@@ -72,4 +72,24 @@ async fn a_search_is_answered_before_the_next_one_begins() {
     let mut said = Vec::new();
     far.read_buf(&mut said).await.unwrap();
     assert!(said.len() < 1000, "{} octets of answers at once", said.len());
+}
+
+#[tokio::test]
+async fn sizes_are_told_while_others_are_still_counted() {
+    let (_task, mut far, _stopper) = session().await;
+    let mut said = Vec::new();
+    let message = [b"Content-Transfer-Encoding: base64\r\n\r\n".to_vec(), b"QUJD".repeat(5 << 18)].concat();
+    for _ in 0..3 {
+        far.write_all(format!("d APPEND INBOX {{{}+}}\r\n", message.len()).as_bytes()).await.unwrap();
+        far.write_all(&message).await.unwrap();
+        far.write_all(b"\r\n").await.unwrap();
+        said.clear();
+        while !said.windows(4).any(|w| w == b"d OK") || !said.ends_with(b"\r\n") {
+            far.read_buf(&mut said).await.unwrap();
+        }
+    }
+    far.write_all(b"e FETCH 2:4 BINARY.SIZE[1]\r\n").await.unwrap();
+    said.clear();
+    far.read_buf(&mut said).await.unwrap();
+    assert_eq!(String::from_utf8_lossy(&said), "* 2 FETCH (BINARY.SIZE[1] 3932160)\r\n");
 }
