@@ -9,10 +9,11 @@ use crate::blocking::blocking;
 use crate::chunk::Row;
 use crate::error::{Error, Result};
 use crate::mailbox::Mailbox;
+use crate::search::Turn;
 use crate::snapshot::Snapshot;
 
 /// Messages in a step: some milliseconds.
-const STEP: usize = 2000;
+const STEP: usize = 1000;
 
 /// See the module. Messages come ascending.
 pub(crate) struct Gathering {
@@ -28,6 +29,16 @@ impl Gathering {
     pub(crate) fn new(mailbox: &Mailbox, snapshot: Arc<Snapshot>, uids: IdSet<Uid>, with_cards: bool) -> Self {
         let next = uids.first();
         Self { mailbox: mailbox.clone(), snapshot, uids, with_cards, next, damaged: IdSet::new() }
+    }
+
+    /// Waits for its turn to do a step, among the searches; hold what this gives meanwhile. Nobody
+    /// waits who reads no cards.
+    pub(crate) async fn turn(&self) -> Option<Turn> {
+        if !self.with_cards {
+            return None;
+        }
+        let searches = Arc::clone(&self.mailbox.account.0.shared.searches);
+        searches.acquire_owned().await.ok().map(Turn)
     }
 
     /// Calls `each` with the next messages; false once there were none. A message whose card can

@@ -145,5 +145,9 @@ async fn threaded_as_the_messages_were_made() {
     assert_eq!(count as u64, MESSAGES);
     // No grandchildren, and the same base subject.
     let subject = |n| value(&corpus, n, SortKey::Subject);
-    assert!(of_subjects.iter().all(|(child, parent)| !of_subjects.contains_key(parent) && subject(*child) == subject(*parent)));
+    assert!(
+        of_subjects
+            .iter()
+            .all(|(child, parent)| !of_subjects.contains_key(parent) && subject(*child) == subject(*parent))
+    );
 }

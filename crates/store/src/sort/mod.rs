@@ -16,6 +16,7 @@ use crate::chunk::Row;
 use crate::error::Result;
 use crate::gather::Gathering;
 use crate::mailbox::Mailbox;
+use crate::search::Turn;
 use crate::snapshot::Snapshot;
 use column::{Column, order};
 
@@ -87,6 +88,11 @@ impl Sorting {
             criteria: by.iter().map(column).collect(),
             uids: Vec::new(),
         }
+    }
+
+    /// Waits for its turn to do a step; hold what this gives meanwhile.
+    pub async fn turn(&self) -> Option<Turn> {
+        self.gathering.turn().await
     }
 
     /// Looks at the next messages; false once all were looked at.

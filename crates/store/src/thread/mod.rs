@@ -19,6 +19,7 @@ use crate::blocking::blocking;
 use crate::error::Result;
 use crate::gather::Gathering;
 use crate::mailbox::Mailbox;
+use crate::search::Turn;
 use crate::snapshot::Snapshot;
 use forest::Forest;
 use table::Table;
@@ -58,6 +59,11 @@ impl Threading {
     pub fn new(mailbox: &Mailbox, snapshot: Arc<Snapshot>, uids: IdSet<Uid>, algorithm: Algorithm) -> Self {
         let gathering = Gathering::new(mailbox, snapshot, uids, true);
         Self { gathering, algorithm, table: Table::default(), uids: Vec::new() }
+    }
+
+    /// Waits for its turn to do a step; hold what this gives meanwhile.
+    pub async fn turn(&self) -> Option<Turn> {
+        self.gathering.turn().await
     }
 
     /// Looks at the next messages; false once all were looked at.

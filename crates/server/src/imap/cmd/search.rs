@@ -2,22 +2,29 @@
 //!
 //! * Messages are looked for among those that the client has been told of; what was expunged
 //!   meanwhile is not found.
-//! * The search goes on step by step; others run in between.
+//! * The search goes on step by step, when it is its turn; others run in between.
+//! * A search that takes long says so now and then, which is also how we find out that the client
+//!   has gone; it ends with the client and with the server.
 //! * A message that is damaged is not found; an untagged NO names it.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::time::Duration;
 
 use proto::imap::command::{Search, SearchKey, SearchReturn};
 use proto::imap::response::{Condition, ESearch};
 use proto::imap::{Code, Tag};
 use store::{Found, Key, Query, Snapshot, When};
+use tokio::time::Instant;
 use types::{IdSet, Number, SeqNum, Uid, UnixTime};
 
 use super::fetch::named;
 use crate::imap::answer::{Answer, Failure, Outcome};
 use crate::imap::state::Selected;
-use crate::imap::wire::Wire;
+use crate::imap::wire::{END_OF_SERVER, Wire};
+
+/// Between two signs of life of a search.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(10);
 
 /// Carries out SEARCH and UID SEARCH.
 pub(crate) async fn search(selected: &mut Selected, wire: &mut Wire, tag: &Tag, search: &Search) -> Outcome {
@@ -26,7 +33,7 @@ pub(crate) async fn search(selected: &mut Selected, wire: &mut Wire, tag: &Tag, 
     let saves = returns.is_some_and(|returns| returns.save);
     let snapshot = selected.mailbox.snapshot()?;
     let query = query(selected, key)?;
-    let found = match find(selected, snapshot, query, returns).await {
+    let found = match find(selected, wire, snapshot, query, returns).await {
         Ok(found) => found,
         Err(failure) => {
             // RFC 5182 §2.1: a SEARCH with SAVE that is answered NO empties the saved result.
@@ -59,6 +66,7 @@ pub(super) fn warn(wire: &mut Wire, what: &str, damaged: &IdSet<Uid>) {
 /// Looks at one message after the other.
 pub(super) async fn find(
     selected: &Selected,
+    wire: &mut Wire,
     snapshot: Arc<Snapshot>,
     query: Query,
     returns: Option<SearchReturn>,
@@ -67,13 +75,28 @@ pub(super) async fn find(
     let first_is_enough = returns.is_some_and(|returns| returns.min && !returns.max && !returns.all && !returns.count);
     let scope = selected.view.told().uids().clone();
     let mut search = store::Search::new(&selected.mailbox, snapshot, query, scope);
-    while search.step()? {
-        if first_is_enough && !search.found().uids.is_empty() {
-            break;
+    if search.reads_messages() {
+        // What was answered before need not wait for this search, and tells us who has gone meanwhile.
+        wire.flush().await?;
+    }
+    let mut said = Instant::now();
+    loop {
+        let turn = search.turn().await;
+        let more = search.step()?;
+        drop(turn);
+        if !more || first_is_enough && !search.found().uids.is_empty() {
+            return Ok(search.finish());
+        }
+        if wire.is_ending() {
+            return Err(END_OF_SERVER.into());
+        }
+        if said.elapsed() >= SIGN_OF_LIFE {
+            said = Instant::now();
+            wire.encoder().untagged(Condition::Ok, None, "Still searching");
+            wire.flush().await?;
         }
         tokio::task::yield_now().await;
     }
-    Ok(search.finish())
 }
 
 /// Writes the untagged response.

@@ -14,7 +14,7 @@ use types::{IdSet, Number, Uid};
 use super::search::{find, query, warn};
 use crate::imap::answer::{Answer, Failure, Outcome};
 use crate::imap::state::Selected;
-use crate::imap::wire::Wire;
+use crate::imap::wire::{END_OF_SERVER, Wire};
 
 /// Carries out SORT and UID SORT.
 pub(crate) async fn sort(selected: &mut Selected, wire: &mut Wire, tag: &Tag, sort: &Sort) -> Outcome {
@@ -43,11 +43,23 @@ pub(crate) async fn sort(selected: &mut Selected, wire: &mut Wire, tag: &Tag, so
 
 async fn sorted(selected: &Selected, wire: &mut Wire, sort: &Sort) -> Result<Sorted, Failure> {
     let snapshot = selected.mailbox.snapshot()?;
-    let found = find(selected, Arc::clone(&snapshot), query(selected, &sort.key)?, None).await?;
+    let query = query(selected, &sort.key)?;
+    let found = find(selected, wire, Arc::clone(&snapshot), query, None).await?;
     warn(wire, "not searched", &found.damaged);
     let by: Vec<_> = sort.criteria.iter().map(sort_by).collect();
     let mut sorting = Sorting::new(&selected.mailbox, snapshot, found.uids, &by);
-    while sorting.step()? {
+    // What was answered before need not wait.
+    wire.flush().await?;
+    loop {
+        let turn = sorting.turn().await;
+        let more = sorting.step()?;
+        drop(turn);
+        if !more {
+            break;
+        }
+        if wire.is_ending() {
+            return Err(END_OF_SERVER.into());
+        }
         tokio::task::yield_now().await;
     }
     let sorted = sorting.finish();

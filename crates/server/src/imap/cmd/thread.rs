@@ -13,12 +13,13 @@ use types::Number;
 use super::search::{find, query, warn};
 use crate::imap::answer::{Answer, Outcome};
 use crate::imap::state::Selected;
-use crate::imap::wire::Wire;
+use crate::imap::wire::{END_OF_SERVER, Wire};
 
 /// Carries out THREAD and UID THREAD.
 pub(crate) async fn thread(selected: &mut Selected, wire: &mut Wire, thread: &Thread) -> Outcome {
     let snapshot = selected.mailbox.snapshot()?;
-    let found = find(selected, Arc::clone(&snapshot), query(selected, &thread.key)?, None).await?;
+    let query = query(selected, &thread.key)?;
+    let found = find(selected, wire, Arc::clone(&snapshot), query, None).await?;
     warn(wire, "not searched", &found.damaged);
     let algorithm = match thread.algorithm {
         ThreadAlgorithm::OrderedSubject => Algorithm::OrderedSubject,
@@ -26,7 +27,18 @@ pub(crate) async fn thread(selected: &mut Selected, wire: &mut Wire, thread: &Th
         ThreadAlgorithm::Refs => Algorithm::Refs,
     };
     let mut threading = Threading::new(&selected.mailbox, snapshot, found.uids, algorithm);
-    while threading.step()? {
+    // What was answered before need not wait.
+    wire.flush().await?;
+    loop {
+        let turn = threading.turn().await;
+        let more = threading.step()?;
+        drop(turn);
+        if !more {
+            break;
+        }
+        if wire.is_ending() {
+            return Err(END_OF_SERVER.into());
+        }
         tokio::task::yield_now().await;
     }
     let threads = threading.finish();
