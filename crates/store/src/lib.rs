@@ -20,6 +20,7 @@ mod check;
 mod chunk;
 mod clock;
 mod codec;
+mod columns;
 mod directory;
 mod error;
 mod gather;

@@ -12,6 +12,7 @@ use crate::account::Account;
 use crate::blocking::blocking;
 use crate::cards::Cards;
 use crate::chunk::Chunk;
+use crate::columns::KeptColumns;
 use crate::error::{Error, Result};
 use crate::removal::Removal;
 use crate::snapshot::Snapshot;
@@ -28,6 +29,8 @@ pub(crate) struct MailboxCell {
     /// The watermark of `\Recent`; zero until the snapshot was read.
     recent: AtomicU32,
     gone: AtomicBool,
+    /// See [`crate::columns`].
+    pub(crate) columns: Mutex<KeptColumns>,
 }
 
 /// What a `\Recent` claim gives: messages from this UID on are recent to the claimer.
@@ -50,6 +53,7 @@ impl MailboxCell {
             ticks: watch::Sender::new(0),
             recent: AtomicU32::new(0),
             gone: AtomicBool::new(false),
+            columns: Mutex::default(),
         }
     }
 
@@ -84,12 +88,14 @@ impl MailboxCell {
     pub(crate) fn remove(&self) {
         self.gone.store(true, Ordering::Release);
         *self.snapshot.lock() = None;
+        *self.columns.lock() = KeptColumns::default();
         self.tick();
     }
 
     /// What is in memory is not what is in the store: read it again.
     pub(crate) fn forget(&self) {
         *self.snapshot.lock() = None;
+        *self.columns.lock() = KeptColumns::default();
         self.tick();
     }
 
@@ -113,7 +119,7 @@ impl MailboxCell {
             Some(snapshot) if Arc::strong_count(snapshot) == 1 => {
                 let freed = snapshot.memory();
                 *slot = None;
-                freed
+                freed + std::mem::take(&mut *self.columns.lock()).memory()
             }
             _ => 0,
         }
@@ -121,7 +127,7 @@ impl MailboxCell {
 
     /// About how many octets the snapshot takes.
     pub(crate) fn memory(&self) -> usize {
-        self.snapshot.lock().as_ref().map_or(0, |snapshot| snapshot.memory())
+        self.snapshot.lock().as_ref().map_or(0, |snapshot| snapshot.memory()) + self.columns.lock().memory()
     }
 }
 

@@ -32,6 +32,14 @@ impl Column {
         Self::Texts(Texts::default())
     }
 
+    /// Octets, about.
+    pub(crate) fn memory(&self) -> usize {
+        match self {
+            Self::Numbers(numbers) => size_of_val(numbers.as_slice()),
+            Self::Texts(texts) => texts.memory(),
+        }
+    }
+
     fn compare(&self, a: usize, b: usize) -> Ordering {
         match self {
             Self::Numbers(numbers) => numbers.get(a).cmp(&numbers.get(b)),
@@ -52,6 +60,22 @@ impl Texts {
         self.ends.push((self.text.len(), u64::from_be_bytes(first)));
     }
 
+    /// Octets, about.
+    pub(crate) fn memory(&self) -> usize {
+        self.text.len() + size_of_val(self.ends.as_slice())
+    }
+
+    /// Only these messages.
+    pub(crate) fn select(&self, positions: &[u32]) -> Self {
+        let mut selected = Self::default();
+        for &at in positions {
+            selected.text.push_str(self.get(at as usize));
+            let first = self.ends.get(at as usize).map_or(0, |(_, first)| *first);
+            selected.ends.push((selected.text.len(), first));
+        }
+        selected
+    }
+
     /// The mapped text of a message.
     pub(crate) fn get(&self, at: usize) -> &str {
         let end = |at: usize| self.ends.get(at).map_or(0, |(end, _)| *end);
@@ -65,13 +89,11 @@ impl Texts {
     }
 }
 
-/// The numbers of `len` messages in the order of the columns, of which those with `true` are
-/// descending. RFC 5256 §3: "there is an implicit sort criterion of sequence number", which REVERSE
+/// The positions in the order of the columns, of which those with `true` are descending. RFC 5256 §3: "there is an implicit sort criterion of sequence number", which REVERSE
 /// does not reverse.
-pub(crate) fn order(len: usize, columns: &[(Column, bool)]) -> Vec<u32> {
-    let mut order: Vec<u32> = (0..u32::try_from(len).unwrap_or(u32::MAX)).collect();
+pub(crate) fn order(mut order: Vec<u32>, columns: &[(&Column, bool)]) -> Vec<u32> {
     let compare = |a: usize, b: usize| {
-        let directed = |(column, reverse): &(Column, bool)| {
+        let directed = |(column, reverse): &(&Column, bool)| {
             let ordering = column.compare(a, b);
             if *reverse { ordering.reverse() } else { ordering }
         };
@@ -86,6 +108,11 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    fn order(len: usize, columns: &[(Column, bool)]) -> Vec<u32> {
+        let columns: Vec<_> = columns.iter().map(|(column, reverse)| (column, *reverse)).collect();
+        super::order((0..len as u32).collect(), &columns)
+    }
 
     fn texts(of: &[&str]) -> Column {
         let mut texts = Texts::default();

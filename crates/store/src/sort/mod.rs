@@ -6,6 +6,7 @@
 
 pub(crate) mod column;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use message::{AddressList, CardRef, FirstAddress, decode_words};
@@ -13,6 +14,7 @@ use types::{IdSet, Uid};
 
 use crate::blocking::blocking;
 use crate::chunk::Row;
+use crate::columns::Kept;
 use crate::error::Result;
 use crate::gather::Gathering;
 use crate::mailbox::Mailbox;
@@ -54,10 +56,14 @@ pub struct SortBy {
 
 /// Messages that are being sorted.
 pub struct Sorting {
+    mailbox: Mailbox,
     gathering: Gathering,
-    criteria: Vec<(SortBy, Column)>,
-    uids: Vec<Uid>,
+    by: Vec<SortBy>,
+    wanted: IdSet<Uid>,
+    kept: KeptSort,
 }
+
+type KeptSort = Kept<HashMap<SortKey, Column>>;
 
 /// Messages in order.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -80,14 +86,11 @@ impl SortKey {
 
 impl Sorting {
     /// Sorts these messages of the snapshot.
-    pub fn new(mailbox: &Mailbox, snapshot: Arc<Snapshot>, uids: IdSet<Uid>, by: &[SortBy]) -> Self {
-        let with_cards = by.iter().any(|by| by.key.needs_card());
-        let column = |by: &SortBy| (*by, if by.key.is_text() { Column::texts() } else { Column::numbers() });
-        Self {
-            gathering: Gathering::new(mailbox, snapshot, uids, with_cards),
-            criteria: by.iter().map(column).collect(),
-            uids: Vec::new(),
-        }
+    pub fn new(mailbox: &Mailbox, snapshot: Arc<Snapshot>, wanted: IdSet<Uid>, by: &[SortBy]) -> Self {
+        let (kept, missing) = begin(mailbox, &snapshot, &wanted, by);
+        let with_cards = kept.columns.keys().any(|key| key.needs_card());
+        let gathering = Gathering::new(mailbox, snapshot, missing, with_cards);
+        Self { mailbox: mailbox.clone(), gathering, by: by.to_vec(), wanted, kept }
     }
 
     /// Waits for its turn to do a step; hold what this gives meanwhile.
@@ -97,13 +100,13 @@ impl Sorting {
 
     /// Looks at the next messages; false once all were looked at.
     pub fn step(&mut self) -> Result<bool> {
-        let Self { gathering, criteria, uids } = self;
+        let Self { gathering, kept, .. } = self;
         gathering.step(|row, card| {
-            uids.push(row.uid);
-            for (by, column) in &mut *criteria {
+            kept.uids.push(row.uid);
+            for (key, column) in &mut kept.columns {
                 match column {
-                    Column::Numbers(numbers) => numbers.push(number(by.key, row, card)),
-                    Column::Texts(texts) => texts.push(&text(by.key, card)),
+                    Column::Numbers(numbers) => numbers.push(number(*key, row, card)),
+                    Column::Texts(texts) => texts.push(&text(*key, card)),
                 }
             }
         })
@@ -111,11 +114,42 @@ impl Sorting {
 
     /// The messages in order.
     pub fn finish(self) -> Sorted {
-        let columns: Vec<_> = self.criteria.into_iter().map(|(by, column)| (column, by.reverse)).collect();
-        let order = blocking(|| order(self.uids.len(), &columns));
-        let uids = order.into_iter().filter_map(|at| self.uids.get(at as usize).copied()).collect();
-        Sorted { uids, damaged: self.gathering.damaged().clone() }
+        let kept = self.kept;
+        let columns: Vec<_> = self.by.iter().filter_map(|by| Some((kept.columns.get(&by.key)?, by.reverse))).collect();
+        let order = blocking(|| order(kept.positions(&self.wanted), &columns));
+        let uids = order.into_iter().filter_map(|at| kept.uids.get(at as usize).copied()).collect();
+        let damaged = self.gathering.damaged().clone();
+        let mut columns = self.mailbox.cell.columns.lock();
+        // What is damaged may be mended; and the columns of few messages do not replace those of many.
+        // Rows need no keeping.
+        let is_better = columns.sort.as_ref().is_none_or(|other| other.uids.len() <= kept.uids.len());
+        if damaged.is_empty() && is_better && kept.columns.keys().any(|key| key.needs_card()) {
+            columns.sort = Some(kept);
+        }
+        Sorted { uids, damaged }
     }
+}
+
+/// The columns to go on with, and the messages that they lack.
+fn begin(mailbox: &Mailbox, snapshot: &Snapshot, wanted: &IdSet<Uid>, by: &[SortBy]) -> (KeptSort, IdSet<Uid>) {
+    let mut columns = mailbox.cell.columns.lock();
+    columns.sort.take_if(|kept| !kept.is_worth_it(snapshot.sums().count));
+    let usable = |kept: &KeptSort| {
+        let missing = kept.missing(wanted)?;
+        by.iter().all(|by| kept.columns.contains_key(&by.key)).then_some(missing)
+    };
+    if let Some(missing) = columns.sort.as_ref().and_then(usable)
+        && let Some(kept) = columns.sort.take()
+    {
+        return (kept, missing);
+    }
+    // Reading the cards is what costs: the columns that there were are made again beside the new one.
+    let mut keys: Vec<SortKey> = by.iter().map(|by| by.key).collect();
+    if keys.iter().any(|key| key.needs_card()) {
+        keys.extend(columns.sort.iter().flat_map(|kept| kept.columns.keys()));
+    }
+    let column = |key: SortKey| (key, if key.is_text() { Column::texts() } else { Column::numbers() });
+    (Kept { uids: Vec::new(), columns: keys.into_iter().map(column).collect() }, wanted.clone())
 }
 
 /// RFC 5256 §2.2: "the INTERNALDATE for that message is used" where there is no sent date.

@@ -7,7 +7,7 @@ mod forest;
 mod links;
 mod ordered_subject;
 mod references;
-mod table;
+pub(crate) mod table;
 #[cfg(test)]
 mod tests;
 
@@ -16,6 +16,7 @@ use std::sync::Arc;
 use types::{IdSet, Uid};
 
 use crate::blocking::blocking;
+use crate::columns::Kept;
 use crate::error::Result;
 use crate::gather::Gathering;
 use crate::mailbox::Mailbox;
@@ -39,10 +40,11 @@ pub enum Algorithm {
 
 /// Threads that are being made.
 pub struct Threading {
+    mailbox: Mailbox,
     gathering: Gathering,
     algorithm: Algorithm,
-    table: Table,
-    uids: Vec<Uid>,
+    wanted: IdSet<Uid>,
+    kept: Kept<Table>,
 }
 
 /// Messages in threads.
@@ -56,9 +58,17 @@ pub struct Threads {
 
 impl Threading {
     /// Threads these messages of the snapshot.
-    pub fn new(mailbox: &Mailbox, snapshot: Arc<Snapshot>, uids: IdSet<Uid>, algorithm: Algorithm) -> Self {
-        let gathering = Gathering::new(mailbox, snapshot, uids, true);
-        Self { gathering, algorithm, table: Table::default(), uids: Vec::new() }
+    pub fn new(mailbox: &Mailbox, snapshot: Arc<Snapshot>, wanted: IdSet<Uid>, algorithm: Algorithm) -> Self {
+        let (kept, missing) = {
+            let mut columns = mailbox.cell.columns.lock();
+            columns.thread.take_if(|kept| !kept.is_worth_it(snapshot.sums().count));
+            let missing = columns.thread.as_ref().and_then(|kept| kept.missing(&wanted));
+            missing
+                .and_then(|missing| Some((columns.thread.take()?, missing)))
+                .unwrap_or_else(|| (Kept::default(), wanted.clone()))
+        };
+        let gathering = Gathering::new(mailbox, snapshot, missing, true);
+        Self { mailbox: mailbox.clone(), gathering, algorithm, wanted, kept }
     }
 
     /// Waits for its turn to do a step; hold what this gives meanwhile.
@@ -68,21 +78,31 @@ impl Threading {
 
     /// Looks at the next messages; false once all were looked at.
     pub fn step(&mut self) -> Result<bool> {
-        let Self { gathering, table, uids, .. } = self;
+        let Self { gathering, kept, .. } = self;
         gathering.step(|row, card| {
-            uids.push(row.uid);
-            table.push(row, card);
+            kept.uids.push(row.uid);
+            kept.columns.push(row, card);
         })
     }
 
     /// The threads.
     pub fn finish(self) -> Threads {
+        let kept = self.kept;
+        let positions = kept.positions(&self.wanted);
+        let selected = (positions.len() < kept.uids.len()).then(|| kept.columns.select(&positions));
+        let table = selected.as_ref().unwrap_or(&kept.columns);
         let forest = blocking(|| match self.algorithm {
-            Algorithm::OrderedSubject => ordered_subject::thread(&self.table),
-            Algorithm::References => references::thread(&self.table),
-            Algorithm::Refs => references::thread_without_subjects(&self.table),
+            Algorithm::OrderedSubject => ordered_subject::thread(table),
+            Algorithm::References => references::thread(table),
+            Algorithm::Refs => references::thread_without_subjects(table),
         });
-        Threads { uids: self.uids, forest, damaged: self.gathering.damaged().clone() }
+        let uids = positions.into_iter().filter_map(|at| kept.uids.get(at as usize).copied()).collect();
+        let damaged = self.gathering.damaged().clone();
+        let mut columns = self.mailbox.cell.columns.lock();
+        if damaged.is_empty() && columns.thread.as_ref().is_none_or(|other| other.uids.len() <= kept.uids.len()) {
+            columns.thread = Some(kept);
+        }
+        Threads { uids, forest, damaged }
     }
 }
 

@@ -48,7 +48,7 @@ fn ancestry(table: &Table) -> Forest {
 /// (1) Links by message ids. The first nodes are the messages, the others the dummies: "If no message
 /// can be found with a given Message ID, create a dummy message with this ID."
 fn link(table: &Table) -> (usize, Links) {
-    let mut node_of: Vec<Option<NodeId>> = vec![None; table.id_count()];
+    let mut node_of: Vec<Option<NodeId>> = vec![None; table.id_count];
     // "If two or more messages have the same Message ID, then only use that Message ID in the first
     // (lowest sequence number) message".
     for (at, id) in (0..).zip(&table.ids) {

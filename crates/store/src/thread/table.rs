@@ -15,7 +15,7 @@ pub(super) type IdNumber = u32;
 
 /// See the module. Messages are in the order of the mailbox.
 #[derive(Default)]
-pub(super) struct Table {
+pub(crate) struct Table {
     /// Seconds.
     pub(super) sent: Vec<i64>,
     pub(super) received: Vec<i64>,
@@ -26,6 +26,8 @@ pub(super) struct Table {
     /// Where in `references` each message's end.
     ends: Vec<usize>,
     numbers: Numbers,
+    /// How many different message ids.
+    pub(super) id_count: usize,
 }
 
 impl Table {
@@ -39,6 +41,7 @@ impl Table {
             self.references.extend(card.references().map(|id| self.numbers.of(id)));
         }
         self.ends.push(self.references.len());
+        self.id_count = self.numbers.known.len();
     }
 
     /// How many messages.
@@ -46,9 +49,25 @@ impl Table {
         self.sent.len()
     }
 
-    /// How many different message ids.
-    pub(super) fn id_count(&self) -> usize {
-        self.numbers.known.len()
+    /// Only these messages. Nothing can be pushed to what this gives.
+    pub(super) fn select(&self, positions: &[u32]) -> Self {
+        let mut selected =
+            Self { subjects: self.subjects.select(positions), id_count: self.id_count, ..Self::default() };
+        for at in positions.iter().map(|&at| at as usize) {
+            selected.sent.extend(self.sent.get(at));
+            selected.received.extend(self.received.get(at));
+            selected.is_reply.extend(self.is_reply.get(at));
+            selected.ids.extend(self.ids.get(at));
+            selected.references.extend_from_slice(self.references(at));
+            selected.ends.push(selected.references.len());
+        }
+        selected
+    }
+
+    /// Octets, about.
+    pub(crate) fn memory(&self) -> usize {
+        let ids = self.id_count * 40 + size_of_val(self.references.as_slice());
+        self.len() * 40 + ids + self.subjects.memory()
     }
 
     /// What a message refers to, the nearest last.
@@ -85,6 +104,7 @@ impl Table {
         self.ids.push(message.id.map(|id| self.numbers.of(&[id])));
         self.references.extend(message.references.iter().map(|id| self.numbers.of(&[*id])));
         self.ends.push(self.references.len());
+        self.id_count = self.numbers.known.len();
     }
 
     /// The id and the references of one message.
@@ -95,5 +115,6 @@ impl Table {
             self.references.push(id);
         }
         self.ends.push(self.references.len());
+        self.id_count = self.numbers.known.len();
     }
 }
