@@ -104,10 +104,10 @@ async fn sorted_as_the_messages_say() {
             // Some of the messages, more behind them, all, some again: columns are kept and added to.
             for round in 0..4 {
                 let wanted = |n: u64| match round {
-                    0 => n % 3 == 0 && n < 400,
-                    1 => n % 3 == 0,
+                    0 => n.is_multiple_of(3) && n < 400,
+                    1 => n.is_multiple_of(3),
                     2 => true,
-                    _ => n % 2 == 0,
+                    _ => n.is_multiple_of(2),
                 };
                 let naive: Vec<u64> = naive.iter().copied().filter(|&n| wanted(n)).collect();
                 assert_eq!(sorted(&mailbox, &by, wanted), naive, "{by:?} {round}");
