@@ -290,15 +290,17 @@ mod tests {
 
     proptest! {
         #[test]
-        fn arbitrary_octets_do_no_harm(octets in any::<Vec<u8>>(), rev2: bool, utf8: bool) {
-            let _ = Request::parse(&octets, Dialect { rev2, utf8, ..Dialect::REV1 }, &Limits::default());
+        fn arbitrary_octets_do_no_harm(octets in any::<Vec<u8>>(), rev2: bool, utf8: bool, qresync: bool) {
+            let dialect = Dialect { rev2, utf8, condstore: qresync, qresync };
+            let _ = Request::parse(&octets, dialect, &Limits::default());
         }
 
         #[test]
         fn nearly_right_commands_do_no_harm(
-            text in "a (UID )?(SEARCH|FETCH 1|STORE 1|LIST|STATUS x|ID|APPEND x|CREATE x|SELECT|LOGIN|AUTHENTICATE)( |\\(|\\)|\"|\\[|\\]|<|>|\\.|\\{1\\}\r\n|[0-9]|\\*|,|:|\\$|NOT|OR|BODY|BINARY|HEADER\\.FIELDS|RETURN|STATUS|1-Jan-2000|\\\\Seen|FLAGS|x){0,30}"
+            text in "a (UID )?(SEARCH|FETCH 1|STORE 1|LIST|STATUS x|ID|APPEND x|CREATE x|SELECT|LOGIN|AUTHENTICATE)( |\\(|\\)|\"|\\[|\\]|<|>|\\.|\\{1\\}\r\n|[0-9]|\\*|,|:|\\$|NOT|OR|BODY|BINARY|HEADER\\.FIELDS|RETURN|STATUS|1-Jan-2000|\\\\Seen|FLAGS|CONDSTORE|QRESYNC|CHANGEDSINCE|VANISHED|UNCHANGEDSINCE|MODSEQ|x){0,30}"
         ) {
-            let _ = Request::parse(text.as_bytes(), Dialect::default(), &Limits::default());
+            let dialect = Dialect { condstore: true, qresync: true, ..Dialect::REV1 };
+            let _ = Request::parse(text.as_bytes(), dialect, &Limits::default());
             let _ = AppendHead::parse(text.as_bytes(), Dialect::default(), &Limits::default());
         }
     }
