@@ -11,6 +11,7 @@
 Load comes from tools/mailload, the server is a release build, the store is in $FIGURES_DIR (default: a scratch folder of
 the target directory, which should be on a real disk). Prints Markdown. Measure on a quiet machine: it says what else was running.
 """
+import functools
 import json
 import os
 import shutil
@@ -125,14 +126,21 @@ def crash():
 # Helpers.
 
 def cargo(*words):
-    subprocess.run(["cargo", *words], cwd=ROOT, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    done = subprocess.run(["cargo", *words], cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if done.returncode:
+        sys.exit(done.stdout[-5000:])
 
 
+@functools.cache
 def program():
+    """The release build; $PILLARBOX names another."""
+    if ready := os.environ.get("PILLARBOX"):
+        return ready
     cargo("build", "--release", "--locked", "--package", "pillarbox")
     return os.path.join(TARGET, "release/pillarbox")
 
 
+@functools.cache
 def mailload():
     place = os.path.join(TARGET, "mailload")
     cargo("build", "--release", "--locked", "--manifest-path", "tools/mailload/Cargo.toml", "--target-dir", place)

@@ -10,6 +10,6 @@ mod sasl;
 mod secret;
 
 pub use fingerprint::{Fingerprint, FingerprintKey};
-pub use password::{PasswordError, PasswordHash, SALT_LEN};
+pub use password::{PasswordError, PasswordHash, SALT_LEN, Workspace};
 pub use sasl::{Credentials, Exchange, Mechanism, SaslError, Step};
 pub use secret::Secret;

@@ -8,7 +8,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use argon2::password_hash::{self, Ident, ParamsString, Salt};
-use argon2::{Algorithm, Argon2, Params, PasswordVerifier, Version};
+use argon2::{Algorithm, Argon2, Block, Params, Version};
 use unicode_normalization::UnicodeNormalization;
 use zeroize::Zeroizing;
 
@@ -71,13 +71,17 @@ impl PasswordHash {
     /// True where `password` is the one that was hashed. About 20 ms and 19 MiB with our own
     /// parameters, also where the password could never have been set.
     pub fn matches(&self, password: &Secret) -> bool {
+        self.matches_in(password, &mut Workspace::default())
+    }
+
+    /// As [`Self::matches`], in memory that is there already.
+    pub fn matches_in(&self, password: &Secret, workspace: &mut Workspace) -> bool {
         let (prepared, settable) = match prepare(password) {
             Ok(prepared) => (prepared, true),
             Err(_) => (Zeroizing::new(String::new()), false),
         };
         let Ok(stored) = password_hash::PasswordHash::new(&self.0) else { return false };
-        // `verify_password` takes algorithm and parameters from the stored hash.
-        Argon2::default().verify_password(prepared.as_bytes(), &stored).is_ok() && settable
+        workspace.verify(prepared.as_bytes(), &stored).unwrap_or(false) && settable
     }
 
     /// The PHC string.
@@ -107,6 +111,40 @@ impl PasswordHash {
     #[cfg(test)]
     pub(crate) fn unchecked_for_tests(text: &str) -> Self {
         Self(text.to_owned())
+    }
+}
+
+/// The memory in which a hash is computed, 19 MiB once it was used. Keep it: an allocator that gets
+/// so much back from many threads may keep a piece for each of them.
+#[derive(Default)]
+pub struct Workspace(Vec<Block>);
+
+impl Workspace {
+    fn verify(&mut self, prepared: &[u8], stored: &password_hash::PasswordHash<'_>) -> password_hash::Result<bool> {
+        let (Some(salt), Some(expected)) = (stored.salt, stored.hash) else { return Ok(false) };
+        let version = stored.version.map_or(Ok(Version::default()), Version::try_from)?;
+        let params = Params::try_from(stored)?;
+        let blocks = params.block_count();
+        let argon2 = Argon2::new(Algorithm::try_from(stored.algorithm)?, version, params);
+        let mut octets = [0; Salt::MAX_LENGTH];
+        let salt = salt.decode_b64(&mut octets)?;
+        self.0.resize(self.0.len().max(blocks), Block::default());
+        let memory = self.0.get_mut(..blocks).unwrap_or_default();
+        let computed = password_hash::Output::init_with(expected.len(), |out| {
+            Ok(argon2.hash_password_into_with_memory(prepared, salt, out, memory)?)
+        });
+        // A stored hash of other origin may want more than ours do; that much is not kept.
+        if blocks > MEMORY_KIB as usize {
+            self.0 = Vec::new();
+        }
+        // `Output` compares in constant time.
+        Ok(computed? == expected)
+    }
+}
+
+impl fmt::Debug for Workspace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Workspace(…)")
     }
 }
 
@@ -179,6 +217,23 @@ mod tests {
         assert_eq!(again, stored);
         assert_ne!(stored, PasswordHash::new(&Secret::from("correct horse"), [4; SALT_LEN]).unwrap());
         assert_eq!(format!("{stored:?}"), "PasswordHash(…)");
+    }
+
+    #[test]
+    fn a_workspace_that_was_used_changes_nothing() {
+        let stored = hash("correct horse");
+        let larger = PasswordHash::unchecked_for_tests(&hash("x").as_str().replace("m=19456", "m=20480"));
+        let smaller = PasswordHash::unchecked_for_tests(&hash("x").as_str().replace("m=19456", "m=64"));
+        let mut workspace = Workspace::default();
+        for _ in 0..2 {
+            assert!(stored.matches_in(&Secret::from("correct horse"), &mut workspace));
+            assert!(!stored.matches_in(&Secret::from("x"), &mut workspace));
+            assert!(!smaller.matches_in(&Secret::from("x"), &mut workspace));
+            assert_eq!(workspace.0.len(), MEMORY_KIB as usize);
+        }
+        assert!(!larger.matches_in(&Secret::from("x"), &mut workspace));
+        assert!(workspace.0.is_empty(), "more than our own hashes need is not kept");
+        assert!(stored.matches_in(&Secret::from("correct horse"), &mut workspace));
     }
 
     #[test]

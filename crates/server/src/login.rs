@@ -11,7 +11,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use auth::{Credentials, Fingerprint, FingerprintKey, PasswordHash};
+use auth::{Credentials, Fingerprint, FingerprintKey, PasswordHash, Workspace};
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use types::{AccountId, Limits};
@@ -20,6 +20,8 @@ use types::{AccountId, Limits};
 #[derive(Debug)]
 pub struct LoginGate {
     hashing: Arc<Semaphore>,
+    /// The memory of those hashes that are not computed at this moment.
+    workspaces: Arc<Mutex<Vec<Workspace>>>,
     /// Those who hash and those who wait for it.
     queue: Semaphore,
     key: FingerprintKey,
@@ -42,7 +44,13 @@ impl LoginGate {
     pub fn new(limits: &Limits, key: FingerprintKey) -> Self {
         let hashes = limits.password_hashes.clamp(1, Semaphore::MAX_PERMITS);
         let queue = hashes.saturating_add(limits.password_queue).min(Semaphore::MAX_PERMITS);
-        Self { hashing: Arc::new(Semaphore::new(hashes)), queue: Semaphore::new(queue), key, known: Mutex::default() }
+        Self {
+            hashing: Arc::new(Semaphore::new(hashes)),
+            workspaces: Arc::default(),
+            queue: Semaphore::new(queue),
+            key,
+            known: Mutex::default(),
+        }
     }
 
     /// Checks a password against what the store holds for its name; `None` where nobody has that
@@ -75,11 +83,14 @@ impl LoginGate {
     async fn hash(&self, credentials: &Credentials, hash: PasswordHash) -> Result<bool, LoginError> {
         let _place = self.queue.try_acquire().map_err(|_| LoginError::Busy)?;
         let permit = self.hashing.clone().acquire_owned().await.map_err(|_| LoginError::Busy)?;
-        let password = credentials.password.clone();
+        let (password, workspaces) = (credentials.password.clone(), Arc::clone(&self.workspaces));
         let work = tokio::task::spawn_blocking(move || {
             // Held by the work itself: a client that goes away does not make room for another hash.
             let _permit = permit;
-            hash.matches(&password)
+            let mut workspace = workspaces.lock().pop().unwrap_or_default();
+            let matches = hash.matches_in(&password, &mut workspace);
+            workspaces.lock().push(workspace);
+            matches
         });
         work.await.map_err(|_| LoginError::Busy)
     }
@@ -123,6 +134,21 @@ mod tests {
         assert_eq!(gate.check(&credentials("other"), alice).await, Err(LoginError::Busy));
         assert_eq!(gate.check(&credentials("secret"), stored("changed")).await, Err(LoginError::Busy));
         assert_eq!(gate.check(&credentials("secret"), None).await, Err(LoginError::Busy));
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_flood_of_logins_takes_the_memory_of_as_many_hashes_as_are_allowed() {
+        let gate = Arc::new(gate(&Limits { password_hashes: 2, ..Limits::default() }));
+        let logins: Vec<_> = (0..8)
+            .map(|_| {
+                let gate = Arc::clone(&gate);
+                tokio::spawn(async move { gate.check(&credentials("x"), None).await })
+            })
+            .collect();
+        for login in logins {
+            assert_eq!(login.await.unwrap(), Err(LoginError::Wrong));
+        }
+        assert!(gate.workspaces.lock().len() <= 2);
     }
 
     #[tokio::test]

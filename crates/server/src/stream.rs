@@ -142,6 +142,23 @@ impl Stream {
         .await
     }
 
+    /// Acknowledges at once what has come and what comes next, until we send something. A client that sends a
+    /// literal and the line end in two pieces would otherwise wait for our delayed acknowledgement, 40 ms.
+    pub fn acknowledge(&self) {
+        let plain = match &self.transport {
+            Transport::Plain(plain) => plain,
+            Transport::Tls(tls) => tls.get_ref().0,
+            Transport::Broken => return,
+        };
+        if let Plain::Tcp(tcp) = plain {
+            // Only faster: nothing is wrong where it cannot be set.
+            #[cfg(target_os = "linux")]
+            let _ = socket2::SockRef::from(tcp).set_tcp_quickack(true);
+            #[cfg(not(target_os = "linux"))]
+            let _ = tcp;
+        }
+    }
+
     /// Writes all of `octets` and flushes. A peer that takes nothing for `patience` is an error.
     pub async fn send(&mut self, mut octets: &[u8], patience: Duration) -> io::Result<()> {
         while !octets.is_empty() {

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use engine::ReadView;
 use parking_lot::Mutex;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use types::{AccountId, Limits, MailboxId, MailboxName, MailboxRef, Principal};
 
 use crate::blocking::blocking;
@@ -25,6 +25,8 @@ use crate::writer::{Counters, Queue, WriterState};
 pub(crate) struct Shared {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) limits: Arc<Limits>,
+    /// Searches that read messages at this moment.
+    pub(crate) searches: Arc<Semaphore>,
 }
 
 /// An account in memory: one for all who use it.

@@ -3,7 +3,7 @@
 //! Derived data: written with the message, several to a value, and made anew from the body where
 //! missing or damaged. A value is found by the largest key that is not above the email's id.
 
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
 use engine::{Blob, ReadView};
@@ -17,6 +17,13 @@ use crate::txn::blob_id;
 
 /// A value is closed when it has so many octets: a reader of one card reads all of the value.
 const PACK_SIZE: usize = 16 << 10;
+
+/// Octets that are read ahead where cards are asked for in order: mail that is delivered one by one
+/// has one card in each value.
+const AHEAD: usize = 64 << 10;
+
+/// Emails that may lie between two that are asked for in order; the others are in other mailboxes.
+const NEAR: u64 = 16;
 
 /// The layout of a value, and of the cards in it.
 const VERSION: u8 = 1;
@@ -60,7 +67,7 @@ impl Pack {
 pub struct Cards {
     view: Box<dyn ReadView>,
     account: AccountId,
-    /// The value read last, and where each card stands in it.
+    /// The values read last, and where each card stands in them.
     value: Vec<u8>,
     places: Vec<(EmailId, Range<usize>)>,
     /// A card that had to be made anew.
@@ -96,16 +103,33 @@ impl Cards {
         self.places.get(at).map(|(_, range)| range.clone())
     }
 
-    /// Reads the value that holds the card. One that is damaged is as good as none: cards can be
-    /// made anew.
+    /// Reads the value that holds the card, and those behind it where cards are asked for in order.
+    /// One that is damaged is as good as none: cards can be made anew.
     fn read_value(&mut self, email: EmailId) {
+        let last = self.places.last().map(|(last, _)| *last);
         self.places.clear();
-        let end = key::cards(EmailId(email.0.saturating_add(1)));
-        if let Ok(Some((key, value))) = self.view.last(&key::all_cards().start..&end) {
-            let first = key::number(&key, 0).unwrap_or(0);
-            self.places = places(first, &value).unwrap_or_default();
-            self.value = value;
+        self.value.clear();
+        if let Some(last) = last.filter(|last| *last < email && email.0 - last.0 <= NEAR) {
+            self.read_from(EmailId(last.0 + 1));
         }
+        if self.place(email).is_none() {
+            self.places.clear();
+            self.value.clear();
+            let end = key::cards(EmailId(email.0.saturating_add(1)));
+            if let Ok(Some((key, value))) = self.view.last(&key::all_cards().start..&end) {
+                add(&mut self.places, &mut self.value, &key, &value);
+            }
+        }
+    }
+
+    /// Reads values from this email on, so many that the next cards will be among them.
+    fn read_from(&mut self, email: EmailId) {
+        let Self { view, places, value: values, .. } = self;
+        // A value that cannot be read ends it; then each card is looked for by itself.
+        let _ = view.scan(&key::cards(email)..&key::all_cards().end, &mut |key, value| {
+            add(places, values, key, value);
+            if values.len() < AHEAD { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        });
     }
 
     /// Makes a card from the body.
@@ -133,6 +157,14 @@ fn read(email: EmailId, card: &[u8]) -> Result<CardRef<'_>> {
     CardRef::from_bytes(card).map_err(|error| Error::Damaged(format!("the card of email {email}: {error}")))
 }
 
+/// Appends a value to those that were read.
+fn add(all: &mut Vec<(EmailId, Range<usize>)>, values: &mut Vec<u8>, key: &[u8], value: &[u8]) {
+    let start = values.len();
+    values.extend_from_slice(value);
+    let found = places(key::number(key, 0).unwrap_or(0), value).unwrap_or_default();
+    all.extend(found.into_iter().map(|(email, range)| (email, start + range.start..start + range.end)));
+}
+
 fn places(first: u64, value: &[u8]) -> Result<Vec<(EmailId, Range<usize>)>> {
     let (_, mut r) = Reader::new("cards", value, VERSION)?;
     let mut places = vec![];
@@ -143,4 +175,48 @@ fn places(first: u64, value: &[u8]) -> Result<Vec<(EmailId, Range<usize>)>> {
         places.push((EmailId(email), end - len..end));
     }
     Ok(places)
+}
+
+#[cfg(test)]
+mod tests {
+    use types::{AccountName, Flags, MailboxName, Principal};
+
+    use super::*;
+    use crate::{NewMessage, Options, Store, SystemClock};
+
+    #[test]
+    fn cards_are_the_same_in_any_order() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let engine = Arc::new(engine::memory::Memory::new());
+            let store = Store::open(engine, Arc::new(SystemClock), Options::default()).unwrap();
+            let id = store.create_account(&AccountName::new("a").unwrap(), "hash".into()).await.unwrap();
+            let (account, who) = (store.account(id).unwrap(), Principal { account: id });
+            let inbox = MailboxName::new("INBOX").unwrap();
+            // One by one, a few, and more than fit into a value, so that values differ in length.
+            for (batch, count) in [1, 1, 1, 70, 1, 3, 1, 1].into_iter().enumerate() {
+                let messages = (0..count).map(|n| {
+                    let mut incoming = account.receive().unwrap();
+                    let subject = format!("Subject: {batch} {n}{}\r\n\r\n", "x".repeat(500));
+                    incoming.push(subject.as_bytes()).unwrap();
+                    NewMessage { content: incoming.finish().unwrap(), flags: Flags::NONE, internal_date: None }
+                });
+                account.append(&who, &inbox, messages.collect()).await.unwrap();
+            }
+            let mailbox = account.open(&who, &inbox).unwrap();
+            let snapshot = mailbox.snapshot().unwrap();
+            let chunks = snapshot.chunks(&snapshot.uids()).map(Result::unwrap).collect::<Vec<_>>();
+            let emails: Vec<_> = chunks.iter().flat_map(|chunk| chunk.rows()).map(|row| row.email).collect();
+            assert_eq!(emails.len(), 79);
+            let alone = |email| mailbox.reader().unwrap().card(email).unwrap().base_subject().to_owned();
+            let expected: Vec<_> = emails.iter().map(|&email| alone(email)).collect();
+            assert!(expected.is_sorted_by(|a, b| a != b));
+            for step in [1, 2, 7, 30, 78, 41] {
+                let mut reader = mailbox.reader().unwrap();
+                for at in (0..emails.len()).map(|n| n * step % emails.len()) {
+                    assert_eq!(reader.card(emails[at]).unwrap().base_subject(), expected[at], "{step} {at}");
+                }
+            }
+        });
+    }
 }

@@ -50,7 +50,7 @@ pub use error::{Error, Result};
 pub use incoming::{Incoming, Received};
 pub use keywords::Keywords;
 pub use mailbox::{Mailbox, RecentFrom};
-pub use search::{Found, Key, Query, Search, When};
+pub use search::{Found, Key, Query, Search, Turn, When};
 pub use snapshot::Snapshot;
 pub use store::{Options, Store};
 pub use tree::{Entry, Summary, Tree};

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use engine::Engine;
 use parking_lot::Mutex;
+use tokio::sync::Semaphore;
 use types::{AccountId, Limits, MailboxName, SpecialUse};
 
 use crate::account::{Account, AccountCell, Shared};
@@ -60,7 +61,9 @@ impl Default for Options {
 impl Store {
     /// Opens the store that an engine holds.
     pub fn open(engine: Arc<dyn Engine>, clock: Arc<dyn Clock>, options: Options) -> Result<Self> {
-        let shared = Arc::new(Shared { clock, limits: options.limits });
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let searches = Arc::new(Semaphore::new(processors));
+        let shared = Arc::new(Shared { clock, limits: options.limits, searches });
         let store = Self(Arc::new(Inner {
             engine,
             shared,

@@ -89,7 +89,7 @@ impl Device {
         }
         let Some((command, own)) = self.command(what, a, b) else { return };
         let connection = self.online.as_mut().unwrap();
-        if b % 11 == 0 {
+        if b.is_multiple_of(11) {
             // The server may do it; the device never learns.
             connection.send(&command).await;
             tokio::time::sleep(std::time::Duration::from_millis(1)).await;
@@ -97,9 +97,7 @@ impl Device {
         }
         let closes = command == "CLOSE";
         self.ask(&command, own.as_ref()).await;
-        if closes {
-            self.lose();
-        } else if b % 7 == 0 {
+        if closes || b.is_multiple_of(7) {
             self.lose();
         } else {
             self.fetch_new().await;
@@ -112,7 +110,7 @@ impl Device {
         let some = |n: u8| (!numbers.is_empty()).then(|| usize::from(n) % numbers.len() + 1);
         let uid = |n: u8| some(n).and_then(|number| numbers[number - 1]);
         let flag = ["\\Seen", "\\Deleted", "\\Flagged", "$x"][usize::from(a / 4) % 4];
-        let sign = if a % 4 == 0 { '-' } else { '+' };
+        let sign = if a.is_multiple_of(4) { '-' } else { '+' };
         let own = || Some(Own { add: sign == '+', flag: flag.to_owned() });
         let (from, to) = (some(a), some(b));
         let range = || Some(format!("{}:{}", from?, to?));

@@ -114,6 +114,11 @@ fn check() -> Result {
 fn test(fuzz_seconds: u64) -> Result {
     let mut steps = Steps::default();
     steps.step("cargo test", || run(cargo(&["test", "--workspace", "--locked", "--no-fail-fast", "--quiet"])));
+    // `cargo test` has run them on the engine in memory.
+    steps.step("transcripts on disk", || {
+        let transcripts = ["test", "-p", "testkit", "--locked", "--quiet", "--test", "transcripts"];
+        run(cargo(&transcripts).env("TRANSCRIPTS_ENGINE", "local"))
+    });
     steps.step("fuzz smoke", || fuzz::smoke(None, fuzz_seconds, None));
     steps.step("setup", clients::setup);
     match clients::build() {

@@ -10,18 +10,30 @@ const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Au
 /// `date-time = DQUOTE date-day-fixed "-" date-month "-" date-year SP time SP zone DQUOTE`
 ///
 /// A year that four digits cannot show is shown as 0000 or 9999.
+/// Without the formatting machinery: FETCH writes hundreds of thousands of them.
 pub(super) fn write_date_time(out: &mut Vec<u8>, date: DateTime) {
-    use std::io::Write;
     let Civil { year, month, day, hour, minute, second } = date.civil();
-    let year = year.clamp(0, 9999);
+    // Between 0 and 9999.
+    let year = year.clamp(0, 9999).unsigned_abs();
     let month = MONTHS.get(usize::from(month.saturating_sub(1))).unwrap_or(&"Jan");
-    let (sign, zone) = (if date.zone < 0 { '-' } else { '+' }, date.zone.unsigned_abs());
-    let (zone_hours, zone_minutes) = (zone / 60, zone % 60);
-    // Writing to a Vec cannot fail.
-    let _ = write!(
-        out,
-        "\"{day:2}-{month}-{year:04} {hour:02}:{minute:02}:{second:02} {sign}{zone_hours:02}{zone_minutes:02}\""
-    );
+    let (sign, zone) = (if date.zone < 0 { b'-' } else { b'+' }, u32::from(date.zone.unsigned_abs()));
+    let [day_tens, day_ones] = two(day.into());
+    let [y1, y2] = two(year / 100);
+    let [y3, y4] = two(year);
+    let ([h1, h2], [m1, m2], [s1, s2]) = (two(hour.into()), two(minute.into()), two(second.into()));
+    let ([z1, z2], [z3, z4]) = (two(zone / 60), two(zone % 60));
+    // date-day-fixed = (SP DIGIT) / 2DIGIT
+    let day_tens = if day_tens == b'0' { b' ' } else { day_tens };
+    out.extend_from_slice(&[b'"', day_tens, day_ones, b'-']);
+    out.extend_from_slice(month.as_bytes());
+    out.extend_from_slice(&[
+        b'-', y1, y2, y3, y4, b' ', h1, h2, b':', m1, m2, b':', s1, s2, b' ', sign, z1, z2, z3, z4, b'"',
+    ]);
+}
+
+/// The last two decimal digits.
+fn two(n: u32) -> [u8; 2] {
+    [b'0' + (n / 10 % 10) as u8, b'0' + (n % 10) as u8]
 }
 
 /// `date-time`, see [`write_date_time`].

@@ -48,7 +48,7 @@ mod tests {
     fn there_and_back() {
         let id = ObjectId::numbered('E', 3, 17);
         assert_eq!((id.as_str(), id.numbers('E'), id.numbers('T')), ("E3-17", Some((3, 17)), None));
-        for other in ["E3", "E3-", "E3-017", "E+3-17", "e3-17", "E3-17-1", "x"] {
+        for other in ["E3", "E3-", "E3-017", "E03-17", "e3-17", "E3-17-1", "x"] {
             assert_eq!(ObjectId::new(other).unwrap().numbers('E'), None, "{other}");
         }
         for wrong in [String::new(), "a b".into(), "a.b".into(), "\u{fc}".into(), "x".repeat(256)] {

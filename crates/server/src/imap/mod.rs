@@ -7,7 +7,7 @@
 //!                    updates (the view catches up), tagged line  ◄────────  Outcome
 //! ```
 //! * Commands are carried out one after another and answered in that order.
-//! * A handler never writes the tagged line, and only [`updates`] tells what others did.
+//! * A handler never writes the tagged line, and only `updates` tells what others did.
 //! * Nothing of the store is held while the connection waits for its client.
 
 mod answer;

@@ -31,3 +31,27 @@ pub(crate) fn refusal(error: &Error) -> Option<Answer> {
     };
     Some(Answer::no(code, sentence(error)))
 }
+
+#[cfg(test)]
+mod tests {
+    use proto::imap::response::Condition;
+
+    use super::*;
+
+    #[test]
+    fn refusals_have_codes_and_faults_have_none() {
+        let code = |error: Error| refusal(&error).and_then(|answer| answer.code);
+        assert_eq!(code(Error::NoSuchMailbox), Some(Code::NonExistent));
+        assert_eq!(code(Error::NoSuchTarget), Some(Code::TryCreate));
+        assert_eq!(code(Error::Expunged), Some(Code::ExpungeIssued));
+        assert_eq!(code(Error::DiskFull), Some(Code::OverQuota));
+        assert_eq!(code(Error::SpecialUseTaken), Some(Code::UseAttr));
+        // Whoever reads the log is to be told, and the client no details.
+        assert!(refusal(&Error::Damaged("/var/lib/x".to_owned())).is_none());
+        let answer = refusal(&Error::TooBig { limit: 7 }).unwrap();
+        assert_eq!(
+            (answer.condition, &*answer.text),
+            (Condition::No, "The message is larger than the 7 octets allowed")
+        );
+    }
+}

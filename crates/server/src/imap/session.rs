@@ -30,7 +30,8 @@ pub async fn serve_imap(connection: Connection, server: Arc<Context>) {
     let state = State::NotAuthenticated(NotAuthenticated::default());
     let mut session = Session { wire, server, admission, state, name: None, commands: 0, errors: 0 };
     let end = session.live().await;
-    session.finish(end).await;
+    // Boxed, as everything that is not waiting: what a connection that waits costs is decided here.
+    Box::pin(session.finish(end)).await;
 }
 
 /// A connection and what it has come to.
@@ -264,8 +265,14 @@ impl Session {
     /// the client was told.
     fn our_fault(&self, error: &Error) -> Answer {
         let number = self.log_fault(error);
-        let code = if matches!(error, Error::Damaged(_)) { Code::Corruption } else { Code::ServerBug };
-        Answer::no(code, format!("The server failed; its log has this as fault {number}"))
+        let (code, what) = match error {
+            Error::Damaged(_) => (Code::Corruption, "What is stored is damaged"),
+            Error::Engine(_) if self.server.store.read_only().is_some() => {
+                (Code::Unavailable, "The mail store is read-only since an earlier failure")
+            }
+            _ => (Code::ServerBug, "The server failed"),
+        };
+        Answer::no(code, format!("{what}; its log has this as fault {number}"))
     }
 
     fn log_fault(&self, error: &Error) -> u64 {

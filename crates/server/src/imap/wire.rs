@@ -107,9 +107,19 @@ impl Wire {
         self.wait_or(std::future::pending::<()>()).await.map(drop)
     }
 
+    /// As [`Wire::wait`], in the middle of an APPEND.
+    pub(crate) async fn wait_for_rest(&mut self) -> Result<(), End> {
+        self.flush().await?;
+        self.sink.stream.acknowledge();
+        self.wait().await
+    }
+
     /// As [`Wire::wait`], but comes back with what `other` gives, if that is first.
     pub(crate) async fn wait_or<T>(&mut self, other: impl Future<Output = T>) -> Result<Option<T>, End> {
         self.flush().await?;
+        if !self.fragmenter.is_empty() {
+            self.sink.stream.acknowledge();
+        }
         self.fragmenter.release();
         self.out = Vec::new();
         let Self { sink, fragmenter, shutdown, deadline, received, .. } = self;

@@ -254,6 +254,13 @@ impl Session {
 
     /// RFC 3030 §2: the chunk follows at once, so it is passed over even where it is not wanted.
     fn bdat(&mut self, size: u64, last: bool) {
+        let limits = &self.context.limits;
+        if size > limits.message_size.saturating_add(limits.drain_size) {
+            // More than we read past: whoever means it would keep the connection for hours.
+            self.reply(552, status(5, 3, 4), "the chunk is too large to pass over");
+            self.ended = true;
+            return;
+        }
         self.fragmenter.expect_chunk(size);
         let form = Form::Chunk { size, last };
         match &mut self.state {

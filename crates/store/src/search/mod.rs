@@ -5,6 +5,8 @@
 //!   search that asks for nothing else reads no card and no body.
 //! * A search goes on step by step, each of about the same work, so that the caller can let others
 //!   run, tell how far it is, or give up. Memory is bounded by a step, whatever a message's size.
+//! * Searches that read messages take turns, as many at one time as there are processors: a hundred of
+//!   them must not be a hundred busy threads between which everybody else waits.
 //! * A message that cannot be read is not found, and named in [`Found::damaged`].
 
 mod query;
@@ -16,6 +18,7 @@ use std::sync::Arc;
 
 use engine::Blob;
 use message::{CardRef, Header, Layout, Matcher, Needle, Reading, SearchArea};
+use tokio::sync::OwnedSemaphorePermit;
 use types::{IdSet, Uid};
 
 use crate::blocking::blocking;
@@ -57,6 +60,10 @@ pub struct Found {
     pub damaged: IdSet<Uid>,
 }
 
+/// The right to do a step of a search.
+#[derive(Debug)]
+pub struct Turn(#[expect(dead_code, reason = "held, not looked at")] OwnedSemaphorePermit);
+
 impl Search {
     /// Looks for the messages that match, among those in `scope`.
     pub fn new(mailbox: &Mailbox, snapshot: Arc<Snapshot>, query: Query, scope: IdSet<Uid>) -> Self {
@@ -65,10 +72,24 @@ impl Search {
         Self { mailbox: mailbox.clone(), snapshot, plan, next, found: Found::default() }
     }
 
+    /// True where the snapshot alone does not answer: cards, and perhaps bodies, are read.
+    pub fn reads_messages(&self) -> bool {
+        !self.plan.tests.is_empty()
+    }
+
+    /// Waits for its turn to do a step; hold what this gives meanwhile. Nobody waits who reads no messages.
+    pub async fn turn(&self) -> Option<Turn> {
+        if !self.reads_messages() {
+            return None;
+        }
+        let searches = Arc::clone(&self.mailbox.account.0.shared.searches);
+        searches.acquire_owned().await.ok().map(Turn)
+    }
+
     /// Looks at the next messages; false once all were looked at.
     pub fn step(&mut self) -> Result<bool> {
         let Some(from) = self.next.take() else { return Ok(false) };
-        if self.plan.tests.is_empty() { self.messages(from) } else { blocking(|| self.messages(from)) }
+        if self.reads_messages() { blocking(|| self.messages(from)) } else { self.messages(from) }
     }
 
     /// What was found so far, ascending.
@@ -84,7 +105,7 @@ impl Search {
     fn messages(&mut self, from: Uid) -> Result<bool> {
         let rest = self.plan.scope.within(from, Uid::MAX);
         let snapshot = Arc::clone(&self.snapshot);
-        let mut cards = if self.plan.tests.is_empty() { None } else { Some(self.mailbox.reader()?) };
+        let mut cards = if self.reads_messages() { Some(self.mailbox.reader()?) } else { None };
         let mut facts = vec![None; self.plan.tests.len()];
         let mut work = 0;
         for chunk in snapshot.chunks(&rest) {

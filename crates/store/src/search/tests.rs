@@ -4,7 +4,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use engine::{Batch, Blob, BlobId, BlobWriter, CommitNumber, Each, Engine, Entry, Pending, ReadView, Upload};
 use proptest::prelude::*;
-use types::{AccountId, AccountName, DateTime, Flag, Flags, IdSet, MailboxName, Principal, Uid, UnixTime};
+use types::{
+    AccountId, AccountName, DateTime, EmailId, Flag, Flags, IdSet, MailboxName, Principal, ThreadId, Uid, UnixTime,
+};
 
 use super::*;
 use crate::{Account, NewMessage, Options, Store};

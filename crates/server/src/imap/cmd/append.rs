@@ -24,7 +24,7 @@ pub(crate) async fn append(wire: &mut Wire, server: &Context, user: &Authenticat
     loop {
         match wire.next_event() {
             None => {
-                wire.wait().await?;
+                wire.wait_for_rest().await?;
                 wire.heard();
             }
             Some(Event::Continue) => wire.encoder().continuation("Ready for the message"),

@@ -26,5 +26,6 @@ pub(crate) fn missing(ids: &Ids) -> Missing {
 
 /// RFC 4315 §3: no COPYUID where nothing was copied.
 pub(crate) fn copy_uid(copied: Copied) -> Option<Code> {
-    (!copied.from.is_empty()).then(|| Code::CopyUid(copied.uid_validity, copied.from, copied.to))
+    let Copied { uid_validity, from, to } = copied;
+    if from.is_empty() { None } else { Some(Code::CopyUid(uid_validity, from, to)) }
 }

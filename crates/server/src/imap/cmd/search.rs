@@ -2,22 +2,29 @@
 //!
 //! * Messages are looked for among those that the client has been told of; what was expunged
 //!   meanwhile is not found.
-//! * The search goes on step by step; others run in between.
+//! * The search goes on step by step, when it is its turn; others run in between.
+//! * A search that takes long says so now and then, which is also how we find out that the client
+//!   has gone; it ends with the client and with the server.
 //! * A message that is damaged is not found; an untagged NO names it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use proto::imap::command::{Search, SearchKey, SearchReturn};
 use proto::imap::response::{Condition, ESearch};
 use proto::imap::{Code, Tag};
 use store::{Found, Key, Query, Snapshot, When};
+use tokio::time::Instant;
 use types::{IdSet, ModSeq, Number, SeqNum, Uid};
 
 use super::fetch::named;
 use crate::imap::answer::{Answer, Failure, Outcome};
 use crate::imap::object_id;
 use crate::imap::state::Selected;
-use crate::imap::wire::Wire;
+use crate::imap::wire::{END_OF_SERVER, Wire};
+
+/// Between two signs of life of a search.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(10);
 
 /// Carries out SEARCH and UID SEARCH.
 pub(crate) async fn search(selected: &mut Selected, wire: &mut Wire, tag: &Tag, search: &Search) -> Outcome {
@@ -25,9 +32,9 @@ pub(crate) async fn search(selected: &mut Selected, wire: &mut Wire, tag: &Tag, 
     let (by_uid, returns) = (*by_uid, *returns);
     let saves = returns.is_some_and(|returns| returns.save);
     let snapshot = selected.mailbox.snapshot()?;
-    let query = query(selected, &snapshot, key)?;
     let result = async {
-        let found = find(selected, Arc::clone(&snapshot), query, returns).await?;
+        let query = query(selected, &snapshot, key)?;
+        let found = find(selected, wire, Arc::clone(&snapshot), query, returns).await?;
         let asked = key.any(&|key| matches!(key, SearchKey::ModSeq(_)));
         let modseq = if asked { latest_change(&snapshot, returns, &found.uids)? } else { None };
         Ok((found, modseq))
@@ -35,8 +42,9 @@ pub(crate) async fn search(selected: &mut Selected, wire: &mut Wire, tag: &Tag, 
     let (found, modseq) = match result.await {
         Ok(found) => found,
         Err(failure) => {
-            // RFC 5182 §2.1: a SEARCH with SAVE that is answered NO empties the saved result.
-            if saves {
+            // RFC 5182 §2.1: a SEARCH with SAVE that is answered NO empties the saved result; BAD does not.
+            let bad = matches!(&failure, Failure::Refused(answer) if answer.condition == Condition::Bad);
+            if saves && !bad {
                 selected.saved = IdSet::new();
             }
             return Err(failure);
@@ -61,6 +69,7 @@ pub(crate) async fn search(selected: &mut Selected, wire: &mut Wire, tag: &Tag, 
 /// Looks at one message after the other.
 async fn find(
     selected: &Selected,
+    wire: &mut Wire,
     snapshot: Arc<Snapshot>,
     query: Query,
     returns: Option<SearchReturn>,
@@ -69,13 +78,28 @@ async fn find(
     let first_is_enough = returns.is_some_and(|returns| returns.min && !returns.max && !returns.all && !returns.count);
     let scope = selected.view.told().uids().clone();
     let mut search = store::Search::new(&selected.mailbox, snapshot, query, scope);
-    while search.step()? {
-        if first_is_enough && !search.found().uids.is_empty() {
-            break;
+    if search.reads_messages() {
+        // What was answered before need not wait for this search, and tells us who has gone meanwhile.
+        wire.flush().await?;
+    }
+    let mut said = Instant::now();
+    loop {
+        let turn = search.turn().await;
+        let more = search.step()?;
+        drop(turn);
+        if !more || first_is_enough && !search.found().uids.is_empty() {
+            return Ok(search.finish());
+        }
+        if wire.is_ending() {
+            return Err(END_OF_SERVER.into());
+        }
+        if said.elapsed() >= SIGN_OF_LIFE {
+            said = Instant::now();
+            wire.encoder().untagged(Condition::Ok, None, "Still searching");
+            wire.flush().await?;
         }
         tokio::task::yield_now().await;
     }
-    Ok(search.finish())
 }
 
 /// The latest change of the messages that are returned (RFC 7162 §3.1.6, RFC 4731 §3.2).

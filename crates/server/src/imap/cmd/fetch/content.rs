@@ -75,6 +75,15 @@ impl Source {
         }
     }
 
+    /// How many octets have to be read.
+    pub(super) fn cost(&self) -> u64 {
+        let octets = self.range.end.saturating_sub(self.range.start);
+        match (self.form, self.partial) {
+            (Form::Stored, Some(partial)) => octets.min(partial.length.get()),
+            _ => octets,
+        }
+    }
+
     /// How many octets there are.
     pub(super) fn count(self) -> Result<u64, Unreadable> {
         let mut buffer = Vec::new();

@@ -39,6 +39,10 @@ pub(super) struct Responder<'a> {
     pub(super) header_size: u64,
 }
 
+/// Octets of bodies that are read before others have their turn. What is answered may be short
+/// (`BINARY.SIZE`), and a client that has gone is noticed only when something is sent.
+pub(super) const WORK: u64 = 4 << 20;
+
 /// A message and where it stands.
 #[derive(Clone, Copy)]
 pub(super) struct Message<'a> {
@@ -54,6 +58,8 @@ pub(super) struct Written<'a> {
     /// What is missing in them, in order.
     pub(super) holes: Vec<Hole>,
     pub(super) failed: Failed,
+    /// Octets of bodies that were read for them.
+    pub(super) work: u64,
     flags: LastFlags,
     scratch: Vec<u8>,
 }
@@ -87,12 +93,13 @@ enum Missing {
 
 impl<'a> Written<'a> {
     pub(super) fn new(out: &'a mut Vec<u8>) -> Self {
-        Self { out, holes: vec![], failed: Failed::default(), flags: LastFlags::default(), scratch: vec![] }
+        let (failed, flags) = (Failed::default(), LastFlags::default());
+        Self { out, holes: vec![], failed, work: 0, flags, scratch: vec![] }
     }
 
     /// Whether more should be written before this is sent.
     pub(super) fn has_room(&self) -> bool {
-        self.out.len() < 2 * PIECE && self.holes.is_empty()
+        self.out.len() < 2 * PIECE && self.holes.is_empty() && self.work < WORK
     }
 }
 
@@ -158,7 +165,7 @@ fn is_in_row(item: &FetchItem) -> bool {
 impl Responder<'_> {
     /// Writes the response for one message.
     pub(super) fn respond(&self, message: Message<'_>, mut cards: Option<&mut Cards>, written: &mut Written<'_>) {
-        let Written { out, holes, failed, flags, scratch } = written;
+        let Written { out, holes, failed, work, flags, scratch } = written;
         let start = out.len();
         let mut empty = true;
         let mut encoder = Encoder::new(out, self.dialect);
@@ -168,9 +175,8 @@ impl Responder<'_> {
                 (true, _) => Ok(()),
                 (false, Some(cards)) => {
                     scratch.clear();
-                    let header_of_card = item.header_of_card;
-                    let body =
-                        Body { row: message.row, cards, scratch, holes, header_of_card, header_size: self.header_size };
+                    let (header_of_card, header_size) = (item.header_of_card, self.header_size);
+                    let body = Body { row: message.row, cards, scratch, holes, work, header_of_card, header_size };
                     body.item(&item.what, &mut response)
                 }
                 // There are cards wherever an item needs them.
@@ -256,6 +262,7 @@ struct Body<'a> {
     /// For octets that wait for their announcement; empty.
     scratch: &'a mut Vec<u8>,
     holes: &'a mut Vec<Hole>,
+    work: &'a mut u64,
     /// See [`Item`].
     header_of_card: bool,
     header_size: u64,
@@ -337,7 +344,7 @@ impl Body<'_> {
         match self.decoded(part, partial)? {
             None => response.binary(part, origin, Announced::Nil),
             Some(source) => {
-                let content = source.open(self.scratch)?;
+                let content = self.open(source)?;
                 response.binary(part, origin, self.announced(&content));
                 self.put(content, response);
             }
@@ -348,7 +355,10 @@ impl Body<'_> {
     /// `BINARY.SIZE[part]`; the grammar has no NIL here, so a part that is not there has no octets.
     fn binary_size(mut self, part: &PartPath, response: &mut FetchWriter<'_>) -> Result<(), Missing> {
         let octets = match self.decoded(part, None)? {
-            Some(source) => source.count()?,
+            Some(source) => {
+                *self.work += source.cost();
+                source.count()?
+            }
             None => 0,
         };
         response.binary_size(part, octets);
@@ -381,7 +391,7 @@ impl Body<'_> {
             SectionText::All if section.part.0.is_empty() => {
                 let blob = self.blob()?;
                 let range = 0..blob.size();
-                return Ok(Some(Source { blob, range, form: Form::Stored, partial }.open(self.scratch)?));
+                return Ok(Some(self.open(Source { blob, range, form: Form::Stored, partial })?));
             }
             SectionText::All => What::Whole,
             SectionText::Header => What::Header,
@@ -394,7 +404,12 @@ impl Body<'_> {
             return Ok(None);
         };
         let source = Source { blob: self.blob()?, range, form: Form::Stored, partial };
-        Ok(Some(source.open(self.scratch)?))
+        Ok(Some(self.open(source)?))
+    }
+
+    fn open(&mut self, source: Source) -> Result<Content, Missing> {
+        *self.work += source.cost();
+        Ok(source.open(self.scratch)?)
     }
 
     /// A subset of a header. RFC 9051 §6.4.5: "A substring fetch of a HEADER.FIELDS or

@@ -5,7 +5,7 @@ use std::io;
 use store::{Cards, Chunk, Mailbox, Snapshot, Told};
 use types::{IdSet, ModSeq, SeqNum, Uid};
 
-use super::respond::{Failed, Hole, Message, Responder, Written};
+use super::respond::{Failed, Hole, Message, Responder, WORK, Written};
 use crate::imap::answer::{End, Failure};
 use crate::imap::state::Selected;
 use crate::imap::wire::{PIECE, Sink};
@@ -107,7 +107,9 @@ impl<'a> Delivery<'a> {
             }
             self.written.out.extend_from_slice(text.get(sent..).unwrap_or_default());
         }
-        if self.written.out.len() >= PIECE {
+        let worked = self.written.work >= WORK;
+        if worked || self.written.out.len() >= PIECE {
+            self.written.work = 0;
             self.sink.flush(self.written.out).await?;
             tokio::task::yield_now().await;
         }
