@@ -57,6 +57,14 @@ pub enum Capability {
     Thread(&'static str),
     /// RFC 5032
     Within,
+    /// RFC 7162 §3.1
+    CondStore,
+    /// RFC 7162 §3.2
+    QResync,
+    /// RFC 8474
+    ObjectId,
+    /// RFC 8514
+    SaveDate,
     /// RFC 7888
     LiteralPlus,
     /// RFC 7888
@@ -98,6 +106,10 @@ impl fmt::Display for Capability {
             Self::ESort => "ESORT",
             Self::Thread(algorithm) => return write!(f, "THREAD={algorithm}"),
             Self::Within => "WITHIN",
+            Self::CondStore => "CONDSTORE",
+            Self::QResync => "QRESYNC",
+            Self::ObjectId => "OBJECTID",
+            Self::SaveDate => "SAVEDATE",
             Self::LiteralPlus => "LITERAL+",
             Self::LiteralMinus => "LITERAL-",
             Self::Binary => "BINARY",

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use types::Number;
+use types::{ModSeq, Number};
 
 use super::{Encoder, text};
 use crate::imap::Tag;
@@ -20,6 +20,8 @@ pub struct ESort<'a, T> {
     pub all: Option<&'a [T]>,
     /// `COUNT`
     pub count: Option<u64>,
+    /// `MODSEQ` (RFC 7162 §3.1.10): the latest change of what is returned.
+    pub modseq: Option<ModSeq>,
 }
 
 /// What threads are written of (RFC 5256 §5 `thread-list`).
@@ -34,12 +36,16 @@ pub enum ThreadToken<T> {
 }
 
 impl Encoder<'_> {
-    /// `sort-data = "SORT" *(SP nz-number)`
-    pub fn sort<T: Number>(&mut self, sorted: impl IntoIterator<Item = T>) {
+    /// `sort-data = "SORT" [1*(SP nz-number) SP search-sort-mod-seq]`, with the latest change where SORT
+    /// asked for MODSEQ (RFC 7162 §3.1.9).
+    pub fn sort<T: Number>(&mut self, sorted: impl IntoIterator<Item = T>, modseq: Option<ModSeq>) {
         self.out.extend_from_slice(b"* SORT");
         for id in sorted {
             self.out.push(b' ');
             text::number(self.out, u64::from(id.get()));
+        }
+        if let Some(modseq) = modseq {
+            let _ = write!(self.out, " (MODSEQ {modseq})");
         }
         self.end();
     }
@@ -65,6 +71,9 @@ impl Encoder<'_> {
         if let Some(all) = sorted.all.filter(|all| !all.is_empty()) {
             self.out.extend_from_slice(b" ALL ");
             ordered_set(all, self.out);
+        }
+        if let Some(modseq) = sorted.modseq {
+            let _ = write!(self.out, " MODSEQ {modseq}");
         }
         self.end();
     }
@@ -127,8 +136,8 @@ mod tests {
     // RFC 5256 §3 and §4
     #[test]
     fn sorted_and_threaded() {
-        assert_eq!(written(|e| e.sort(uids(&[5, 3, 4, 1, 2]))), "* SORT 5 3 4 1 2\r\n");
-        assert_eq!(written(|e| e.sort(uids(&[]))), "* SORT\r\n");
+        assert_eq!(written(|e| e.sort(uids(&[5, 3, 4, 1, 2]), None)), "* SORT 5 3 4 1 2\r\n");
+        assert_eq!(written(|e| e.sort(uids(&[]), None)), "* SORT\r\n");
         let tokens = |text: &str| -> Vec<ThreadToken<Uid>> {
             let token = |word: &str| match word {
                 "(" => ThreadToken::Open,
@@ -151,15 +160,23 @@ mod tests {
     fn extended() {
         let tag = Tag::new(b"E01").unwrap();
         let all = uids(&[23765, 23764, 23763, 23761]);
-        let mut sorted = ESort { by_uid: true, min: None, max: None, all: Some(all.as_slice()), count: None };
+        let mut sorted =
+            ESort { by_uid: true, min: None, max: None, all: Some(all.as_slice()), count: None, modseq: None };
         assert_eq!(written(|e| e.esort(&tag, &sorted)), "* ESEARCH (TAG \"E01\") UID ALL 23765,23764,23763,23761\r\n");
         let ranges = uids(&[10, 11, 12, 5, 4, 6, 7]);
-        sorted = ESort { min: Uid::new(10), max: Uid::new(7), all: Some(&ranges), count: Some(7), by_uid: false };
+        sorted = ESort {
+            min: Uid::new(10),
+            max: Uid::new(7),
+            all: Some(&ranges),
+            count: Some(7),
+            by_uid: false,
+            modseq: None,
+        };
         assert_eq!(
             written(|e| e.esort(&tag, &sorted)),
             "* ESEARCH (TAG \"E01\") MIN 10 MAX 7 COUNT 7 ALL 10:12,5,4,6:7\r\n"
         );
-        sorted = ESort { by_uid: false, min: None, max: None, all: Some(&[]), count: Some(0) };
+        sorted = ESort { by_uid: false, min: None, max: None, all: Some(&[]), count: Some(0), modseq: None };
         assert_eq!(written(|e| e.esort(&tag, &sorted)), "* ESEARCH (TAG \"E01\") COUNT 0\r\n");
     }
 }

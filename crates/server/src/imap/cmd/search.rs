@@ -16,10 +16,11 @@ use proto::imap::response::{Condition, ESearch};
 use proto::imap::{Code, Tag};
 use store::{Found, Key, Query, Snapshot, When};
 use tokio::time::Instant;
-use types::{IdSet, Number, SeqNum, Uid, UnixTime};
+use types::{IdSet, ModSeq, Number, SeqNum, Uid, UnixTime};
 
 use super::fetch::named;
 use crate::imap::answer::{Answer, Failure, Outcome};
+use crate::imap::object_id;
 use crate::imap::state::Selected;
 use crate::imap::wire::{END_OF_SERVER, Wire};
 
@@ -32,12 +33,18 @@ pub(crate) async fn search(selected: &mut Selected, wire: &mut Wire, tag: &Tag, 
     let (by_uid, returns) = (*by_uid, *returns);
     let saves = returns.is_some_and(|returns| returns.save);
     let snapshot = selected.mailbox.snapshot()?;
-    let query = query(selected, key)?;
-    let found = match find(selected, wire, snapshot, query, returns).await {
+    let result = async {
+        let query = query(selected, &snapshot, key)?;
+        let found = find(selected, wire, Arc::clone(&snapshot), query, returns).await?;
+        let modseq = if key.asks_modseq() { latest_change(&snapshot, returns, &found.uids)? } else { None };
+        Ok((found, modseq))
+    };
+    let (found, modseq) = match result.await {
         Ok(found) => found,
         Err(failure) => {
-            // RFC 5182 §2.1: a SEARCH with SAVE that is answered NO empties the saved result.
-            if saves {
+            // RFC 5182 §2.1: a SEARCH with SAVE that is answered NO empties the saved result; BAD does not.
+            let bad = matches!(&failure, Failure::Refused(answer) if answer.condition == Condition::Bad);
+            if saves && !bad {
                 selected.saved = IdSet::new();
             }
             return Err(failure);
@@ -45,9 +52,9 @@ pub(crate) async fn search(selected: &mut Selected, wire: &mut Wire, tag: &Tag, 
     };
     warn(wire, "not searched", &found.damaged);
     if by_uid {
-        answer(wire, tag, by_uid, returns, &found.uids);
+        answer(wire, tag, by_uid, returns, &found.uids, modseq);
     } else {
-        answer(wire, tag, by_uid, returns, &selected.view.told().numbers_of(&found.uids));
+        answer(wire, tag, by_uid, returns, &selected.view.told().numbers_of(&found.uids), modseq);
     }
     if let Some(returns) = returns.filter(|returns| returns.save) {
         selected.saved = saved(returns, found.uids);
@@ -99,11 +106,37 @@ pub(super) async fn find(
     }
 }
 
+/// The latest change of the messages that are returned (RFC 7162 §3.1.6, RFC 4731 §3.2).
+fn latest_change(
+    snapshot: &Snapshot,
+    returns: Option<SearchReturn>,
+    found: &IdSet<Uid>,
+) -> store::Result<Option<ModSeq>> {
+    match returns {
+        Some(SearchReturn { min, max, all: false, count: false, .. }) if min || max => {
+            snapshot.latest_change(&ends(found, min, max))
+        }
+        _ => snapshot.latest_change(found),
+    }
+}
+
+/// The smallest and the largest, as asked.
+fn ends(found: &IdSet<Uid>, min: bool, max: bool) -> IdSet<Uid> {
+    found.first().filter(|_| min).into_iter().chain(found.last().filter(|_| max)).collect()
+}
+
 /// Writes the untagged response.
-fn answer<T: Number>(wire: &mut Wire, tag: &Tag, by_uid: bool, returns: Option<SearchReturn>, found: &IdSet<T>) {
+fn answer<T: Number>(
+    wire: &mut Wire,
+    tag: &Tag,
+    by_uid: bool,
+    returns: Option<SearchReturn>,
+    found: &IdSet<T>,
+    modseq: Option<ModSeq>,
+) {
     let returns = match returns {
         // RFC 3501 §7.2.5. RFC 9051 §6.4.4: in IMAP4rev2 ESEARCH also answers a SEARCH without RETURN.
-        None if !wire.dialect().rev2 => return wire.encoder().search(found.iter()),
+        None if !wire.dialect().rev2 => return wire.encoder().search(found.iter(), modseq),
         None => SearchReturn { all: true, ..SearchReturn::default() },
         Some(returns) => returns,
     };
@@ -119,6 +152,7 @@ fn answer<T: Number>(wire: &mut Wire, tag: &Tag, by_uid: bool, returns: Option<S
         max: found.last().filter(|_| max),
         all: Some(found).filter(|_| all),
         count: count.then(|| found.len()),
+        modseq,
     };
     wire.encoder().esearch(tag, &found);
 }
@@ -129,20 +163,40 @@ fn saved(returns: SearchReturn, found: IdSet<Uid>) -> IdSet<Uid> {
     if all || count || !(min || max) {
         return found;
     }
-    let (min, max) = (found.first().filter(|_| min), found.last().filter(|_| max));
-    min.into_iter().chain(max).collect()
+    ends(&found, min, max)
 }
 
 /// The store's words for a search key.
-pub(super) fn query(selected: &Selected, key: &SearchKey) -> Result<Query, Failure> {
+pub(super) fn query(selected: &Selected, snapshot: &Snapshot, key: &SearchKey) -> Result<Query, Failure> {
+    let queries = |keys: &[SearchKey]| keys.iter().map(|key| query(selected, snapshot, key)).collect::<Result<_, _>>();
+    let owner = selected.mailbox.at().owner;
     let header = |name: &str, value: &str| Key::Header { name: name.into(), value: value.into() };
     Ok(Query::Key(match key {
         SearchKey::All => return Ok(Query::ALL),
-        SearchKey::And(keys) => return Ok(Query::And(queries(selected, keys)?)),
-        SearchKey::Or(keys) => return Ok(Query::Or(queries(selected, keys)?)),
-        SearchKey::Not(key) => return Ok(Query::Not(Box::new(query(selected, key)?))),
+        SearchKey::And(keys) => return Ok(Query::And(queries(keys)?)),
+        SearchKey::Or(keys) => return Ok(Query::Or(queries(keys)?)),
+        SearchKey::Not(key) => return Ok(Query::Not(Box::new(query(selected, snapshot, key)?))),
         SearchKey::Seq(set) => Key::Uids(numbered(selected, set)?),
         SearchKey::Uid(set) => Key::Uids(selected.view.resolve_uids(set)),
+        // RFC 7162 §3.1.5: "equal to or greater than".
+        SearchKey::ModSeq(from) => match from.get().checked_sub(1).and_then(ModSeq::new) {
+            Some(since) => Key::Uids(snapshot.changed_since(since, selected.view.told().uids())?),
+            None => return Ok(Query::ALL),
+        },
+        // RFC 8474 §5.3: an identifier that is none of this account's finds nothing.
+        SearchKey::EmailId(id) => match object_id::to_email(owner, id) {
+            Some(email) => Key::Email(email),
+            None => return Ok(Query::NONE),
+        },
+        SearchKey::ThreadId(id) => match object_id::to_thread(owner, id) {
+            Some(thread) => Key::Thread(thread),
+            None => return Ok(Query::NONE),
+        },
+        // RFC 8514 §4.3: all of them, where the mailbox knows save dates.
+        SearchKey::SaveDateSupported => return Ok(Query::ALL),
+        SearchKey::SavedBefore(day) => Key::Saved(When::Before(day.0)),
+        SearchKey::SavedOn(day) => Key::Saved(When::On(day.0)),
+        SearchKey::SavedSince(day) => Key::Saved(When::Since(day.0)),
         SearchKey::Saved => Key::Uids(selected.saved.clone()),
         // RFC 3501 §6.4.4; nothing is recent in IMAP4rev2, which has no such key.
         SearchKey::Recent => Key::Uids(selected.recent.clone()),
@@ -167,10 +221,6 @@ pub(super) fn query(selected: &Selected, key: &SearchKey) -> Result<Query, Failu
         SearchKey::Body(text) => Key::Body(text.clone()),
         SearchKey::Text(text) => Key::Text(text.clone()),
     }))
-}
-
-fn queries(selected: &Selected, keys: &[SearchKey]) -> Result<Vec<Query>, Failure> {
-    keys.iter().map(|key| query(selected, key)).collect()
 }
 
 fn ago(selected: &Selected, seconds: NonZeroU32) -> UnixTime {

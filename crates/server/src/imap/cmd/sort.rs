@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use proto::imap::Tag;
 use proto::imap::command::{Sort, SortCriterion, SortKey};
-use proto::imap::response::ESort;
+use proto::imap::response::{Condition, ESort};
 use store::{SortBy, Sorted, Sorting};
-use types::{IdSet, Number, Uid};
+use types::{IdSet, ModSeq, Number, Uid};
 
 use super::search::{find, query, warn};
 use crate::imap::answer::{Answer, Failure, Outcome};
@@ -19,21 +19,22 @@ use crate::imap::wire::{END_OF_SERVER, Wire};
 /// Carries out SORT and UID SORT.
 pub(crate) async fn sort(selected: &mut Selected, wire: &mut Wire, tag: &Tag, sort: &Sort) -> Outcome {
     let saves = sort.returns.is_some_and(|returns| returns.save);
-    let sorted = match sorted(selected, wire, sort).await {
+    let (sorted, modseq) = match sorted(selected, wire, sort).await {
         Ok(sorted) => sorted,
         Err(failure) => {
-            // RFC 5182 §2.1, as SEARCH.
-            if saves {
+            // RFC 5182 §2.1, as SEARCH: NO empties it, BAD does not.
+            let bad = matches!(&failure, Failure::Refused(answer) if answer.condition == Condition::Bad);
+            if saves && !bad {
                 selected.saved = IdSet::new();
             }
             return Err(failure);
         }
     };
     if sort.by_uid {
-        answer(wire, tag, sort, &sorted.uids);
+        answer(wire, tag, sort, &sorted.uids, modseq);
     } else {
         let numbers: Vec<_> = sorted.uids.iter().filter_map(|&uid| selected.view.number(uid)).collect();
-        answer(wire, tag, sort, &numbers);
+        answer(wire, tag, sort, &numbers, modseq);
     }
     if saves {
         selected.saved = saved(sort, &sorted.uids);
@@ -41,13 +42,13 @@ pub(crate) async fn sort(selected: &mut Selected, wire: &mut Wire, tag: &Tag, so
     Ok(Answer::ok(if saves { "SORT completed, result saved" } else { "SORT completed" }))
 }
 
-async fn sorted(selected: &Selected, wire: &mut Wire, sort: &Sort) -> Result<Sorted, Failure> {
+async fn sorted(selected: &Selected, wire: &mut Wire, sort: &Sort) -> Result<(Sorted, Option<ModSeq>), Failure> {
     let snapshot = selected.mailbox.snapshot()?;
-    let query = query(selected, &sort.key)?;
+    let query = query(selected, &snapshot, &sort.key)?;
     let found = find(selected, wire, Arc::clone(&snapshot), query, None).await?;
     warn(wire, "not searched", &found.damaged);
     let by: Vec<_> = sort.criteria.iter().map(sort_by).collect();
-    let mut sorting = Sorting::new(&selected.mailbox, snapshot, found.uids, &by);
+    let mut sorting = Sorting::new(&selected.mailbox, Arc::clone(&snapshot), found.uids, &by);
     // What was answered before need not wait.
     wire.flush().await?;
     loop {
@@ -64,7 +65,9 @@ async fn sorted(selected: &Selected, wire: &mut Wire, sort: &Sort) -> Result<Sor
     }
     let sorted = sorting.finish();
     warn(wire, "sorted without their headers", &sorted.damaged);
-    Ok(sorted)
+    // RFC 7162 §3.1.9 and §3.1.10; with MIN and MAX alone that of these (RFC 4731 §3.2).
+    let modseq = if sort.key.asks_modseq() { snapshot.latest_change(&saved(sort, &sorted.uids))? } else { None };
+    Ok((sorted, modseq))
 }
 
 /// The store's word for it.
@@ -84,9 +87,9 @@ fn sort_by(criterion: &SortCriterion) -> SortBy {
 }
 
 /// Writes the untagged response.
-fn answer<T: Number>(wire: &mut Wire, tag: &Tag, sort: &Sort, sorted: &[T]) {
+fn answer<T: Number>(wire: &mut Wire, tag: &Tag, sort: &Sort, sorted: &[T], modseq: Option<ModSeq>) {
     // RFC 5267 §3: without RETURN, "the server will return results as specified in [SORT]", also in IMAP4rev2.
-    let Some(returns) = sort.returns else { return wire.encoder().sort(sorted.iter().copied()) };
+    let Some(returns) = sort.returns else { return wire.encoder().sort(sorted.iter().copied(), modseq) };
     // RFC 5182 §2.1: SAVE alone has no answer.
     if returns.min || returns.max || returns.all || returns.count {
         let found = ESort {
@@ -95,6 +98,7 @@ fn answer<T: Number>(wire: &mut Wire, tag: &Tag, sort: &Sort, sorted: &[T]) {
             max: sorted.last().copied().filter(|_| returns.max),
             all: Some(sorted).filter(|_| returns.all),
             count: returns.count.then_some(sorted.len() as u64),
+            modseq,
         };
         wire.encoder().esort(tag, &found);
     }

@@ -18,7 +18,7 @@ use crate::imap::wire::{END_OF_SERVER, Wire};
 /// Carries out THREAD and UID THREAD.
 pub(crate) async fn thread(selected: &mut Selected, wire: &mut Wire, thread: &Thread) -> Outcome {
     let snapshot = selected.mailbox.snapshot()?;
-    let query = query(selected, &thread.key)?;
+    let query = query(selected, &snapshot, &thread.key)?;
     let found = find(selected, wire, Arc::clone(&snapshot), query, None).await?;
     warn(wire, "not searched", &found.damaged);
     let algorithm = match thread.algorithm {
