@@ -127,8 +127,8 @@ impl Device {
             9 => (format!("FETCH {} (BODY[TEXT])", range()?), None),
             10 => ("EXPUNGE".into(), None),
             11 => (format!("UID EXPUNGE {}", uids()?), None),
-            12 => ("APPEND INBOX {6+}\r\nx: \r\n\r\n".into(), None),
-            13 => ("APPEND INBOX (\\Deleted $x) {6+}\r\nx: \r\n\r\n".into(), None),
+            12 => ("APPEND INBOX {7+}\r\nx: \r\n\r\n".into(), None),
+            13 => ("APPEND INBOX (\\Deleted $x) {7+}\r\nx: \r\n\r\n".into(), None),
             14 => (format!("MOVE {} Archive", some(a)?), None),
             15 => (format!("UID MOVE {} INBOX", uid(a)?), None),
             16 => (format!("COPY {} INBOX", some(a)?), None),
@@ -215,6 +215,7 @@ impl Device {
                 assert!(!tagged.starts_with("BAD"), "{command}: {line}");
                 break;
             }
+            assert!(!line.starts_with("* BAD") && !line.starts_with("* BYE"), "{command}: {line}");
             seen = self.untagged(&mut connection, &line, own).max(seen);
         }
         // RFC 7162 §6: the code, "even if it has seen higher mod-sequences"; otherwise the highest seen.
