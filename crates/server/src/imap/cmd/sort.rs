@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use proto::imap::Tag;
 use proto::imap::command::{Sort, SortCriterion, SortKey};
-use proto::imap::response::ESort;
+use proto::imap::response::{Condition, ESort};
 use store::{SortBy, Sorted, Sorting};
 use types::{IdSet, Number, Uid};
 
@@ -22,8 +22,9 @@ pub(crate) async fn sort(selected: &mut Selected, wire: &mut Wire, tag: &Tag, so
     let sorted = match sorted(selected, wire, sort).await {
         Ok(sorted) => sorted,
         Err(failure) => {
-            // RFC 5182 §2.1, as SEARCH.
-            if saves {
+            // RFC 5182 §2.1, as SEARCH: NO empties it, BAD does not.
+            let bad = matches!(&failure, Failure::Refused(answer) if answer.condition == Condition::Bad);
+            if saves && !bad {
                 selected.saved = IdSet::new();
             }
             return Err(failure);
