@@ -131,7 +131,7 @@ fn waits_for_line(text: &[u8]) -> bool {
 pub(crate) fn command(data: &[u8]) {
     let limits = limits();
     for (rev2, utf8) in [(false, false), (true, false), (false, true)] {
-        let dialect = Dialect { rev2, utf8 };
+        let dialect = Dialect { rev2, utf8, condstore: utf8, qresync: utf8 };
         let tag = proto::imap::Tag::of_line(data);
         match Request::parse(data, dialect, &limits) {
             Ok(request) => assert_eq!(Some(request.tag), tag, "an answer needs its tag"),

@@ -237,8 +237,8 @@ fn responses(dialect: Dialect) -> Vec<(&'static str, Vec<u8>)> {
     write("exists", &|e| e.exists(23));
     write("recent", &|e| e.recent(0));
     write("expunge", &|e| e.expunge(SeqNum::MAX));
-    write("search", &|e| e.search([uid(2), uid(84)]));
-    write("search nothing", &|e| e.search::<Uid>([]));
+    write("search", &|e| e.search([uid(2), uid(84)], None));
+    write("search nothing", &|e| e.search::<Uid>([], None));
     write("id", &|e| e.id(&[("name", Some("Pillarbox \"\\ \u{fc}")), ("vendor", None)]));
     write("id nothing", &|e| e.id(&[]));
     write("namespace", &|e| e.namespace());
@@ -299,7 +299,7 @@ fn what_we_write_imap_codec_reads() {
 /// line must still be one line, and the names UTF-8.
 #[test]
 fn responses_of_rev2_are_utf8_and_lines() {
-    for (what, octets) in responses(Dialect { rev2: true, utf8: false }) {
+    for (what, octets) in responses(Dialect { rev2: true, ..Dialect::REV1 }) {
         let text = String::from_utf8(octets).unwrap();
         assert_eq!(text.is_empty(), what == "recent", "{what}");
         assert!(text.is_empty() || text.ends_with("\r\n"), "{what}");

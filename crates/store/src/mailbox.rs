@@ -173,6 +173,34 @@ impl Mailbox {
         blocking(|| Removal::find(&*self.account.0.source.read()?, self.at.mailbox, since, uids))
     }
 
+    /// The messages among `uids` that went after `since`, as far as `snapshot` knows. Where the history
+    /// does not tell, because it is too long, damaged, or `since` is none of ours, that is every UID
+    /// that was given and is not there (RFC 7162 §3.2.6): larger, never wrong.
+    pub fn vanished(&self, snapshot: &Snapshot, since: ModSeq, uids: &IdSet<Uid>) -> Result<IdSet<Uid>> {
+        let highest = snapshot.highest_modseq();
+        if since == highest {
+            return Ok(IdSet::new());
+        }
+        let missing = uids.intersection(&snapshot.uids_given()).difference(&snapshot.uids());
+        if missing.is_empty() || since > highest {
+            return Ok(missing);
+        }
+        let most = self.account.limits().change_records;
+        let history = blocking(|| {
+            let view = self.account.0.source.read()?;
+            Removal::uids_between(&*view, self.at.mailbox, since, highest, most)
+        });
+        match history {
+            Ok(Some(gone)) => Ok(missing.intersection(&gone)),
+            Ok(None) => Ok(missing),
+            Err(Error::Damaged(what)) => {
+                tracing::error!(what, mailbox = %self.at.mailbox, "the history of a mailbox is damaged");
+                Ok(missing)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     /// The content of a message. `None` where it is gone for good.
     pub fn body(&self, email: EmailId) -> Result<Option<Arc<dyn Blob>>> {
         blocking(|| Ok(self.account.0.source.read()?.blob(engine::BlobId(email.0))?))

@@ -118,6 +118,27 @@ impl Removal {
         failed.map_or(Ok(()), Err)
     }
 
+    /// What went after `since` and not after `upto`; `None` where that is in more than `most` records.
+    pub(crate) fn uids_between(
+        view: &dyn ReadView,
+        mailbox: MailboxId,
+        since: ModSeq,
+        upto: ModSeq,
+        most: usize,
+    ) -> Result<Option<IdSet<Uid>>> {
+        let mut gone = vec![];
+        let mut records = 0;
+        Self::scan(view, mailbox, since, |modseq, removal| {
+            if modseq > upto {
+                return ControlFlow::Break(());
+            }
+            records += 1;
+            gone.extend(removal.messages.rows.iter().map(|row| row.uid));
+            if records > most { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })?;
+        Ok((records <= most).then(|| gone.into_iter().collect()))
+    }
+
     /// The removed messages among `uids`, from the removals after `since`.
     pub(crate) fn find(
         view: &dyn ReadView,

@@ -160,6 +160,21 @@ impl Snapshot {
         uids
     }
 
+    /// Every UID that was ever given in this mailbox: all below UIDNEXT.
+    pub fn uids_given(&self) -> IdSet<Uid> {
+        Uid::new(self.uid_next().get() - 1).map_or_else(IdSet::new, |last| IdSet::range(Uid::MIN, last))
+    }
+
+    /// The latest change of any of these messages; `None` where none of them is there.
+    pub fn latest_change(&self, uids: &IdSet<Uid>) -> Result<Option<ModSeq>> {
+        let mut latest = None;
+        self.walk(uids, |chunk, at, _| {
+            latest = latest.max(Some(chunk.modseq(at)));
+            ControlFlow::Continue(())
+        })?;
+        Ok(latest)
+    }
+
     /// The largest UID there is.
     pub fn last_uid(&self) -> Option<Uid> {
         self.nodes.last().map(|node| node.last())

@@ -80,7 +80,7 @@ pub struct Limits {
     pub password_queue: usize,
     /// Bytes of mailbox snapshots kept in memory for mailboxes that nobody has selected.
     pub snapshot_memory: usize,
-    /// Expunges that a mailbox remembers for VANISHED (records, each of one command).
+    /// Records of what was expunged (one for each command, or for 128 messages) that are read to answer QRESYNC. Above: the answer names every UID that is gone (RFC 7162 §3.2.6).
     pub change_records: usize,
 }
 

@@ -47,6 +47,14 @@ pub enum Capability {
     ESearch,
     /// RFC 5182
     SearchRes,
+    /// RFC 7162 §3.1
+    CondStore,
+    /// RFC 7162 §3.2
+    QResync,
+    /// RFC 8474
+    ObjectId,
+    /// RFC 8514
+    SaveDate,
     /// RFC 7888
     LiteralPlus,
     /// RFC 7888
@@ -83,6 +91,10 @@ impl fmt::Display for Capability {
             Self::StatusSize => "STATUS=SIZE",
             Self::ESearch => "ESEARCH",
             Self::SearchRes => "SEARCHRES",
+            Self::CondStore => "CONDSTORE",
+            Self::QResync => "QRESYNC",
+            Self::ObjectId => "OBJECTID",
+            Self::SaveDate => "SAVEDATE",
             Self::LiteralPlus => "LITERAL+",
             Self::LiteralMinus => "LITERAL-",
             Self::Binary => "BINARY",

@@ -2,7 +2,7 @@
 
 use types::{Flag, IdSet, ModSeq, SeqNum, Uid, UidValidity};
 
-use super::Capability;
+use super::{Capability, ObjectId};
 
 /// `resp-text-code` of RFC 9051 §9 and its extensions.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -45,6 +45,12 @@ pub enum Code {
     InUse,
     /// RFC 5530 §3
     Limit,
+    /// RFC 8474 §4.1, §4.2
+    MailboxId(ObjectId),
+    /// RFC 7162 §3.1.3: the messages that changed meanwhile, by sequence number.
+    Modified(IdSet<SeqNum>),
+    /// RFC 7162 §3.1.3: the same by UID, after UID STORE.
+    ModifiedUids(IdSet<Uid>),
     /// RFC 5530 §3
     NonExistent,
     /// RFC 5530 §3
@@ -105,6 +111,9 @@ impl Code {
             }
             Self::CopyUid(validity, from, to) => write!(out, "[COPYUID {validity} {from} {to}]"),
             Self::HighestModSeq(modseq) => write!(out, "[HIGHESTMODSEQ {modseq}]"),
+            Self::MailboxId(id) => write!(out, "[MAILBOXID ({id})]"),
+            Self::Modified(numbers) => write!(out, "[MODIFIED {numbers}]"),
+            Self::ModifiedUids(uids) => write!(out, "[MODIFIED {uids}]"),
             Self::PermanentFlags { flags, create } => {
                 let names: Vec<_> = flags.iter().map(Flag::as_str).chain(create.then_some("\\*")).collect();
                 write!(out, "[PERMANENTFLAGS ({})]", names.join(" "))
@@ -138,6 +147,8 @@ impl Code {
             Self::HighestModSeq(_) => "HIGHESTMODSEQ",
             Self::InUse => "INUSE",
             Self::Limit => "LIMIT",
+            Self::MailboxId(_) => "MAILBOXID",
+            Self::Modified(_) | Self::ModifiedUids(_) => "MODIFIED",
             Self::NonExistent => "NONEXISTENT",
             Self::NoPerm => "NOPERM",
             Self::NotSaved => "NOTSAVED",

@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use types::{Flag, Flags, Limits, MailboxName, Number, SequenceSet, SetBound, Uid};
+use types::{Flag, Flags, IdSet, Limits, MailboxName, ModSeq, Number, SequenceSet, SetBound, Uid};
 
 use super::{Dialect, Ids, ParseError, mailbox};
 
@@ -114,6 +114,21 @@ impl<'a> Cursor<'a> {
             Some(number) => Ok(number),
             None => start.expected("a number"),
         }
+    }
+
+    /// `mod-sequence-valzer = "0" / mod-sequence-value` (RFC 7162 §7). Also where the grammar has no
+    /// zero: iOS sends `CHANGEDSINCE 0`.
+    pub(super) fn modseq(&mut self) -> Result<ModSeq> {
+        let start = self.clone();
+        ModSeq::new(self.number64()?).map_or_else(|| start.expected("a mod-sequence"), Ok)
+    }
+
+    /// A set of numbers without `*`.
+    pub(super) fn plain_set<T: Number>(&mut self) -> Result<IdSet<T>> {
+        let start = self.clone();
+        let set = self.sequence_set::<T>()?;
+        let is_plain = set.ranges().iter().all(|&(a, b)| a != SetBound::Last && b != SetBound::Last);
+        if is_plain { Ok(set.resolve(None)) } else { start.expected("a set without *") }
     }
 
     /// `nz-number = digit-nz *DIGIT`, at most 32 bits (RFC 9051 §4.2).

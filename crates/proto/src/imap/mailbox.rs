@@ -46,9 +46,9 @@ pub(super) fn decode_text(octets: &[u8], dialect: Dialect) -> Result<String, Mai
 mod tests {
     use super::*;
 
-    const REV1: Dialect = Dialect { rev2: false, utf8: false };
-    const REV2: Dialect = Dialect { rev2: true, utf8: false };
-    const UTF8: Dialect = Dialect { rev2: false, utf8: true };
+    const REV1: Dialect = Dialect::REV1;
+    const REV2: Dialect = Dialect { rev2: true, ..Dialect::REV1 };
+    const UTF8: Dialect = Dialect { utf8: true, ..Dialect::REV1 };
 
     fn name(text: &str, dialect: Dialect) -> Result<String, MailboxError> {
         decode(text.as_bytes(), dialect).map(|n| n.to_string())

@@ -15,6 +15,7 @@ mod lex;
 mod literal;
 mod mailbox;
 mod mutf7;
+mod object_id;
 mod pattern;
 pub mod response;
 mod section;
@@ -28,6 +29,7 @@ pub use fragmenter::{Event, Fragmenter, NonSyncLiterals, Refusal};
 pub use ids::Ids;
 pub use literal::LiteralHeader;
 pub use mailbox::MailboxError;
+pub use object_id::ObjectId;
 pub use pattern::ListPattern;
 pub use response::Encoder;
 pub use section::{PartPath, Partial, Section, SectionText};
@@ -41,9 +43,16 @@ pub struct Dialect {
     pub rev2: bool,
     /// `ENABLE UTF8=ACCEPT` was given (RFC 9755 §3): strings are UTF-8.
     pub utf8: bool,
+    /// A CONDSTORE enabling command was given (RFC 7162 §3.1): FETCH responses carry mod-sequences.
+    pub condstore: bool,
+    /// `ENABLE QRESYNC` was given (RFC 7162 §3.2.3): VANISHED instead of EXPUNGE. Implies `condstore`.
+    pub qresync: bool,
 }
 
 impl Dialect {
+    /// Nothing is enabled.
+    pub const REV1: Self = Self { rev2: false, utf8: false, condstore: false, qresync: false };
+
     /// True where mailbox names travel as UTF-8 and not as modified UTF-7.
     pub fn unicode_names(self) -> bool {
         self.rev2 || self.utf8

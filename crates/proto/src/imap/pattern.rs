@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     fn pattern(text: &str) -> ListPattern {
-        ListPattern::new("", text.as_bytes(), Dialect { rev2: true, utf8: false })
+        ListPattern::new("", text.as_bytes(), Dialect { rev2: true, ..Dialect::REV1 })
     }
 
     /// The definition, without thinking of time.

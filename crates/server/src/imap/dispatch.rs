@@ -3,6 +3,7 @@
 //! A handler takes the state it needs, so it cannot be called in another one. The larger ones are
 //! boxed: the future of a session is as large as the largest that is not.
 
+use proto::imap::command::SearchKey;
 use proto::imap::{Command, Tag};
 
 use super::answer::{Answer, Outcome};
@@ -26,6 +27,7 @@ pub(crate) struct Room<'a> {
 /// Carries out one command: the state it leads to, and its answer.
 pub(crate) async fn carry_out(state: State, room: &mut Room<'_>, command: Command) -> (State, Outcome) {
     let logged_in = !matches!(state, State::NotAuthenticated(_));
+    enable_condstore(&state, room.wire, &command);
     match command {
         Command::Capability => (state, Ok(cmd::capability::capability(room, logged_in))),
         Command::Noop => (state, Ok(Answer::ok("Nothing done"))),
@@ -37,6 +39,24 @@ pub(crate) async fn carry_out(state: State, room: &mut Room<'_>, command: Comman
             State::Selected(selected) => self::selected(selected, room, command).await,
             State::Logout => (State::Logout, Ok(Answer::bad("This session is over"))),
         },
+    }
+}
+
+/// RFC 7162 §3.1: a client that asks for a mod-sequence gets them from then on, and at once the
+/// HIGHESTMODSEQ of the mailbox that is selected. SELECT tells that of the one it selects.
+fn enable_condstore(state: &State, wire: &mut Wire, command: &Command) {
+    if wire.dialect().condstore || !command.enables_condstore() {
+        return;
+    }
+    match state {
+        State::Selected(selected) => {
+            wire.enable_condstore();
+            if !matches!(command, Command::Select(_) | Command::Examine(_)) {
+                selected.tell_modseq(wire);
+            }
+        }
+        State::Authenticated(_) if !needs_selection(command) => wire.enable_condstore(),
+        State::Authenticated(_) | State::NotAuthenticated(_) | State::Logout => {}
     }
 }
 
@@ -78,6 +98,7 @@ async fn selected(mut selected: Box<Selected>, room: &mut Room<'_>, command: Com
         Command::Close => return cmd::close::close(selected).await,
         Command::Unselect => return (State::Authenticated(selected.user), Ok(Answer::ok("Unselected"))),
         Command::Check => Ok(Answer::ok("Everything is stored")),
+        Command::Enable(names) => Ok(cmd::enable::enable(wire, &names, Some(it))),
         Command::Idle => cmd::idle::idle(wire, server, Some(it)).await,
         Command::Expunge => cmd::expunge::expunge(it).await,
         Command::UidExpunge(ids) => cmd::expunge::uid_expunge(it, &ids).await,
@@ -94,7 +115,7 @@ async fn selected(mut selected: Box<Selected>, room: &mut Room<'_>, command: Com
 /// The commands that are the same with and without a selected mailbox.
 async fn for_account(user: &mut Authenticated, wire: &mut Wire, server: &Context, command: Command) -> Outcome {
     match command {
-        Command::Enable(names) => Ok(cmd::enable::enable(wire, &names)),
+        Command::Enable(names) => Ok(cmd::enable::enable(wire, &names, None)),
         Command::Namespace => Ok(cmd::namespace::namespace(wire)),
         Command::Create(create) => cmd::create::create(user, wire, create).await,
         Command::Delete(name) => cmd::delete::delete(user, &name).await,
@@ -146,6 +167,11 @@ pub(crate) fn catch_up_after(command: &Command) -> Option<CatchUp<'static>> {
         _ => false,
     };
     // RFC 9051 §7.5.1: no EXPUNGE while FETCH, STORE or SEARCH is answered; UID commands are others.
-    let fixed = matches!(command, Command::Fetch(_) | Command::Store(_) | Command::Search(_)) && !by_uid;
+    let fixed = match command {
+        Command::Fetch(_) | Command::Store(_) => !by_uid,
+        // RFC 7162 §3.2.10.2: nor during a UID SEARCH that names sequence numbers.
+        Command::Search(search) => !by_uid || search.key.any(&|key| matches!(key, SearchKey::Seq(_))),
+        _ => false,
+    };
     Some(CatchUp { may_renumber: !fixed, by_uid, ..CatchUp::default() })
 }

@@ -15,6 +15,7 @@ mod capability;
 mod cmd;
 mod dispatch;
 mod lost;
+mod object_id;
 mod refusal;
 mod session;
 mod state;

@@ -8,7 +8,7 @@ use proto::imap::response::Condition;
 use proto::imap::{Code, Command, Event, ParseError, Refusal, Request, Tag};
 use store::Error;
 use tracing::{debug, error, info};
-use types::IdSet;
+use types::{IdSet, ModSeq};
 
 use super::answer::{Answer, End, Failure, Outcome, sentence};
 use super::capability::capabilities;
@@ -130,6 +130,10 @@ impl Session {
         let upgrade = command == Command::StartTls;
         let how = dispatch::catch_up_after(&command);
         self.look_after_selection()?;
+        let reported = match &self.state {
+            State::Selected(selected) => selected.view.reported(),
+            _ => ModSeq::ZERO,
+        };
 
         let state = std::mem::replace(&mut self.state, State::Logout);
         let mut room =
@@ -141,6 +145,7 @@ impl Session {
             && !matches!(outcome, Err(Failure::End(_) | Failure::Last(..)))
         {
             let caught_up = selected.catch_up(&mut self.wire, how).await;
+            outcome = selected.with_modseq(&mut self.wire, reported, outcome);
             outcome = self.told(outcome, caught_up);
         }
 

@@ -4,11 +4,12 @@
 //! that hold at that line. Flags are read chunk by chunk while they are written; nothing is
 //! collected.
 
-use proto::imap::{Code, Encoder};
-use store::{Chunk, Silent, Snapshot, Updates, View};
-use types::{Flag, IdSet, Keyword, Uid};
+use proto::imap::Code;
+use proto::imap::response::Condition;
+use store::{Chunk, Silent, Snapshot, Updates};
+use types::{Flag, IdSet, Keyword, ModSeq, Uid};
 
-use super::answer::Failure;
+use super::answer::{Failure, Outcome};
 use super::state::Selected;
 use super::wire::Wire;
 
@@ -22,8 +23,27 @@ pub(crate) struct CatchUp<'a> {
     pub(crate) by_uid: bool,
     /// The client's own change that `.SILENT` keeps quiet about.
     pub(crate) silent: Option<&'a Silent>,
+    /// Messages of which the client gets the mod-sequence alone: it knows the flags (RFC 7162 §3.1.3).
+    pub(crate) brief: Option<&'a Brief>,
     /// Messages whose flags are told in any event: STORE answers also where nothing changed.
     pub(crate) answer: Option<&'a IdSet<Uid>>,
+}
+
+/// What `.SILENT` leaves of an answer once CONDSTORE is enabled.
+#[derive(Debug)]
+pub(crate) struct Brief {
+    /// The messages whose flags the client knows.
+    pub(crate) uids: IdSet<Uid>,
+    /// The mod-sequence of the client's own change.
+    pub(crate) own: Option<ModSeq>,
+    /// The last that the client was told before.
+    pub(crate) known: ModSeq,
+}
+
+impl Brief {
+    fn holds(&self, uid: Uid, modseq: ModSeq) -> bool {
+        (modseq <= self.known || Some(modseq) == self.own) && self.uids.contains(uid)
+    }
 }
 
 impl Selected {
@@ -42,10 +62,15 @@ impl Selected {
             // RFC 5182 §2.1: a message that is gone is taken out of the saved result.
             self.saved = self.saved.difference(&gone);
             self.recent = self.recent.difference(&gone);
-        }
-        for (number, _) in expunged {
-            wire.encoder().expunge(number);
-            wire.relieve().await?;
+            if wire.dialect().qresync {
+                // RFC 7162 §3.2.10
+                wire.encoder().vanished(&gone);
+            } else {
+                for (number, _) in expunged {
+                    wire.encoder().expunge(number);
+                    wire.relieve().await?;
+                }
+            }
         }
         if let Some(exists) = exists {
             wire.encoder().exists(exists);
@@ -54,15 +79,77 @@ impl Selected {
         if snapshot.keywords().len() > self.keywords_told {
             self.tell_keywords(wire, &snapshot);
         }
-        // RFC 9051 §7.5.2: an unsolicited FETCH must carry the UID; RFC 3501 did not ask for it.
-        let with_uid = how.by_uid || wire.dialect().rev2;
-        let recent = (!wire.dialect().rev2).then_some(&self.recent);
-        for chunk in snapshot.chunks(&changed) {
-            let chunk = chunk?;
-            write_flags(&mut wire.encoder(), &self.view, &snapshot, &chunk, &changed, recent, with_uid);
+        self.tell_flags(wire, &snapshot, &changed, how).await
+    }
+
+    /// Writes FETCH responses with the flags of these messages.
+    pub(crate) async fn tell_flags(
+        &self,
+        wire: &mut Wire,
+        snapshot: &Snapshot,
+        uids: &IdSet<Uid>,
+        how: CatchUp<'_>,
+    ) -> Result<(), Failure> {
+        for chunk in snapshot.chunks(uids) {
+            self.write_flags(wire, snapshot, &chunk?, uids, how);
             wire.relieve().await?;
         }
         Ok(())
+    }
+
+    /// A FETCH response for each of these messages that is in the chunk.
+    fn write_flags(&self, wire: &mut Wire, snapshot: &Snapshot, chunk: &Chunk, uids: &IdSet<Uid>, how: CatchUp<'_>) {
+        let dialect = wire.dialect();
+        // RFC 9051 §7.5.2: an unsolicited FETCH must carry the UID, RFC 7162 §3.2.4: and the
+        // mod-sequence; RFC 3501 did not ask for it.
+        let with_uid = how.by_uid || dialect.rev2 || dialect.condstore;
+        let mut encoder = wire.encoder();
+        for (at, row) in chunk.rows().iter().enumerate() {
+            let Some(number) = self.view.number(row.uid).filter(|_| uids.contains(row.uid)) else { continue };
+            let modseq = chunk.modseq(at);
+            let mut fetch = encoder.fetch(number);
+            if with_uid {
+                fetch.uid(row.uid);
+            }
+            if !how.brief.is_some_and(|brief| brief.holds(row.uid, modseq)) {
+                fetch.flags(&chunk.flags(at, snapshot.keywords()), self.is_recent(row.uid, dialect));
+            }
+            if dialect.condstore {
+                fetch.modseq(modseq);
+            }
+            fetch.finish();
+        }
+    }
+
+    /// HIGHESTMODSEQ as far as the client was told everything (RFC 7162 §3.1.2.1).
+    pub(crate) fn tell_modseq(&self, wire: &mut Wire) {
+        let code = Code::HighestModSeq(self.view.reported());
+        wire.encoder().untagged(Condition::Ok, Some(&code), "Told up to here");
+    }
+
+    /// The answer to a command, with HIGHESTMODSEQ where the client needs it.
+    ///
+    /// * RFC 7162 §3.2: while an EXPUNGE is withheld, the mod-sequences that the client saw must not make
+    ///   it believe that it was told.
+    /// * RFC 7162 §3.2.7, §3.2.9, RFC 6851 §4.4: what was expunged moves it on, and no FETCH says so.
+    pub(crate) fn with_modseq(&self, wire: &mut Wire, before: ModSeq, outcome: Outcome) -> Outcome {
+        let dialect = wire.dialect();
+        let reported = self.view.reported();
+        if dialect.condstore && !self.view.ghosts().is_empty() {
+            self.tell_modseq(wire);
+            return outcome;
+        }
+        match outcome {
+            Ok(answer)
+                if dialect.qresync
+                    && reported > before
+                    && answer.code.is_none()
+                    && answer.condition == Condition::Ok =>
+            {
+                Ok(answer.with(Code::HighestModSeq(reported)))
+            }
+            outcome => outcome,
+        }
     }
 
     /// RFC 3501 §2.3.2: messages that came while this session was the first to hear of them are
@@ -88,7 +175,7 @@ impl Selected {
         let flags = flags_of(keywords.iter());
         wire.encoder().flags(&flags);
         let code = permanent_flags(flags, self.read_only, keywords.len() < self.mailbox.account().limits().keywords);
-        wire.encoder().untagged(proto::imap::response::Condition::Ok, Some(&code), "Flags that are kept");
+        wire.encoder().untagged(Condition::Ok, Some(&code), "Flags that are kept");
     }
 }
 
@@ -110,25 +197,4 @@ fn permanent_flags(flags: Vec<Flag>, read_only: bool, room: bool) -> Code {
 /// A mailbox holds at most 2^32 - 1 messages.
 pub(crate) fn count(uids: &IdSet<Uid>) -> u32 {
     u32::try_from(uids.len()).unwrap_or(u32::MAX)
-}
-
-/// A FETCH response with the flags of each of these messages that is in the chunk.
-fn write_flags(
-    encoder: &mut Encoder<'_>,
-    view: &View,
-    snapshot: &Snapshot,
-    chunk: &Chunk,
-    uids: &IdSet<Uid>,
-    recent: Option<&IdSet<Uid>>,
-    with_uid: bool,
-) {
-    for (at, row) in chunk.rows().iter().enumerate() {
-        let Some(number) = view.number(row.uid).filter(|_| uids.contains(row.uid)) else { continue };
-        let mut fetch = encoder.fetch(number);
-        if with_uid {
-            fetch.uid(row.uid);
-        }
-        fetch.flags(&chunk.flags(at, snapshot.keywords()), recent.is_some_and(|r| r.contains(row.uid)));
-        fetch.finish();
-    }
 }

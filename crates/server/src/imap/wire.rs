@@ -184,6 +184,17 @@ impl Wire {
         self.dialect.rev2 = true;
     }
 
+    /// A CONDSTORE enabling command (RFC 7162 §3.1).
+    pub(crate) fn enable_condstore(&mut self) {
+        self.dialect.condstore = true;
+    }
+
+    /// ENABLE QRESYNC (RFC 7162 §3.2.3).
+    pub(crate) fn enable_qresync(&mut self) {
+        self.dialect.condstore = true;
+        self.dialect.qresync = true;
+    }
+
     /// True where nobody on the way can read what is said.
     pub(crate) fn is_tls(&self) -> bool {
         self.sink.stream.is_tls()

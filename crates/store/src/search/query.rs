@@ -4,7 +4,7 @@
 //! cheap keys of each branch come first, and what every message must have is the scope.
 
 use message::Needle;
-use types::{Flag, Flags, IdSet, Uid};
+use types::{DateTime, EmailId, Flag, Flags, IdSet, ThreadId, Uid};
 
 use crate::chunk::{Chunk, Row};
 use crate::keywords::Keywords;
@@ -33,6 +33,12 @@ pub enum Key {
     Larger(u64),
     /// It has fewer octets.
     Smaller(u64),
+    /// Its content is this.
+    Email(EmailId),
+    /// Its conversation is this.
+    Thread(ThreadId),
+    /// When it came into the mailbox, on the calendar of UTC.
+    Saved(When),
     /// Its internal date, on the calendar of its own zone.
     Received(When),
     /// Its `Date` field, on the calendar of its own zone; a message without a date is never meant.
@@ -64,6 +70,8 @@ pub enum When {
 impl Query {
     /// Every message.
     pub const ALL: Self = Self::And(Vec::new());
+    /// No message.
+    pub const NONE: Self = Self::Or(Vec::new());
 }
 
 impl When {
@@ -116,6 +124,9 @@ enum RowTest {
     Larger(u64),
     Smaller(u64),
     Received(When),
+    Saved(When),
+    Email(EmailId),
+    Thread(ThreadId),
 }
 
 /// What needs the card or the body.
@@ -171,6 +182,9 @@ impl Plan {
             Key::Flag(system) => return Node::Row(RowTest::System(Flags::from_iter([system]).system_bits())),
             Key::Larger(size) => return Node::Row(RowTest::Larger(size)),
             Key::Smaller(size) => return Node::Row(RowTest::Smaller(size)),
+            Key::Saved(when) => return Node::Row(RowTest::Saved(when)),
+            Key::Email(email) => return Node::Row(RowTest::Email(email)),
+            Key::Thread(thread) => return Node::Row(RowTest::Thread(thread)),
             Key::Received(when) => return Node::Row(RowTest::Received(when)),
             Key::Sent(when) => Test::Sent(when),
             Key::Header { name, value } => {
@@ -254,6 +268,9 @@ impl RowTest {
             Self::Larger(size) => u64::from(row.size) > *size,
             Self::Smaller(size) => u64::from(row.size) < *size,
             // RFC 9051 §6.4.4: "disregarding time and timezone".
+            Self::Saved(when) => when.holds(DateTime::utc(row.saved).day_number()),
+            Self::Email(email) => row.email == *email,
+            Self::Thread(thread) => row.thread == *thread,
             Self::Received(when) => when.holds(row.internal_date.day_number()),
         }
     }

@@ -4,7 +4,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use engine::{Batch, Blob, BlobId, BlobWriter, CommitNumber, Each, Engine, Entry, Pending, ReadView, Upload};
 use proptest::prelude::*;
-use types::{AccountId, AccountName, DateTime, Flag, Flags, IdSet, MailboxName, Principal, Uid, UnixTime};
+use types::{
+    AccountId, AccountName, DateTime, EmailId, Flag, Flags, IdSet, MailboxName, Principal, ThreadId, Uid, UnixTime,
+};
 
 use super::*;
 use crate::{Account, NewMessage, Options, Store};
@@ -140,6 +142,10 @@ impl Sample {
                 Key::Flag(flag) => self.flags.iter().any(|f| Flag::parse(f).unwrap() == *flag),
                 Key::Larger(size) => self.octets().len() as u64 > *size,
                 Key::Smaller(size) => (self.octets().len() as u64) < *size,
+                // Every message is new and answers none, so it has the id of its UID and a thread of its own.
+                Key::Email(email) => email.0 == u64::from(uid.get()),
+                Key::Thread(thread) => thread.0 == u64::from(uid.get()),
+                Key::Saved(when) => when.holds(SAVED_DAY),
                 Key::Received(when) => when.holds(self.received.day_number()),
                 Key::Sent(when) => !self.wrapped && self.sent.is_some_and(|day| when.holds(day)),
                 Key::Header { name, value } => match (name.as_str(), self.wrapped) {
@@ -170,6 +176,17 @@ fn base64(bytes: &[u8]) -> String {
 
 /// 2026-01-01
 const FIRST_DAY: i64 = 20_454;
+
+/// When everything comes into the mailbox.
+const SAVED_DAY: i64 = FIRST_DAY + 9;
+
+struct OneDay;
+
+impl crate::Clock for OneDay {
+    fn now(&self) -> UnixTime {
+        UnixTime(SAVED_DAY * 86_400 + 40_000)
+    }
+}
 
 fn sample() -> impl Strategy<Value = Sample> {
     let word = || proptest::sample::select(&WORDS[..]);
@@ -215,6 +232,11 @@ fn key() -> impl Strategy<Value = Key> {
         uids.prop_map(|uids| Key::Uids(uids.into_iter().collect())),
         flag.prop_map(|flag| Key::Flag(Flag::parse(flag).unwrap())),
         (100u64..250).prop_map(Key::Larger),
+        (0u64..9).prop_map(|n| Key::Email(EmailId(n))),
+        (0u64..9).prop_map(|n| Key::Thread(ThreadId(n))),
+        (SAVED_DAY - 1..SAVED_DAY + 2).prop_flat_map(|day| {
+            proptest::sample::select(vec![When::Before(day), When::On(day), When::Since(day)]).prop_map(Key::Saved)
+        }),
         (100u64..250).prop_map(Key::Smaller),
         when().prop_map(Key::Received),
         when().prop_map(Key::Sent),
@@ -244,7 +266,7 @@ impl World {
     async fn new(messages: impl IntoIterator<Item = (Vec<u8>, Flags, DateTime)>) -> Self {
         let watch = Arc::<Watch>::default();
         let engine = Arc::new(Watched(engine::memory::Memory::new(), Arc::clone(&watch)));
-        let store = Store::open(engine, Arc::new(crate::SystemClock), Options::default()).unwrap();
+        let store = Store::open(engine, Arc::new(OneDay), Options::default()).unwrap();
         let id = store.create_account(&AccountName::new("a").unwrap(), "hash".into()).await.unwrap();
         let (account, who, inbox) =
             (store.account(id).unwrap(), Principal { account: id }, MailboxName::new("INBOX").unwrap());

@@ -2,6 +2,8 @@
 
 use std::collections::HashSet;
 
+use types::ModSeq;
+
 use crate::imap::lex::Cursor;
 use crate::imap::{Ids, ParseError, PartPath, Partial, Section};
 
@@ -13,6 +15,10 @@ pub struct Fetch {
     /// What of them, macros expanded, as the client ordered, without repetitions. UID FETCH does
     /// not add [`FetchItem::Uid`]: see [`Ids::by_uid`].
     pub items: Vec<FetchItem>,
+    /// `CHANGEDSINCE` (RFC 7162 §3.1.4.1): only what changed after this.
+    pub changed_since: Option<ModSeq>,
+    /// `VANISHED` (RFC 7162 §3.2.6): and what of the messages is gone. Only with `changed_since`.
+    pub vanished: bool,
 }
 
 /// `fetch-att` of RFC 9051 §9 and RFC 3501 §9.
@@ -42,12 +48,16 @@ pub enum FetchItem {
     },
     /// `BODYSTRUCTURE`
     BodyStructure,
+    /// `EMAILID` (RFC 8474 §5.1)
+    EmailId,
     /// `ENVELOPE`
     Envelope,
     /// `FLAGS`
     Flags,
     /// `INTERNALDATE`
     InternalDate,
+    /// `MODSEQ` (RFC 7162 §3.1.4.2)
+    ModSeq,
     /// `RFC822` (RFC 3501): as `BODY[]`, answered under its own name.
     Rfc822,
     /// `RFC822.HEADER` (RFC 3501): as `BODY.PEEK[HEADER]`, answered under its own name.
@@ -56,6 +66,10 @@ pub enum FetchItem {
     Rfc822Size,
     /// `RFC822.TEXT` (RFC 3501): as `BODY[TEXT]`, answered under its own name.
     Rfc822Text,
+    /// `SAVEDATE` (RFC 8514 §4.2)
+    SaveDate,
+    /// `THREADID` (RFC 8474 §5.2)
+    ThreadId,
     /// `UID`
     Uid,
 }
@@ -76,7 +90,27 @@ impl Fetch {
         c.space()?;
         let ids = c.ids(by_uid)?;
         c.space()?;
-        Ok(Self { ids, items: parse_items(c)? })
+        let items = parse_items(c)?;
+        let (mut changed_since, mut vanished) = (None, false);
+        if c.eat(b' ') && c.peek() == Some(b'(') {
+            c.list(false, |c| {
+                let start = c.clone();
+                match c.word("a modifier")?.as_str() {
+                    "CHANGEDSINCE" if changed_since.is_none() => {
+                        c.space()?;
+                        changed_since = Some(c.modseq()?);
+                    }
+                    // RFC 7162 §3.2.6: for UID FETCH only, and only after ENABLE QRESYNC.
+                    "VANISHED" if by_uid && c.dialect.qresync => vanished = true,
+                    _ => return start.expected("a modifier that is possible here"),
+                }
+                Ok(())
+            })?;
+        }
+        if vanished && changed_since.is_none() {
+            return Err(ParseError::bad("VANISHED comes with CHANGEDSINCE only"));
+        }
+        Ok(Self { ids, items, changed_since, vanished })
     }
 }
 
@@ -121,15 +155,19 @@ fn parse_item(c: &mut Cursor<'_>) -> Result<FetchItem, ParseError> {
     let name = c.take_while(|b| b.is_ascii_alphanumeric() || b == b'.').to_ascii_uppercase();
     let section_follows = c.peek() == Some(b'[');
     Ok(match (name.as_slice(), section_follows) {
+        (b"EMAILID", false) => FetchItem::EmailId,
         (b"ENVELOPE", false) => FetchItem::Envelope,
         (b"FLAGS", false) => FetchItem::Flags,
         (b"INTERNALDATE", false) => FetchItem::InternalDate,
+        (b"MODSEQ", false) => FetchItem::ModSeq,
         (b"RFC822", false) => FetchItem::Rfc822,
         (b"RFC822.HEADER", false) => FetchItem::Rfc822Header,
         (b"RFC822.SIZE", false) => FetchItem::Rfc822Size,
         (b"RFC822.TEXT", false) => FetchItem::Rfc822Text,
         (b"BODY", false) => FetchItem::Body,
         (b"BODYSTRUCTURE", false) => FetchItem::BodyStructure,
+        (b"SAVEDATE", false) => FetchItem::SaveDate,
+        (b"THREADID", false) => FetchItem::ThreadId,
         (b"UID", false) => FetchItem::Uid,
         (b"BODY" | b"BODY.PEEK", true) => {
             let section = Section::parse(c)?;
@@ -148,9 +186,11 @@ fn parse_item(c: &mut Cursor<'_>) -> Result<FetchItem, ParseError> {
 mod tests {
     use std::num::{NonZeroU32, NonZeroU64};
 
+    use types::Limits;
+
     use super::super::tests::{bad, no, ok};
     use super::*;
-    use crate::imap::{Command, SectionText};
+    use crate::imap::{Command, Dialect, Request, SectionText};
 
     fn items(what: &str) -> Vec<FetchItem> {
         match ok(&format!("a FETCH 1 {what}")) {
@@ -270,6 +310,41 @@ mod tests {
         let fields = |n: usize| format!("BODY[HEADER.FIELDS ({})]", vec!["x"; n].join(" "));
         assert_eq!(items(&fields(1000)).len(), 1);
         no(&format!("a FETCH 1 {}", fields(1001)));
+    }
+
+    #[test]
+    fn only_what_changed() {
+        let since = |text: &str| match ok(text) {
+            Command::Fetch(f) => (f.items, f.changed_since.map(ModSeq::get), f.vanished),
+            other => panic!("{other:?}"),
+        };
+        // RFC 7162 §3.1.4.1; iOS sends zero.
+        assert_eq!(
+            since("s100 UID FETCH 1:* (FLAGS) (CHANGEDSINCE 12345)"),
+            (vec![FetchItem::Flags], Some(12_345), false)
+        );
+        assert_eq!(since("s100 FETCH 1:* modseq (changedsince 0)"), (vec![FetchItem::ModSeq], Some(0), false));
+        for text in [
+            "a UID FETCH 1:* (FLAGS) ()",
+            "a UID FETCH 1:* (FLAGS) (CHANGEDSINCE)",
+            "a UID FETCH 1:* (FLAGS) (CHANGEDSINCE x)",
+            "a UID FETCH 1:* (FLAGS) (CHANGEDSINCE 1 CHANGEDSINCE 1)",
+            "a UID FETCH 1:* (FLAGS) (CHANGEDSINCE 1 VANISHED)",
+            "a UID FETCH 1:* (FLAGS) (FOO)",
+            "a UID FETCH 1:* (MODSEQ (1))",
+        ] {
+            bad(text);
+        }
+        let enabled = Dialect { condstore: true, qresync: true, ..Dialect::REV1 };
+        let vanished =
+            |text: &str| match Request::parse(text.as_bytes(), enabled, &Limits::default()).map(|r| r.command) {
+                Ok(Command::Fetch(f)) => Ok(f.vanished),
+                Ok(other) => panic!("{other:?}"),
+                Err(error) => Err(error),
+            };
+        assert_eq!(vanished("a UID FETCH 1:* (FLAGS) (CHANGEDSINCE 1 VANISHED)"), Ok(true));
+        assert!(vanished("a UID FETCH 1:* (FLAGS) (VANISHED)").is_err());
+        assert!(vanished("a FETCH 1:* (FLAGS) (CHANGEDSINCE 1 VANISHED)").is_err());
     }
 
     #[test]

@@ -34,7 +34,7 @@ pub use lsub::Lsub;
 pub use move_::Move;
 pub use rename::Rename;
 pub use search::{Day, Search, SearchKey, SearchReturn};
-pub use select::Select;
+pub use select::{Qresync, Select};
 pub use status::{Status, StatusItem};
 pub use store::{Store, StoreMode};
 
@@ -111,6 +111,21 @@ pub enum Command {
     Copy(Copy),
     /// RFC 9051 §6.4.8
     Move(Move),
+}
+
+impl Command {
+    /// True for the CONDSTORE enabling commands (RFC 7162 §3.1), ENABLE apart.
+    pub fn enables_condstore(&self) -> bool {
+        match self {
+            Self::Select(select) | Self::Examine(select) => select.condstore || select.qresync.is_some(),
+            Self::Status(status) => status.items.contains(&StatusItem::HighestModSeq),
+            Self::List(list) => list.returns.status.contains(&StatusItem::HighestModSeq),
+            Self::Fetch(fetch) => fetch.changed_since.is_some() || fetch.items.contains(&FetchItem::ModSeq),
+            Self::Search(search) => search.key.any(&|key| matches!(key, SearchKey::ModSeq(_))),
+            Self::Store(store) => store.unchanged_since.is_some(),
+            _ => false,
+        }
+    }
 }
 
 impl Request {
@@ -275,15 +290,17 @@ mod tests {
 
     proptest! {
         #[test]
-        fn arbitrary_octets_do_no_harm(octets in any::<Vec<u8>>(), rev2: bool, utf8: bool) {
-            let _ = Request::parse(&octets, Dialect { rev2, utf8 }, &Limits::default());
+        fn arbitrary_octets_do_no_harm(octets in any::<Vec<u8>>(), rev2: bool, utf8: bool, qresync: bool) {
+            let dialect = Dialect { rev2, utf8, condstore: qresync, qresync };
+            let _ = Request::parse(&octets, dialect, &Limits::default());
         }
 
         #[test]
         fn nearly_right_commands_do_no_harm(
-            text in "a (UID )?(SEARCH|FETCH 1|STORE 1|LIST|STATUS x|ID|APPEND x|CREATE x|SELECT|LOGIN|AUTHENTICATE)( |\\(|\\)|\"|\\[|\\]|<|>|\\.|\\{1\\}\r\n|[0-9]|\\*|,|:|\\$|NOT|OR|BODY|BINARY|HEADER\\.FIELDS|RETURN|STATUS|1-Jan-2000|\\\\Seen|FLAGS|x){0,30}"
+            text in "a (UID )?(SEARCH|FETCH 1|STORE 1|LIST|STATUS x|ID|APPEND x|CREATE x|SELECT|LOGIN|AUTHENTICATE)( |\\(|\\)|\"|\\[|\\]|<|>|\\.|\\{1\\}\r\n|[0-9]|\\*|,|:|\\$|NOT|OR|BODY|BINARY|HEADER\\.FIELDS|RETURN|STATUS|1-Jan-2000|\\\\Seen|FLAGS|CONDSTORE|QRESYNC|CHANGEDSINCE|VANISHED|UNCHANGEDSINCE|MODSEQ|x){0,30}"
         ) {
-            let _ = Request::parse(text.as_bytes(), Dialect::default(), &Limits::default());
+            let dialect = Dialect { condstore: true, qresync: true, ..Dialect::REV1 };
+            let _ = Request::parse(text.as_bytes(), dialect, &Limits::default());
             let _ = AppendHead::parse(text.as_bytes(), Dialect::default(), &Limits::default());
         }
     }

@@ -1,11 +1,11 @@
 //! SEARCH and UID SEARCH (RFC 9051 §6.4.4, RFC 3501 §6.4.4, RFC 4731, RFC 5182).
 
-use types::{Flag, SeqNum, SequenceSet, Uid};
+use types::{Flag, ModSeq, SeqNum, SequenceSet, Uid};
 
 use crate::imap::charset::Charset;
 use crate::imap::date::parse_date;
 use crate::imap::lex::Cursor;
-use crate::imap::{Ids, ParseError, Verdict};
+use crate::imap::{Ids, ObjectId, ParseError, Verdict};
 
 /// `search = "SEARCH" [search-return-opts] SP search-program`
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -66,6 +66,11 @@ pub enum SearchKey {
     },
     /// `LARGER`: octets.
     Larger(u64),
+    /// `EMAILID` (RFC 8474 §5.3)
+    EmailId(ObjectId),
+    /// `MODSEQ` (RFC 7162 §3.1.5): this or later. The name of a flag is read and ignored, since
+    /// mod-sequences are those of whole messages.
+    ModSeq(ModSeq),
     /// `NOT`
     Not(Box<Self>),
     /// `ON`: internal date.
@@ -77,6 +82,14 @@ pub enum SearchKey {
     Recent,
     /// `$` (RFC 5182): what SEARCH RETURN (SAVE) kept.
     Saved,
+    /// `SAVEDATESUPPORTED` (RFC 8514 §4.3)
+    SaveDateSupported,
+    /// `SAVEDBEFORE` (RFC 8514 §4.3): the day it came into the mailbox.
+    SavedBefore(Day),
+    /// `SAVEDON` (RFC 8514 §4.3)
+    SavedOn(Day),
+    /// `SAVEDSINCE` (RFC 8514 §4.3)
+    SavedSince(Day),
     /// `SENTBEFORE`: Date field.
     SentBefore(Day),
     /// `SENTON`: Date field.
@@ -93,10 +106,24 @@ pub enum SearchKey {
     Subject(String),
     /// `TEXT`
     Text(String),
+    /// `THREADID` (RFC 8474 §5.3)
+    ThreadId(ObjectId),
     /// `TO`
     To(String),
     /// `UID` and a set.
     Uid(SequenceSet<Uid>),
+}
+
+impl SearchKey {
+    /// True where `is` holds for this key or one inside it.
+    pub fn any(&self, is: &impl Fn(&Self) -> bool) -> bool {
+        is(self)
+            || match self {
+                Self::And(keys) | Self::Or(keys) => keys.iter().any(|key| key.any(is)),
+                Self::Not(key) => key.any(is),
+                _ => false,
+            }
+    }
 }
 
 impl Search {
@@ -218,11 +245,13 @@ impl Keys<'_, '_> {
             "CC" => SearchKey::Cc(self.string()?),
             "DELETED" => SearchKey::Flag(Flag::Deleted),
             "DRAFT" => SearchKey::Flag(Flag::Draft),
+            "EMAILID" => SearchKey::EmailId(self.object_id()?),
             "FLAGGED" => SearchKey::Flag(Flag::Flagged),
             "FROM" => SearchKey::From(self.string()?),
             "HEADER" => SearchKey::Header { name: self.string()?, value: self.string()? },
             "KEYWORD" => SearchKey::Flag(self.keyword()?),
             "LARGER" => SearchKey::Larger(self.number()?),
+            "MODSEQ" => SearchKey::ModSeq(self.modseq()?),
             // RFC 3501 §6.4.4: "RECENT but not the SEEN".
             "NEW" => SearchKey::And(vec![SearchKey::Recent, not(SearchKey::Flag(Flag::Seen))]),
             "NOT" => self.parse_not(depth)?,
@@ -230,6 +259,10 @@ impl Keys<'_, '_> {
             "ON" => SearchKey::On(self.day()?),
             "OR" => self.parse_or(depth)?,
             "RECENT" => SearchKey::Recent,
+            "SAVEDATESUPPORTED" => SearchKey::SaveDateSupported,
+            "SAVEDBEFORE" => SearchKey::SavedBefore(self.day()?),
+            "SAVEDON" => SearchKey::SavedOn(self.day()?),
+            "SAVEDSINCE" => SearchKey::SavedSince(self.day()?),
             "SEEN" => SearchKey::Flag(Flag::Seen),
             "SENTBEFORE" => SearchKey::SentBefore(self.day()?),
             "SENTON" => SearchKey::SentOn(self.day()?),
@@ -238,6 +271,7 @@ impl Keys<'_, '_> {
             "SMALLER" => SearchKey::Smaller(self.number()?),
             "SUBJECT" => SearchKey::Subject(self.string()?),
             "TEXT" => SearchKey::Text(self.string()?),
+            "THREADID" => SearchKey::ThreadId(self.object_id()?),
             "TO" => SearchKey::To(self.string()?),
             "UID" => self.uids()?,
             "UNANSWERED" => not(SearchKey::Flag(Flag::Answered)),
@@ -291,6 +325,34 @@ impl Keys<'_, '_> {
     fn number(&mut self) -> Result<u64, ParseError> {
         self.c.space()?;
         self.c.number64()
+    }
+
+    /// `search-modsequence = "MODSEQ" [SP entry-name SP entry-type-req] SP mod-sequence-valzer`
+    fn modseq(&mut self) -> Result<ModSeq, ParseError> {
+        self.c.space()?;
+        let start = self.c.clone();
+        if !matches!(self.c.peek(), Some(b'0'..=b'9')) {
+            // entry-name = DQUOTE "/flags/" attr-flag DQUOTE; some clients send it as an atom.
+            let name = self.c.astring("the name of a flag or a mod-sequence")?;
+            if !name.get(..7).is_some_and(|prefix| prefix.eq_ignore_ascii_case(b"/flags/")) {
+                return start.expected("the name of a flag or a mod-sequence");
+            }
+            self.c.space()?;
+            let kind = self.c.clone();
+            if !["PRIV", "SHARED", "ALL"].contains(&self.c.word("priv, shared or all")?.as_str()) {
+                return kind.expected("priv, shared or all");
+            }
+            self.c.space()?;
+        }
+        self.c.modseq()
+    }
+
+    /// `objectid`, see [`ObjectId`].
+    fn object_id(&mut self) -> Result<ObjectId, ParseError> {
+        self.c.space()?;
+        let start = self.c.clone();
+        let id = std::str::from_utf8(&self.c.astring("an identifier")?).ok().and_then(ObjectId::new);
+        id.map_or_else(|| start.expected("an identifier"), Ok)
     }
 
     /// `flag-keyword = … / atom`
@@ -360,6 +422,14 @@ mod tests {
             ("HEADER Message-ID \"\"", Header { name: "Message-ID".into(), value: String::new() }),
             ("KEYWORD $Junk", Flag(types::Flag::Keyword(Keyword::new("$junk").unwrap()))),
             ("LARGER 9", Larger(9)),
+            ("EMAILID E1-2", EmailId(ObjectId::numbered('E', 1, 2))),
+            ("THREADID T1-2", ThreadId(ObjectId::numbered('T', 1, 2))),
+            ("MODSEQ 0", ModSeq(types::ModSeq::ZERO)),
+            ("MODSEQ \"/flags/\\\\draft\" all 1", ModSeq(types::ModSeq::ZERO.next())),
+            ("SAVEDATESUPPORTED", SaveDateSupported),
+            ("SAVEDBEFORE 3-Jan-1970", SavedBefore(jan(3))),
+            ("SAVEDON 3-Jan-1970", SavedOn(jan(3))),
+            ("SAVEDSINCE 3-Jan-1970", SavedSince(jan(3))),
             ("NEW", And(vec![Recent, not(seen())])),
             ("NOT SEEN", not(seen())),
             ("NOT NOT SEEN", seen()),
@@ -447,7 +517,7 @@ mod tests {
     fn charsets() {
         let search = |octets: &[u8], utf8| {
             let line = [b"a SEARCH ", octets].concat();
-            Request::parse(&line, Dialect { rev2: false, utf8 }, &Limits::default()).map(|r| r.command)
+            Request::parse(&line, Dialect { utf8, ..Dialect::REV1 }, &Limits::default()).map(|r| r.command)
         };
         let subject =
             |text: &str| Command::Search(Search { by_uid: false, returns: None, key: SearchKey::Subject(text.into()) });

@@ -21,6 +21,10 @@ pub enum StatusItem {
     AppendLimit,
     /// `DELETED`
     Deleted,
+    /// `HIGHESTMODSEQ` (RFC 7162 §3.1.7)
+    HighestModSeq,
+    /// `MAILBOXID` (RFC 8474 §4.3)
+    MailboxId,
     /// `MESSAGES`
     Messages,
     /// `RECENT` (RFC 3501)
@@ -52,6 +56,8 @@ pub(super) fn parse_items(c: &mut Cursor<'_>) -> Result<Vec<StatusItem>, ParseEr
         let item = match c.word("a status item")?.as_str() {
             "APPENDLIMIT" => StatusItem::AppendLimit,
             "DELETED" => StatusItem::Deleted,
+            "HIGHESTMODSEQ" => StatusItem::HighestModSeq,
+            "MAILBOXID" => StatusItem::MailboxId,
             "MESSAGES" => StatusItem::Messages,
             "RECENT" => StatusItem::Recent,
             "SIZE" => StatusItem::Size,

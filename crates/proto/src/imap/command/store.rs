@@ -92,8 +92,7 @@ fn parse_modifier(c: &mut Cursor<'_>) -> Result<ModSeq, ParseError> {
         return c.expected("UNCHANGEDSINCE");
     }
     c.space()?;
-    let start = c.clone();
-    let modseq = ModSeq::new(c.number64()?).map_or_else(|| start.expected("a mod-sequence"), Ok)?;
+    let modseq = c.modseq()?;
     c.expect(b')', "a closing parenthesis")?;
     Ok(modseq)
 }

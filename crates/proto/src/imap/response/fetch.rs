@@ -1,9 +1,9 @@
 //! FETCH responses (RFC 9051 §7.5.2): items one after another, bodies by the caller.
 
-use types::{DateTime, Flag, Flags, SeqNum, Uid};
+use types::{DateTime, Flag, Flags, ModSeq, SeqNum, Uid};
 
 use super::{text, words};
-use crate::imap::{PartPath, Section, SectionText, date, lex};
+use crate::imap::{ObjectId, PartPath, Section, SectionText, date, lex};
 
 /// What follows the name of a body item.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -45,6 +45,35 @@ impl<'a> FetchWriter<'a> {
     pub fn uid(&mut self, uid: Uid) {
         self.item("UID ");
         text::number(self.out, u64::from(uid.get()));
+    }
+
+    /// `MODSEQ` (RFC 7162 §3.1.4.2)
+    pub fn modseq(&mut self, modseq: ModSeq) {
+        self.item("MODSEQ (");
+        text::number(self.out, modseq.get());
+        self.out.push(b')');
+    }
+
+    /// `EMAILID` (RFC 8474 §5.1)
+    pub fn email_id(&mut self, id: &ObjectId) {
+        self.object_id("EMAILID (", id);
+    }
+
+    /// `THREADID` (RFC 8474 §5.2)
+    pub fn thread_id(&mut self, id: &ObjectId) {
+        self.object_id("THREADID (", id);
+    }
+
+    fn object_id(&mut self, item: &str, id: &ObjectId) {
+        self.item(item);
+        self.out.extend_from_slice(id.as_str().as_bytes());
+        self.out.push(b')');
+    }
+
+    /// `SAVEDATE` (RFC 8514 §4.2)
+    pub fn save_date(&mut self, date: DateTime) {
+        self.item("SAVEDATE ");
+        date::write_date_time(self.out, date);
     }
 
     /// `INTERNALDATE`
@@ -233,12 +262,18 @@ mod tests {
         assert_eq!(written(|f| f.flags(&Flags::NONE, false)), "* 1 FETCH (FLAGS ())\r\n");
         let both = written(|f| {
             f.uid(Uid::MIN);
+            f.modseq(ModSeq::MAX);
+            f.email_id(&ObjectId::numbered('E', 1, 2));
+            f.thread_id(&ObjectId::numbered('T', 1, 2));
             f.size(7);
             f.envelope(b"(e)");
             f.body(b"(b)");
             f.body_structure(b"(s)");
         });
-        assert_eq!(both, "* 1 FETCH (UID 1 RFC822.SIZE 7 ENVELOPE (e) BODY (b) BODYSTRUCTURE (s))\r\n");
+        assert_eq!(
+            both,
+            "* 1 FETCH (UID 1 MODSEQ (9223372036854775807) EMAILID (E1-2) THREADID (T1-2) RFC822.SIZE 7 ENVELOPE (e) BODY (b) BODYSTRUCTURE (s))\r\n"
+        );
     }
 
     #[test]

@@ -11,7 +11,7 @@ pub(crate) mod text;
 
 use base64::engine::Engine;
 use base64::engine::general_purpose::STANDARD;
-use types::{Flag, SeqNum};
+use types::{Flag, IdSet, SeqNum, Uid};
 
 use super::{Capability, Code, Dialect, ParseError, Tag, Verdict};
 
@@ -131,6 +131,21 @@ impl<'a> Encoder<'a> {
     /// `EXPUNGE` (RFC 9051 §7.5.1)
     pub fn expunge(&mut self, seq: SeqNum) {
         self.numbered(seq.get(), "EXPUNGE");
+    }
+
+    /// `VANISHED` (RFC 7162 §3.2.10): messages that go now, instead of one EXPUNGE for each; nothing for
+    /// none of them.
+    pub fn vanished(&mut self, uids: &IdSet<Uid>) {
+        if !uids.is_empty() {
+            self.line_of("VANISHED", [uids.to_string()]);
+        }
+    }
+
+    /// `VANISHED (EARLIER)` (RFC 7162 §3.2.10.1): messages that had gone before; nothing for none of them.
+    pub fn vanished_earlier(&mut self, uids: &IdSet<Uid>) {
+        if !uids.is_empty() {
+            self.line_of("VANISHED (EARLIER)", [uids.to_string()]);
+        }
     }
 
     /// `FETCH` (RFC 9051 §7.5.2): write at least one item, then [`FetchWriter::finish`].
@@ -254,9 +269,18 @@ mod tests {
     }
 
     #[test]
+    fn vanished() {
+        // RFC 7162 §3.2.10.2
+        let uids: IdSet<Uid> = [405, 407, 410, 411].into_iter().filter_map(Uid::new).collect();
+        assert_eq!(rev1(|e| e.vanished(&uids)), "* VANISHED 405,407,410:411\r\n");
+        assert_eq!(rev1(|e| e.vanished_earlier(&uids)), "* VANISHED (EARLIER) 405,407,410:411\r\n");
+        assert_eq!(rev1(|e| e.vanished(&IdSet::new())), "");
+    }
+
+    #[test]
     fn recent_is_not_for_rev2() {
         // RFC 9051 Appendix E: RECENT is gone.
         assert_eq!(rev1(|e| e.recent(2)), "* 2 RECENT\r\n");
-        assert_eq!(written(Dialect { rev2: true, utf8: false }, |e| e.recent(2)), "");
+        assert_eq!(written(Dialect { rev2: true, ..Dialect::REV1 }, |e| e.recent(2)), "");
     }
 }

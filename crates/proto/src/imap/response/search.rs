@@ -1,6 +1,6 @@
 //! SEARCH and ESEARCH responses (RFC 3501 §7.2.5, RFC 9051 §7.3.4, RFC 4731 §3.1).
 
-use types::{IdSet, Number};
+use types::{IdSet, ModSeq, Number};
 
 use super::{Encoder, text};
 use crate::imap::Tag;
@@ -19,15 +19,21 @@ pub struct ESearch<'a, T> {
     pub all: Option<&'a IdSet<T>>,
     /// `COUNT`
     pub count: Option<u64>,
+    /// `MODSEQ` (RFC 7162 §3.1.10): the latest change of what is returned.
+    pub modseq: Option<ModSeq>,
 }
 
 impl Encoder<'_> {
     /// `SEARCH` (RFC 3501 §7.2.5): the answer to a SEARCH without RETURN in IMAP4rev1.
-    pub fn search<T: Number>(&mut self, found: impl IntoIterator<Item = T>) {
+    /// With the latest change of what was found, where SEARCH asked for MODSEQ (RFC 7162 §3.1.6).
+    pub fn search<T: Number>(&mut self, found: impl IntoIterator<Item = T>, modseq: Option<ModSeq>) {
         self.out.extend_from_slice(b"* SEARCH");
         for id in found {
             self.out.push(b' ');
             text::number(self.out, u64::from(id.get()));
+        }
+        if let Some(modseq) = modseq {
+            self.out.extend_from_slice(format!(" (MODSEQ {modseq})").as_bytes());
         }
         self.end();
     }
@@ -54,6 +60,9 @@ impl Encoder<'_> {
         if let Some(all) = found.all.filter(|all| !all.is_empty()) {
             let _ = write!(self.out, " ALL {all}");
         }
+        if let Some(modseq) = found.modseq {
+            let _ = write!(self.out, " MODSEQ {modseq}");
+        }
         self.end();
     }
 }
@@ -75,14 +84,19 @@ mod tests {
     fn the_examples_of_the_rfc() {
         // RFC 9051 §7.3.4
         let uid = Uid::new;
-        let mut found = ESearch { by_uid: true, min: uid(7), max: uid(3800), all: None, count: None };
+        let mut found = ESearch { by_uid: true, min: uid(7), max: uid(3800), all: None, count: None, modseq: None };
         assert_eq!(written(found), "* ESEARCH (TAG \"A285\") UID MIN 7 MAX 3800\r\n");
         let all: IdSet<Uid> = [2, 10, 11, 12].into_iter().filter_map(uid).collect();
-        found = ESearch { by_uid: false, min: None, max: None, all: Some(&all), count: Some(4) };
+        found = ESearch { by_uid: false, min: None, max: None, all: Some(&all), count: Some(4), modseq: None };
         assert_eq!(written(found), "* ESEARCH (TAG \"A285\") COUNT 4 ALL 2,10:12\r\n");
         // RFC 4731 §3.1: no ALL where nothing was found.
         let none = IdSet::new();
-        found = ESearch { by_uid: false, min: None, max: None, all: Some(&none), count: Some(0) };
+        found = ESearch { by_uid: false, min: None, max: None, all: Some(&none), count: Some(0), modseq: None };
         assert_eq!(written(found), "* ESEARCH (TAG \"A285\") COUNT 0\r\n");
+        // RFC 7162 §3.1.10
+        let all: IdSet<Uid> = [1, 2, 3, 5].into_iter().filter_map(uid).collect();
+        let modseq = ModSeq::new(1236);
+        let found = ESearch { by_uid: false, min: None, max: None, all: Some(&all), count: None, modseq };
+        assert_eq!(written(found), "* ESEARCH (TAG \"A285\") ALL 1:3,5 MODSEQ 1236\r\n");
     }
 }

@@ -1,16 +1,21 @@
 //! STATUS responses (RFC 9051 §7.3.3, RFC 3501 §7.2.4, RFC 8438, RFC 7889).
 
-use types::{MailboxName, Uid, UidValidity};
+use types::{MailboxName, ModSeq, Uid, UidValidity};
 
 use super::{Encoder, text};
+use crate::imap::ObjectId;
 
 /// `status-att-val` of RFC 9051 §9 and RFC 3501 §9.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum StatusValue {
     /// `APPENDLIMIT` (RFC 7889 §3): octets; `None` where there is no limit.
     AppendLimit(Option<u64>),
     /// `DELETED`
     Deleted(u32),
+    /// `HIGHESTMODSEQ` (RFC 7162 §3.1.7)
+    HighestModSeq(ModSeq),
+    /// `MAILBOXID` (RFC 8474 §4.3)
+    MailboxId(ObjectId),
     /// `MESSAGES`
     Messages(u32),
     /// `RECENT` (RFC 3501)
@@ -35,15 +40,20 @@ impl Encoder<'_> {
             if i > 0 {
                 self.out.push(b' ');
             }
-            let (item, number) = match *value {
-                StatusValue::AppendLimit(limit) => ("APPENDLIMIT ", limit),
-                StatusValue::Deleted(n) => ("DELETED ", Some(n.into())),
-                StatusValue::Messages(n) => ("MESSAGES ", Some(n.into())),
-                StatusValue::Recent(n) => ("RECENT ", Some(n.into())),
-                StatusValue::Size(n) => ("SIZE ", Some(n)),
+            let (item, number) = match value {
+                StatusValue::AppendLimit(limit) => ("APPENDLIMIT ", *limit),
+                StatusValue::Deleted(n) => ("DELETED ", Some((*n).into())),
+                StatusValue::HighestModSeq(modseq) => ("HIGHESTMODSEQ ", Some(modseq.get())),
+                StatusValue::MailboxId(id) => {
+                    self.out.extend_from_slice(format!("MAILBOXID ({id})").as_bytes());
+                    continue;
+                }
+                StatusValue::Messages(n) => ("MESSAGES ", Some((*n).into())),
+                StatusValue::Recent(n) => ("RECENT ", Some((*n).into())),
+                StatusValue::Size(n) => ("SIZE ", Some(*n)),
                 StatusValue::UidNext(uid) => ("UIDNEXT ", Some(uid.get().into())),
                 StatusValue::UidValidity(validity) => ("UIDVALIDITY ", Some(validity.get().into())),
-                StatusValue::Unseen(n) => ("UNSEEN ", Some(n.into())),
+                StatusValue::Unseen(n) => ("UNSEEN ", Some((*n).into())),
             };
             self.out.extend_from_slice(item.as_bytes());
             match number {

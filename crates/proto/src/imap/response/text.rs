@@ -84,14 +84,14 @@ mod tests {
     #[test]
     fn names_follow_the_dialect() {
         let name = MailboxName::new("Entw\u{fc}rfe & \"mehr\"").unwrap();
-        let rev2 = Dialect { rev2: true, utf8: false };
+        let rev2 = Dialect { rev2: true, ..Dialect::REV1 };
         assert_eq!(written(|o| mailbox(o, &name, Dialect::default())), r#""Entw&APw-rfe &- \"mehr\"""#);
         assert_eq!(written(|o| mailbox(o, &name, rev2)), r#""Entwürfe & \"mehr\"""#);
     }
 
     #[test]
     fn texts_cannot_break_out_of_their_line() {
-        let rev2 = Dialect { rev2: true, utf8: false };
+        let rev2 = Dialect { rev2: true, ..Dialect::REV1 };
         assert_eq!(written(|o| text(o, "a\r\nb OK \0", Dialect::default())), "a  b OK  ");
         assert_eq!(written(|o| text(o, "für", Dialect::default())), "f?r");
         assert_eq!(written(|o| text(o, "für", rev2)), "für");

@@ -7,17 +7,19 @@
 //!   has gone; it ends with the client and with the server.
 //! * A message that is damaged is not found; an untagged NO names it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use proto::imap::command::{Search, SearchKey, SearchReturn};
 use proto::imap::response::{Condition, ESearch};
 use proto::imap::{Code, Tag};
-use store::{Found, Key, Query, When};
+use store::{Found, Key, Query, Snapshot, When};
 use tokio::time::Instant;
-use types::{IdSet, Number, SeqNum, Uid};
+use types::{IdSet, ModSeq, Number, SeqNum, Uid};
 
 use super::fetch::named;
 use crate::imap::answer::{Answer, Failure, Outcome};
+use crate::imap::object_id;
 use crate::imap::state::Selected;
 use crate::imap::wire::{END_OF_SERVER, Wire};
 
@@ -29,12 +31,20 @@ pub(crate) async fn search(selected: &mut Selected, wire: &mut Wire, tag: &Tag, 
     let Search { by_uid, returns, key } = search;
     let (by_uid, returns) = (*by_uid, *returns);
     let saves = returns.is_some_and(|returns| returns.save);
-    let query = query(selected, key)?;
-    let found = match find(selected, wire, query, returns).await {
+    let snapshot = selected.mailbox.snapshot()?;
+    let result = async {
+        let query = query(selected, &snapshot, key)?;
+        let found = find(selected, wire, Arc::clone(&snapshot), query, returns).await?;
+        let asked = key.any(&|key| matches!(key, SearchKey::ModSeq(_)));
+        let modseq = if asked { latest_change(&snapshot, returns, &found.uids)? } else { None };
+        Ok((found, modseq))
+    };
+    let (found, modseq) = match result.await {
         Ok(found) => found,
         Err(failure) => {
-            // RFC 5182 §2.1: a SEARCH with SAVE that is answered NO empties the saved result.
-            if saves {
+            // RFC 5182 §2.1: a SEARCH with SAVE that is answered NO empties the saved result; BAD does not.
+            let bad = matches!(&failure, Failure::Refused(answer) if answer.condition == Condition::Bad);
+            if saves && !bad {
                 selected.saved = IdSet::new();
             }
             return Err(failure);
@@ -46,9 +56,9 @@ pub(crate) async fn search(selected: &mut Selected, wire: &mut Wire, tag: &Tag, 
         wire.encoder().untagged(Condition::No, Some(&Code::Corruption), &text);
     }
     if by_uid {
-        answer(wire, tag, by_uid, returns, &found.uids);
+        answer(wire, tag, by_uid, returns, &found.uids, modseq);
     } else {
-        answer(wire, tag, by_uid, returns, &selected.view.told().numbers_of(&found.uids));
+        answer(wire, tag, by_uid, returns, &selected.view.told().numbers_of(&found.uids), modseq);
     }
     if let Some(returns) = returns.filter(|returns| returns.save) {
         selected.saved = saved(returns, found.uids);
@@ -60,13 +70,14 @@ pub(crate) async fn search(selected: &mut Selected, wire: &mut Wire, tag: &Tag, 
 async fn find(
     selected: &Selected,
     wire: &mut Wire,
+    snapshot: Arc<Snapshot>,
     query: Query,
     returns: Option<SearchReturn>,
 ) -> Result<Found, Failure> {
     // The smallest alone is known as soon as there is one.
     let first_is_enough = returns.is_some_and(|returns| returns.min && !returns.max && !returns.all && !returns.count);
     let scope = selected.view.told().uids().clone();
-    let mut search = store::Search::new(&selected.mailbox, selected.mailbox.snapshot()?, query, scope);
+    let mut search = store::Search::new(&selected.mailbox, snapshot, query, scope);
     if search.reads_messages() {
         // What was answered before need not wait for this search, and tells us who has gone meanwhile.
         wire.flush().await?;
@@ -91,11 +102,37 @@ async fn find(
     }
 }
 
+/// The latest change of the messages that are returned (RFC 7162 §3.1.6, RFC 4731 §3.2).
+fn latest_change(
+    snapshot: &Snapshot,
+    returns: Option<SearchReturn>,
+    found: &IdSet<Uid>,
+) -> store::Result<Option<ModSeq>> {
+    match returns {
+        Some(SearchReturn { min, max, all: false, count: false, .. }) if min || max => {
+            snapshot.latest_change(&ends(found, min, max))
+        }
+        _ => snapshot.latest_change(found),
+    }
+}
+
+/// The smallest and the largest, as asked.
+fn ends(found: &IdSet<Uid>, min: bool, max: bool) -> IdSet<Uid> {
+    found.first().filter(|_| min).into_iter().chain(found.last().filter(|_| max)).collect()
+}
+
 /// Writes the untagged response.
-fn answer<T: Number>(wire: &mut Wire, tag: &Tag, by_uid: bool, returns: Option<SearchReturn>, found: &IdSet<T>) {
+fn answer<T: Number>(
+    wire: &mut Wire,
+    tag: &Tag,
+    by_uid: bool,
+    returns: Option<SearchReturn>,
+    found: &IdSet<T>,
+    modseq: Option<ModSeq>,
+) {
     let returns = match returns {
         // RFC 3501 §7.2.5. RFC 9051 §6.4.4: in IMAP4rev2 ESEARCH also answers a SEARCH without RETURN.
-        None if !wire.dialect().rev2 => return wire.encoder().search(found.iter()),
+        None if !wire.dialect().rev2 => return wire.encoder().search(found.iter(), modseq),
         None => SearchReturn { all: true, ..SearchReturn::default() },
         Some(returns) => returns,
     };
@@ -111,6 +148,7 @@ fn answer<T: Number>(wire: &mut Wire, tag: &Tag, by_uid: bool, returns: Option<S
         max: found.last().filter(|_| max),
         all: Some(found).filter(|_| all),
         count: count.then(|| found.len()),
+        modseq,
     };
     wire.encoder().esearch(tag, &found);
 }
@@ -121,20 +159,40 @@ fn saved(returns: SearchReturn, found: IdSet<Uid>) -> IdSet<Uid> {
     if all || count || !(min || max) {
         return found;
     }
-    let (min, max) = (found.first().filter(|_| min), found.last().filter(|_| max));
-    min.into_iter().chain(max).collect()
+    ends(&found, min, max)
 }
 
 /// The store's words for a search key.
-fn query(selected: &Selected, key: &SearchKey) -> Result<Query, Failure> {
+fn query(selected: &Selected, snapshot: &Snapshot, key: &SearchKey) -> Result<Query, Failure> {
+    let queries = |keys: &[SearchKey]| keys.iter().map(|key| query(selected, snapshot, key)).collect::<Result<_, _>>();
+    let owner = selected.mailbox.at().owner;
     let header = |name: &str, value: &str| Key::Header { name: name.into(), value: value.into() };
     Ok(Query::Key(match key {
         SearchKey::All => return Ok(Query::ALL),
-        SearchKey::And(keys) => return Ok(Query::And(queries(selected, keys)?)),
-        SearchKey::Or(keys) => return Ok(Query::Or(queries(selected, keys)?)),
-        SearchKey::Not(key) => return Ok(Query::Not(Box::new(query(selected, key)?))),
+        SearchKey::And(keys) => return Ok(Query::And(queries(keys)?)),
+        SearchKey::Or(keys) => return Ok(Query::Or(queries(keys)?)),
+        SearchKey::Not(key) => return Ok(Query::Not(Box::new(query(selected, snapshot, key)?))),
         SearchKey::Seq(set) => Key::Uids(numbered(selected, set)?),
         SearchKey::Uid(set) => Key::Uids(selected.view.resolve_uids(set)),
+        // RFC 7162 §3.1.5: "equal to or greater than".
+        SearchKey::ModSeq(from) => match from.get().checked_sub(1).and_then(ModSeq::new) {
+            Some(since) => Key::Uids(snapshot.changed_since(since, selected.view.told().uids())?),
+            None => return Ok(Query::ALL),
+        },
+        // RFC 8474 §5.3: an identifier that is none of this account's finds nothing.
+        SearchKey::EmailId(id) => match object_id::to_email(owner, id) {
+            Some(email) => Key::Email(email),
+            None => return Ok(Query::NONE),
+        },
+        SearchKey::ThreadId(id) => match object_id::to_thread(owner, id) {
+            Some(thread) => Key::Thread(thread),
+            None => return Ok(Query::NONE),
+        },
+        // RFC 8514 §4.3: all of them, where the mailbox knows save dates.
+        SearchKey::SaveDateSupported => return Ok(Query::ALL),
+        SearchKey::SavedBefore(day) => Key::Saved(When::Before(day.0)),
+        SearchKey::SavedOn(day) => Key::Saved(When::On(day.0)),
+        SearchKey::SavedSince(day) => Key::Saved(When::Since(day.0)),
         SearchKey::Saved => Key::Uids(selected.saved.clone()),
         // RFC 3501 §6.4.4; nothing is recent in IMAP4rev2, which has no such key.
         SearchKey::Recent => Key::Uids(selected.recent.clone()),
@@ -156,10 +214,6 @@ fn query(selected: &Selected, key: &SearchKey) -> Result<Query, Failure> {
         SearchKey::Body(text) => Key::Body(text.clone()),
         SearchKey::Text(text) => Key::Text(text.clone()),
     }))
-}
-
-fn queries(selected: &Selected, keys: &[SearchKey]) -> Result<Vec<Query>, Failure> {
-    keys.iter().map(|key| query(selected, key)).collect()
 }
 
 /// RFC 9051 §9 `seq-number`: a number above EXISTS is an error, also in SEARCH.

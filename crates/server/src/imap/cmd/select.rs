@@ -7,8 +7,10 @@ use store::{Mailbox, Snapshot, View};
 use types::{IdSet, MailboxName, Uid};
 
 use super::list::attributes;
+use super::qresync::resync;
 use crate::imap::answer::{Answer, Failure, Outcome, sentence};
 use crate::imap::lost::Lost;
+use crate::imap::object_id;
 use crate::imap::state::{Authenticated, Selected, State};
 use crate::imap::updates::count;
 use crate::imap::wire::Wire;
@@ -20,10 +22,9 @@ pub(crate) async fn reselect(
     command: Select,
     read_only: bool,
 ) -> (State, Outcome) {
-    // RFC 9051 §7.1: the boundary between what belongs to the one and to the other. RFC 3501 has none.
-    if wire.dialect().rev2 {
-        wire.encoder().untagged(Condition::Ok, Some(&Code::Closed), "The previous mailbox is closed");
-    }
+    // RFC 9051 §7.1: the boundary between what belongs to the one and to the other. RFC 7162 §3.2.11:
+    // also for a client that knows nothing of it.
+    wire.encoder().untagged(Condition::Ok, Some(&Code::Closed), "The previous mailbox is closed");
     select(selected.user, wire, command, read_only).await
 }
 
@@ -58,10 +59,16 @@ pub(crate) async fn select(
         recent,
         keywords_told: 0,
     });
-    match tell(&mut selected, wire, &name, old_name.as_deref(), &snapshot) {
-        Ok(answer) => (State::Selected(selected), Ok(answer)),
-        Err(error) => (State::Authenticated(selected.user), Err(error.into())),
+    let answer = match tell(&mut selected, wire, &name, old_name.as_deref(), &snapshot) {
+        Ok(answer) => answer,
+        Err(error) => return (State::Authenticated(selected.user), Err(error.into())),
+    };
+    if let Some(client) = command.qresync
+        && let Err(failure) = resync(&selected, wire, &snapshot, &client).await
+    {
+        return (State::Authenticated(selected.user), Err(failure));
     }
+    (State::Selected(selected), Ok(answer))
 }
 
 /// RFC 3501 §2.3.2: SELECT claims the new messages, EXAMINE only looks. IMAP4rev2 knows no \Recent.
@@ -93,6 +100,11 @@ fn tell(
     }
     encoder.untagged(Condition::Ok, Some(&Code::UidValidity(snapshot.uid_validity())), "The UIDs are valid");
     encoder.untagged(Condition::Ok, Some(&Code::UidNext(snapshot.uid_next())), "The next UID");
+    // RFC 7162 §3.1.2.1; NOMODSEQ never, and also to a client that has not asked yet.
+    encoder.untagged(Condition::Ok, Some(&Code::HighestModSeq(selected.view.reported())), "The latest change");
+    // RFC 8474 §4.2
+    let id = object_id::mailbox(selected.mailbox.at().owner, snapshot.mailbox());
+    encoder.untagged(Condition::Ok, Some(&Code::MailboxId(id)), "The mailbox under any name");
     if rev2 {
         // RFC 9051 §6.3.2: the LIST response is required, with OLDNAME for another spelling.
         let attributes = attributes(&selected.user.account.tree(), name);

@@ -7,6 +7,7 @@ use types::Uid;
 
 use crate::context::Context;
 use crate::imap::answer::{Answer, Outcome};
+use crate::imap::object_id;
 use crate::imap::state::Authenticated;
 use crate::imap::updates::count;
 use crate::imap::wire::Wire;
@@ -31,6 +32,9 @@ pub(crate) fn values(
         Ok(match item {
             StatusItem::AppendLimit => StatusValue::AppendLimit(Some(server.limits.message_size)),
             StatusItem::Deleted => StatusValue::Deleted(sums.deleted),
+            // RFC 7162 §3.1.7
+            StatusItem::HighestModSeq => StatusValue::HighestModSeq(entry.summary.modseq),
+            StatusItem::MailboxId => StatusValue::MailboxId(object_id::mailbox(user.account.id(), entry.id)),
             StatusItem::Messages => StatusValue::Messages(sums.count),
             StatusItem::Recent => StatusValue::Recent(recent(user, entry)?),
             StatusItem::Size => StatusValue::Size(sums.size),

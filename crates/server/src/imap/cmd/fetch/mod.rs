@@ -18,6 +18,7 @@ use proto::imap::command::{Fetch, FetchItem};
 use store::{FlagChange, FlagMode, FlagsStored, Silent};
 use types::{Flag, Flags, IdSet, Uid};
 
+use super::qresync;
 use crate::imap::answer::{Answer, Failure, Outcome};
 use crate::imap::state::Selected;
 use crate::imap::updates::CatchUp;
@@ -28,7 +29,14 @@ use send::Delivery;
 /// Carries out FETCH and UID FETCH.
 pub(crate) async fn fetch(selected: &mut Selected, wire: &mut Wire, fetch: &Fetch) -> Outcome {
     let by_uid = fetch.ids.by_uid();
-    let uids = selected.resolve(&fetch.ids)?;
+    let mut uids = selected.resolve(&fetch.ids)?;
+    if let Some(since) = fetch.changed_since {
+        if fetch.vanished {
+            qresync::vanished(selected, wire, &fetch.ids, since)?;
+        }
+        // What is gone has nothing newer to tell than that.
+        uids = selected.mailbox.snapshot()?.changed_since(since, &uids)?;
+    }
     let marked = if !selected.read_only && fetch.items.iter().any(FetchItem::sets_seen) {
         mark_seen(selected, &uids).await?
     } else {
@@ -103,7 +111,10 @@ async fn deliver(
 /// The items to be answered. RFC 9051 §6.4.9: with UID FETCH the UID is one of them in any event.
 fn items(fetch: &Fetch) -> Vec<Item> {
     let uid = fetch.ids.by_uid() && !fetch.items.contains(&FetchItem::Uid);
-    uid.then_some(FetchItem::Uid).into_iter().chain(fetch.items.iter().cloned()).map(Item::new).collect()
+    // RFC 7162 §3.1.4.1: CHANGEDSINCE "implicitly adds the MODSEQ FETCH message data item".
+    let modseq = fetch.changed_since.is_some() && !fetch.items.contains(&FetchItem::ModSeq);
+    let implied = uid.then_some(FetchItem::Uid).into_iter().chain(modseq.then_some(FetchItem::ModSeq));
+    implied.chain(fetch.items.iter().cloned()).map(Item::new).collect()
 }
 
 fn outcome(failed: Failed, by_uid: bool) -> Outcome {

@@ -11,9 +11,10 @@ use proto::imap::command::FetchItem;
 use proto::imap::response::{Content as Announced, FetchWriter};
 use proto::imap::{Dialect, Encoder, PartPath, Partial, Section, SectionText};
 use store::{Cards, Chunk, Keywords, Row};
-use types::{Flags, IdSet, SeqNum, Uid};
+use types::{DateTime, Flags, IdSet, SeqNum, Uid};
 
 use super::content::{Content, Form, Long, Source, Unreadable};
+use crate::imap::object_id;
 use crate::imap::state::Selected;
 use crate::imap::wire::PIECE;
 
@@ -137,8 +138,7 @@ impl<E: Into<Unreadable>> From<E> for Missing {
 
 impl Item {
     pub(super) fn new(what: FetchItem) -> Self {
-        let needs_card =
-            !matches!(what, FetchItem::Flags | FetchItem::InternalDate | FetchItem::Rfc822Size | FetchItem::Uid);
+        let needs_card = !is_in_row(&what);
         let header_of_card = match &what {
             FetchItem::BodySection { section: Section { part, text: SectionText::HeaderFields(names) }, .. } => {
                 part.0.is_empty() && names.iter().all(|name| Card::has_field(name))
@@ -151,6 +151,15 @@ impl Item {
     pub(super) fn is(&self, what: &FetchItem) -> bool {
         self.what == *what
     }
+}
+
+/// True for what rows and marks tell.
+fn is_in_row(item: &FetchItem) -> bool {
+    use FetchItem as I;
+    matches!(
+        item,
+        I::Flags | I::InternalDate | I::Rfc822Size | I::Uid | I::ModSeq | I::EmailId | I::ThreadId | I::SaveDate
+    )
 }
 
 impl Responder<'_> {
@@ -179,8 +188,15 @@ impl Responder<'_> {
             }
         }
         // RFC 9051 §6.4.5: "if this causes the flags to change, they SHOULD be included".
-        if self.marked.contains(message.row.uid) && !self.items.iter().any(|item| item.is(&FetchItem::Flags)) {
-            empty = !self.row_item(&FetchItem::Flags, message, flags, &mut response);
+        if self.marked.contains(message.row.uid) {
+            // RFC 7162 §3.2.4: and then also UID and mod-sequence.
+            let sync: &[FetchItem] = if self.dialect.condstore { &[FetchItem::Uid, FetchItem::ModSeq] } else { &[] };
+            for unasked in [FetchItem::Flags].iter().chain(sync) {
+                if !self.items.iter().any(|item| item.is(unasked)) {
+                    self.row_item(unasked, message, flags, &mut response);
+                }
+            }
+            empty = false;
         }
         if empty {
             out.truncate(start);
@@ -206,6 +222,11 @@ impl Responder<'_> {
             FetchItem::InternalDate => response.internal_date(row.internal_date),
             FetchItem::Rfc822Size => response.size(row.size.into()),
             FetchItem::Uid => response.uid(row.uid),
+            FetchItem::ModSeq => response.modseq(chunk.modseq(at)),
+            FetchItem::EmailId => response.email_id(&object_id::email(self.selected.mailbox.at().owner, row.email)),
+            FetchItem::ThreadId => response.thread_id(&object_id::thread(self.selected.mailbox.at().owner, row.thread)),
+            // RFC 8514 §4.2: we know it of every message.
+            FetchItem::SaveDate => response.save_date(DateTime::utc(row.saved)),
             _ => return false,
         }
         true
@@ -264,7 +285,15 @@ impl Body<'_> {
             FetchItem::Rfc822Text => self.whole(text(SectionText::Text), response, |r, n| r.rfc822_text(n))?,
             FetchItem::Binary { part, partial, .. } => self.binary(part, *partial, response)?,
             FetchItem::BinarySize(part) => self.binary_size(part, response)?,
-            FetchItem::Flags | FetchItem::InternalDate | FetchItem::Rfc822Size | FetchItem::Uid => {}
+            // `row_item` has dealt with these.
+            FetchItem::Flags
+            | FetchItem::InternalDate
+            | FetchItem::Rfc822Size
+            | FetchItem::Uid
+            | FetchItem::ModSeq
+            | FetchItem::EmailId
+            | FetchItem::ThreadId
+            | FetchItem::SaveDate => {}
         }
         Ok(())
     }
