@@ -56,6 +56,18 @@ async fn steps(steps: usize) {
     }
 }
 
+/// A message of 5 MiB in base64.
+async fn append_large(far: &mut tokio::io::DuplexStream) {
+    let message = [b"Content-Transfer-Encoding: base64\r\n\r\n".to_vec(), b"QUJD".repeat(5 << 18)].concat();
+    far.write_all(format!("d APPEND INBOX {{{}+}}\r\n", message.len()).as_bytes()).await.unwrap();
+    far.write_all(&message).await.unwrap();
+    far.write_all(b"\r\n").await.unwrap();
+    let mut said = Vec::new();
+    while !said.windows(4).any(|w| w == b"d OK") || !said.ends_with(b"\r\n") {
+        far.read_buf(&mut said).await.unwrap();
+    }
+}
+
 #[tokio::test]
 async fn searches_of_a_client_that_is_gone_are_not_carried_out() {
     let (task, mut far, _stopper) = session().await;
@@ -77,19 +89,27 @@ async fn a_search_is_answered_before_the_next_one_begins() {
 #[tokio::test]
 async fn sizes_are_told_while_others_are_still_counted() {
     let (_task, mut far, _stopper) = session().await;
-    let mut said = Vec::new();
-    let message = [b"Content-Transfer-Encoding: base64\r\n\r\n".to_vec(), b"QUJD".repeat(5 << 18)].concat();
     for _ in 0..3 {
-        far.write_all(format!("d APPEND INBOX {{{}+}}\r\n", message.len()).as_bytes()).await.unwrap();
-        far.write_all(&message).await.unwrap();
-        far.write_all(b"\r\n").await.unwrap();
-        said.clear();
-        while !said.windows(4).any(|w| w == b"d OK") || !said.ends_with(b"\r\n") {
-            far.read_buf(&mut said).await.unwrap();
-        }
+        append_large(&mut far).await;
     }
+    let mut said = Vec::new();
     far.write_all(b"e FETCH 2:4 BINARY.SIZE[1]\r\n").await.unwrap();
-    said.clear();
     far.read_buf(&mut said).await.unwrap();
     assert_eq!(String::from_utf8_lossy(&said), "* 2 FETCH (BINARY.SIZE[1] 3932160)\r\n");
+}
+
+/// A thousand partials of one body were a thousand times the whole work in one go.
+#[tokio::test]
+async fn many_items_of_one_large_message_are_answered_in_turns() {
+    let (_task, mut far, _stopper) = session().await;
+    append_large(&mut far).await;
+    let items: Vec<_> = (0..30).map(|n| format!("BINARY.PEEK[1]<{n}.1>")).collect();
+    far.write_all(format!("e FETCH 2 ({} FLAGS)\r\n", items.join(" ")).as_bytes()).await.unwrap();
+    let mut said = Vec::new();
+    while !said.windows(4).any(|w| w == b"e OK") {
+        far.read_buf(&mut said).await.unwrap();
+    }
+    let said = String::from_utf8_lossy(&said);
+    assert!(said.matches("* 2 FETCH (").count() > 1, "{said}");
+    assert_eq!((said.matches("BINARY[1]<").count(), said.matches("FLAGS (").count()), (30, 1), "{said}");
 }

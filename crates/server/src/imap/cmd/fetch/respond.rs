@@ -163,14 +163,28 @@ fn is_in_row(item: &FetchItem) -> bool {
 }
 
 impl Responder<'_> {
-    /// Writes the response for one message.
-    pub(super) fn respond(&self, message: Message<'_>, mut cards: Option<&mut Cards>, written: &mut Written<'_>) {
+    /// Writes the response for one message, with its items from `from` on. Gives the item to go on
+    /// with where there are so many on a large message that others must have their turn: the rest
+    /// comes in a response of its own. Nobody but an attacker asks for a message four times over.
+    pub(super) fn respond(
+        &self,
+        message: Message<'_>,
+        from: usize,
+        mut cards: Option<&mut Cards>,
+        written: &mut Written<'_>,
+    ) -> Option<usize> {
         let Written { out, holes, failed, work, flags, scratch } = written;
         let start = out.len();
+        let enough = *work + WORK + 4 * u64::from(message.row.size);
         let mut empty = true;
+        let mut rest = None;
         let mut encoder = Encoder::new(out, self.dialect);
         let mut response = encoder.fetch(message.number);
-        for item in self.items {
+        for (at, item) in self.items.iter().enumerate().skip(from) {
+            if *work > enough {
+                rest = Some(at);
+                break;
+            }
             let done = match (self.row_item(&item.what, message, flags, &mut response), cards.as_deref_mut()) {
                 (true, _) => Ok(()),
                 (false, Some(cards)) => {
@@ -188,7 +202,7 @@ impl Responder<'_> {
             }
         }
         // RFC 9051 §6.4.5: "if this causes the flags to change, they SHOULD be included".
-        if self.marked.contains(message.row.uid) {
+        if rest.is_none() && self.marked.contains(message.row.uid) {
             // RFC 7162 §3.2.4: and then also UID and mod-sequence.
             let sync: &[FetchItem] = if self.dialect.condstore { &[FetchItem::Uid, FetchItem::ModSeq] } else { &[] };
             for unasked in [FetchItem::Flags].iter().chain(sync) {
@@ -203,6 +217,7 @@ impl Responder<'_> {
         } else {
             response.finish();
         }
+        rest
     }
 
     /// Writes an item that rows and marks know; false where they do not.

@@ -34,9 +34,9 @@ impl<'a> Delivery<'a> {
         for chunk in snapshot.chunks(uids) {
             match chunk {
                 Ok(chunk) => {
-                    let mut at = 0;
-                    while at < chunk.len() {
-                        at = self.fill(&chunk, at, &mut numbers)?;
+                    let mut from = Position::default();
+                    while from.at < chunk.len() {
+                        from = self.fill(&chunk, from, &mut numbers)?;
                         self.send().await?;
                     }
                 }
@@ -54,10 +54,13 @@ impl<'a> Delivery<'a> {
             let Some(row) = chunk.rows().get(at) else { continue };
             found.insert(row.uid);
             let Some(number) = self.told.number(row.uid) else { continue };
-            self.with_cards(|responder, written, cards| {
-                responder.respond(Message { number, chunk: &chunk, at, row }, cards, written);
-            })?;
-            self.send().await?;
+            let mut from = Some(0);
+            while let Some(item) = from {
+                from = self.with_cards(|responder, written, cards| {
+                    responder.respond(Message { number, chunk: &chunk, at, row }, item, cards, written)
+                })?;
+                self.send().await?;
+            }
         }
         self.written.failed.gone = self.written.failed.gone.union(&uids.difference(&found));
         Ok(())
@@ -69,16 +72,20 @@ impl<'a> Delivery<'a> {
     }
 
     /// Writes responses for messages of a chunk from a position on, until enough wait to be sent.
-    /// Gives the position after the last.
-    fn fill(&mut self, chunk: &Chunk, mut at: usize, numbers: &mut Numbers<'_>) -> Result<usize, store::Error> {
+    /// Gives where to go on.
+    fn fill(&mut self, chunk: &Chunk, mut from: Position, numbers: &mut Numbers<'_>) -> Result<Position, store::Error> {
         self.with_cards(|responder, written, mut cards| {
-            while let Some(row) = chunk.rows().get(at).filter(|_| written.has_room()) {
-                if let Some(number) = numbers.get(row.uid) {
-                    responder.respond(Message { number, chunk, at, row }, cards.as_deref_mut(), written);
-                }
-                at += 1;
+            while let Some(row) = chunk.rows().get(from.at).filter(|_| written.has_room()) {
+                let rest = numbers.get(row.uid).and_then(|number| {
+                    let message = Message { number, chunk, at: from.at, row };
+                    responder.respond(message, from.item, cards.as_deref_mut(), written)
+                });
+                from = match rest {
+                    Some(item) => Position { item, ..from },
+                    None => Position { at: from.at + 1, item: 0 },
+                };
             }
-            at
+            from
         })
     }
 
@@ -135,6 +142,13 @@ impl<'a> Delivery<'a> {
         }
         Ok(())
     }
+}
+
+/// Where to go on: a message of a chunk, and the first of its items that is still to be written.
+#[derive(Clone, Copy, Default)]
+struct Position {
+    at: usize,
+    item: usize,
 }
 
 /// The sequence numbers of messages that are asked for in ascending order.
