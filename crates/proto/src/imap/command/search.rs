@@ -140,12 +140,7 @@ impl SearchKey {
 impl Search {
     pub(super) fn parse(c: &mut Cursor<'_>, by_uid: bool) -> Result<Self, ParseError> {
         c.space()?;
-        let mut returns = None;
-        if c.eat_word("RETURN") {
-            c.space()?;
-            returns = Some(SearchReturn::parse(c)?);
-            c.space()?;
-        }
+        let returns = SearchReturn::parse_optional(c)?;
         let saves = returns.is_some_and(|returns| returns.save);
         let key = search_program(c).map_err(|error| {
             let empties_saved = saves && error.verdict == Verdict::No;
@@ -188,8 +183,19 @@ pub(super) fn search_criteria(c: &mut Cursor<'_>) -> Result<SearchKey, ParseErro
 }
 
 impl SearchReturn {
+    /// `[search-return-opts SP]`, as SEARCH and SORT begin.
+    pub(super) fn parse_optional(c: &mut Cursor<'_>) -> Result<Option<Self>, ParseError> {
+        if !c.eat_word("RETURN") {
+            return Ok(None);
+        }
+        c.space()?;
+        let returns = Self::parse(c)?;
+        c.space()?;
+        Ok(Some(returns))
+    }
+
     /// `search-return-opts = SP "RETURN" SP "(" [search-return-opt *(SP search-return-opt)] ")"`
-    pub(super) fn parse(c: &mut Cursor<'_>) -> Result<Self, ParseError> {
+    fn parse(c: &mut Cursor<'_>) -> Result<Self, ParseError> {
         let mut returns = Self::default();
         c.list(true, |c| {
             let start = c.clone();

@@ -52,12 +52,7 @@ pub enum SortKey {
 impl Sort {
     pub(super) fn parse(c: &mut Cursor<'_>, by_uid: bool) -> Result<Self, ParseError> {
         c.space()?;
-        let mut returns = None;
-        if c.eat_word("RETURN") {
-            c.space()?;
-            returns = Some(SearchReturn::parse(c)?);
-            c.space()?;
-        }
+        let returns = SearchReturn::parse_optional(c)?;
         let criteria = sort_criteria(c)?;
         c.space()?;
         let saves = returns.is_some_and(|returns| returns.save);
