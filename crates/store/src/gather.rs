@@ -9,8 +9,8 @@ use crate::blocking::blocking;
 use crate::chunk::Row;
 use crate::error::{Error, Result};
 use crate::mailbox::Mailbox;
-use crate::search::Turn;
 use crate::snapshot::Snapshot;
+use crate::steps::Turn;
 
 /// Messages in a step: some milliseconds.
 const STEP: usize = 1000;
@@ -34,11 +34,7 @@ impl Gathering {
     /// Waits for its turn to do a step, among the searches; hold what this gives meanwhile. Nobody
     /// waits who reads no cards.
     pub(crate) async fn turn(&self) -> Option<Turn> {
-        if !self.with_cards {
-            return None;
-        }
-        let searches = Arc::clone(&self.mailbox.account.0.shared.searches);
-        searches.acquire_owned().await.ok().map(Turn)
+        if self.with_cards { self.mailbox.turn().await } else { None }
     }
 
     /// Calls `each` with the next messages; false once there were none. A message whose card can

@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use engine::memory::Memory;
 use message::{Address, Envelope, collation_key, decode_words, parse, parse_date};
-use store::{Algorithm, Mailbox, NewMessage, Options, SortBy, SortKey, Sorting, Step, Store, SystemClock, Threading};
+use store::{
+    Algorithm, Mailbox, NewMessage, Options, SortBy, SortKey, Sorting, Step, Steps, Store, SystemClock, Threading,
+};
 use testkit::corpus::Corpus;
 use types::{AccountName, DateTime, Flags, Limits, MailboxName, Principal, Uid, UnixTime};
 

@@ -18,7 +18,6 @@ use std::sync::Arc;
 
 use engine::Blob;
 use message::{CardRef, Header, Layout, Matcher, Needle, Reading, SearchArea};
-use tokio::sync::OwnedSemaphorePermit;
 use types::{IdSet, Uid};
 
 use crate::blocking::blocking;
@@ -27,6 +26,7 @@ use crate::chunk::{Chunk, Row};
 use crate::error::{Error, Result};
 use crate::mailbox::Mailbox;
 use crate::snapshot::Snapshot;
+use crate::steps::{Steps, Turn};
 use query::{Plan, Stage, Test};
 
 pub use query::{Key, Query, When};
@@ -60,9 +60,16 @@ pub struct Found {
     pub damaged: IdSet<Uid>,
 }
 
-/// The right to do a step of a search.
-#[derive(Debug)]
-pub struct Turn(#[expect(dead_code, reason = "held, not looked at")] pub(crate) OwnedSemaphorePermit);
+impl Steps for Search {
+    async fn turn(&self) -> Option<Turn> {
+        if self.reads_messages() { self.mailbox.turn().await } else { None }
+    }
+
+    fn step(&mut self) -> Result<bool> {
+        let Some(from) = self.next.take() else { return Ok(false) };
+        if self.reads_messages() { blocking(|| self.messages(from)) } else { self.messages(from) }
+    }
+}
 
 impl Search {
     /// Looks for the messages that match, among those in `scope`.
@@ -75,21 +82,6 @@ impl Search {
     /// True where the snapshot alone does not answer: cards, and perhaps bodies, are read.
     pub fn reads_messages(&self) -> bool {
         !self.plan.tests.is_empty()
-    }
-
-    /// Waits for its turn to do a step; hold what this gives meanwhile. Nobody waits who reads no messages.
-    pub async fn turn(&self) -> Option<Turn> {
-        if !self.reads_messages() {
-            return None;
-        }
-        let searches = Arc::clone(&self.mailbox.account.0.shared.searches);
-        searches.acquire_owned().await.ok().map(Turn)
-    }
-
-    /// Looks at the next messages; false once all were looked at.
-    pub fn step(&mut self) -> Result<bool> {
-        let Some(from) = self.next.take() else { return Ok(false) };
-        if self.reads_messages() { blocking(|| self.messages(from)) } else { self.messages(from) }
     }
 
     /// What was found so far, ascending.

@@ -18,8 +18,8 @@ use crate::columns::Kept;
 use crate::error::Result;
 use crate::gather::Gathering;
 use crate::mailbox::Mailbox;
-use crate::search::Turn;
 use crate::snapshot::Snapshot;
+use crate::steps::{Steps, Turn};
 use column::{Column, order};
 
 /// What messages are compared by.
@@ -84,22 +84,12 @@ impl SortKey {
     }
 }
 
-impl Sorting {
-    /// Sorts these messages of the snapshot.
-    pub fn new(mailbox: &Mailbox, snapshot: Arc<Snapshot>, wanted: IdSet<Uid>, by: &[SortBy]) -> Self {
-        let (kept, missing) = begin(mailbox, &snapshot, &wanted, by);
-        let with_cards = kept.columns.keys().any(|key| key.needs_card());
-        let gathering = Gathering::new(mailbox, snapshot, missing, with_cards);
-        Self { mailbox: mailbox.clone(), gathering, by: by.to_vec(), wanted, kept }
-    }
-
-    /// Waits for its turn to do a step; hold what this gives meanwhile.
-    pub async fn turn(&self) -> Option<Turn> {
+impl Steps for Sorting {
+    async fn turn(&self) -> Option<Turn> {
         self.gathering.turn().await
     }
 
-    /// Looks at the next messages; false once all were looked at.
-    pub fn step(&mut self) -> Result<bool> {
+    fn step(&mut self) -> Result<bool> {
         let Self { gathering, kept, .. } = self;
         gathering.step(|row, card| {
             kept.uids.push(row.uid);
@@ -110,6 +100,16 @@ impl Sorting {
                 }
             }
         })
+    }
+}
+
+impl Sorting {
+    /// Sorts these messages of the snapshot.
+    pub fn new(mailbox: &Mailbox, snapshot: Arc<Snapshot>, wanted: IdSet<Uid>, by: &[SortBy]) -> Self {
+        let (kept, missing) = begin(mailbox, &snapshot, &wanted, by);
+        let with_cards = kept.columns.keys().any(|key| key.needs_card());
+        let gathering = Gathering::new(mailbox, snapshot, missing, with_cards);
+        Self { mailbox: mailbox.clone(), gathering, by: by.to_vec(), wanted, kept }
     }
 
     /// The messages in order.

@@ -20,8 +20,8 @@ use crate::columns::Kept;
 use crate::error::Result;
 use crate::gather::Gathering;
 use crate::mailbox::Mailbox;
-use crate::search::Turn;
 use crate::snapshot::Snapshot;
+use crate::steps::{Steps, Turn};
 use forest::Forest;
 use table::Table;
 
@@ -56,6 +56,20 @@ pub struct Threads {
     pub damaged: IdSet<Uid>,
 }
 
+impl Steps for Threading {
+    async fn turn(&self) -> Option<Turn> {
+        self.gathering.turn().await
+    }
+
+    fn step(&mut self) -> Result<bool> {
+        let Self { gathering, kept, .. } = self;
+        gathering.step(|row, card| {
+            kept.uids.push(row.uid);
+            kept.columns.push(row, card);
+        })
+    }
+}
+
 impl Threading {
     /// Threads these messages of the snapshot.
     pub fn new(mailbox: &Mailbox, snapshot: Arc<Snapshot>, wanted: IdSet<Uid>, algorithm: Algorithm) -> Self {
@@ -69,20 +83,6 @@ impl Threading {
         };
         let gathering = Gathering::new(mailbox, snapshot, missing, true);
         Self { mailbox: mailbox.clone(), gathering, algorithm, wanted, kept }
-    }
-
-    /// Waits for its turn to do a step; hold what this gives meanwhile.
-    pub async fn turn(&self) -> Option<Turn> {
-        self.gathering.turn().await
-    }
-
-    /// Looks at the next messages; false once all were looked at.
-    pub fn step(&mut self) -> Result<bool> {
-        let Self { gathering, kept, .. } = self;
-        gathering.step(|row, card| {
-            kept.uids.push(row.uid);
-            kept.columns.push(row, card);
-        })
     }
 
     /// The threads.

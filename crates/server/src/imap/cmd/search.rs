@@ -14,7 +14,7 @@ use std::time::Duration;
 use proto::imap::command::{Search, SearchKey, SearchReturn};
 use proto::imap::response::{Condition, ESearch};
 use proto::imap::{Code, Tag};
-use store::{Found, Key, Query, Snapshot, When};
+use store::{Found, Key, Query, Snapshot, Steps, When};
 use tokio::time::Instant;
 use types::{IdSet, ModSeq, Number, SeqNum, Uid, UnixTime};
 
@@ -86,13 +86,23 @@ pub(super) async fn find(
         // What was answered before need not wait for this search, and tells us who has gone meanwhile.
         wire.flush().await?;
     }
+    in_turns(wire, &mut search, |search| first_is_enough && !search.found().uids.is_empty()).await?;
+    Ok(search.finish())
+}
+
+/// Goes on step by step until all is done or `enough`; ends with the client and with the server.
+pub(super) async fn in_turns<W: Steps + Send + Sync>(
+    wire: &mut Wire,
+    work: &mut W,
+    enough: impl Fn(&W) -> bool + Send,
+) -> Result<(), Failure> {
     let mut said = Instant::now();
     loop {
-        let turn = search.turn().await;
-        let more = search.step()?;
+        let turn = work.turn().await;
+        let more = work.step()?;
         drop(turn);
-        if !more || first_is_enough && !search.found().uids.is_empty() {
-            return Ok(search.finish());
+        if !more || enough(work) {
+            return Ok(());
         }
         if wire.is_ending() {
             return Err(END_OF_SERVER.into());

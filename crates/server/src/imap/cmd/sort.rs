@@ -11,10 +11,10 @@ use proto::imap::response::{Condition, ESort};
 use store::{SortBy, Sorted, Sorting};
 use types::{IdSet, ModSeq, Number, Uid};
 
-use super::search::{find, query, warn};
+use super::search::{find, in_turns, query, warn};
 use crate::imap::answer::{Answer, Failure, Outcome};
 use crate::imap::state::Selected;
-use crate::imap::wire::{END_OF_SERVER, Wire};
+use crate::imap::wire::Wire;
 
 /// Carries out SORT and UID SORT.
 pub(crate) async fn sort(selected: &mut Selected, wire: &mut Wire, tag: &Tag, sort: &Sort) -> Outcome {
@@ -51,18 +51,7 @@ async fn sorted(selected: &Selected, wire: &mut Wire, sort: &Sort) -> Result<(So
     let mut sorting = Sorting::new(&selected.mailbox, Arc::clone(&snapshot), found.uids, &by);
     // What was answered before need not wait.
     wire.flush().await?;
-    loop {
-        let turn = sorting.turn().await;
-        let more = sorting.step()?;
-        drop(turn);
-        if !more {
-            break;
-        }
-        if wire.is_ending() {
-            return Err(END_OF_SERVER.into());
-        }
-        tokio::task::yield_now().await;
-    }
+    in_turns(wire, &mut sorting, |_| false).await?;
     let sorted = sorting.finish();
     warn(wire, "sorted without their headers", &sorted.damaged);
     // RFC 7162 §3.1.9 and §3.1.10; with MIN and MAX alone that of these (RFC 4731 §3.2).

@@ -10,10 +10,10 @@ use proto::imap::response::ThreadToken;
 use store::{Algorithm, Step, Threading};
 use types::Number;
 
-use super::search::{find, query, warn};
+use super::search::{find, in_turns, query, warn};
 use crate::imap::answer::{Answer, Outcome};
 use crate::imap::state::Selected;
-use crate::imap::wire::{END_OF_SERVER, Wire};
+use crate::imap::wire::Wire;
 
 /// Carries out THREAD and UID THREAD.
 pub(crate) async fn thread(selected: &mut Selected, wire: &mut Wire, thread: &Thread) -> Outcome {
@@ -29,18 +29,7 @@ pub(crate) async fn thread(selected: &mut Selected, wire: &mut Wire, thread: &Th
     let mut threading = Threading::new(&selected.mailbox, snapshot, found.uids, algorithm);
     // What was answered before need not wait.
     wire.flush().await?;
-    loop {
-        let turn = threading.turn().await;
-        let more = threading.step()?;
-        drop(turn);
-        if !more {
-            break;
-        }
-        if wire.is_ending() {
-            return Err(END_OF_SERVER.into());
-        }
-        tokio::task::yield_now().await;
-    }
+    in_turns(wire, &mut threading, |_| false).await?;
     let threads = threading.finish();
     warn(wire, "threaded without their headers", &threads.damaged);
     if thread.by_uid {
