@@ -61,6 +61,8 @@ pub enum Capability {
     CondStore,
     /// RFC 7162 §3.2
     QResync,
+    /// RFC 9586
+    UidOnly,
     /// RFC 8474
     ObjectId,
     /// RFC 8514
@@ -110,6 +112,7 @@ impl fmt::Display for Capability {
             Self::Within => "WITHIN",
             Self::CondStore => "CONDSTORE",
             Self::QResync => "QRESYNC",
+            Self::UidOnly => "UIDONLY",
             Self::ObjectId => "OBJECTID",
             Self::SaveDate => "SAVEDATE",
             Self::LiteralPlus => "LITERAL+",

@@ -255,6 +255,10 @@ impl<'a> Cursor<'a> {
         if self.eat(b'$') {
             return Ok(Ids::Saved { by_uid });
         }
+        // RFC 9586 §3: `$` is no number; a sequence set is.
+        if self.dialect.uid_only && !by_uid {
+            return Err(ParseError::uid_required());
+        }
         if by_uid { self.sequence_set::<Uid>().map(Ids::Uid) } else { self.sequence_set().map(Ids::Seq) }
     }
 

@@ -55,6 +55,7 @@ pub(crate) fn capabilities(wire: &Wire, server: &Context, logged_in: bool) -> Ve
         C::Within,
         C::CondStore,
         C::QResync,
+        C::UidOnly,
         C::ObjectId,
         C::SaveDate,
         literals,

@@ -28,6 +28,10 @@ pub(super) fn without_message(c: &mut Cursor<'_>, by_uid: bool) -> ParseError {
 
 /// `SP seq-number`
 fn parse_number(c: &mut Cursor<'_>, by_uid: bool) -> Result<Ids, ParseError> {
+    // RFC 9586 §3
+    if c.dialect.uid_only && !by_uid {
+        return Err(ParseError::uid_required());
+    }
     c.space()?;
     c.one_id(by_uid)
 }
@@ -39,7 +43,7 @@ mod tests {
     use super::super::AppendHead;
     use super::super::tests::{bad, no};
     use super::*;
-    use crate::imap::{Dialect, Verdict};
+    use crate::imap::{Code, Dialect, Verdict};
 
     fn head(text: &str) -> Result<AppendHead, ParseError> {
         AppendHead::parse(text.as_bytes(), Dialect::default(), &Limits::default())
@@ -77,6 +81,14 @@ mod tests {
             assert_eq!((error.verdict, error.tag.unwrap().as_str()), (Verdict::Bad, "a"), "{text}");
         }
         assert_eq!(head("a REPLACE 1 \"x*\" {1}").unwrap_err().verdict, Verdict::No);
+    }
+
+    #[test]
+    fn numbers_once_uidonly_is_enabled() {
+        let dialect = Dialect { uid_only: true, ..Dialect::REV1 };
+        let parse = |text: &str| AppendHead::parse(text.as_bytes(), dialect, &Limits::default());
+        assert_eq!(parse("a REPLACE 1 x {1}").unwrap_err().code, Some(Code::UidRequired));
+        assert!(parse("a UID REPLACE 1 x {1}").is_ok());
     }
 
     #[test]
