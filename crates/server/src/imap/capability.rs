@@ -55,11 +55,13 @@ pub(crate) fn capabilities(wire: &Wire, server: &Context, logged_in: bool) -> Ve
         C::Within,
         C::CondStore,
         C::QResync,
+        C::UidOnly,
         C::ObjectId,
         C::SaveDate,
         literals,
         C::Binary,
         C::MultiAppend,
+        C::Replace,
         C::AppendLimit(server.limits.message_size),
     ]);
     list
