@@ -1,6 +1,7 @@
 //! What every engine offers. The conformance suite in `testkit` says what it means, call by call.
 
 use std::any::Any;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::ops::{ControlFlow, Range};
 use std::pin::Pin;
@@ -66,6 +67,23 @@ pub trait Engine: Send + Sync + 'static {
 
     /// Everything that is wrong with what is stored, in plain words, one line each. Reads all of it.
     fn check(&self) -> Result<Vec<String>, Error>;
+
+    /// What the engine found when it was opened and its index had to be made again, or had forgotten
+    /// commits. Until [`Engine::settle`] it is said again.
+    fn setback(&self) -> Result<Option<Setback>, Error> {
+        Ok(None)
+    }
+
+    /// The blobs that are stored and that no commit names, as far as the engine knows any more. Reads all
+    /// that is stored.
+    fn strays(&self) -> Result<Strays, Error> {
+        Ok(Strays::none())
+    }
+
+    /// The owner has put right what [`Engine::setback`] says.
+    fn settle(&self) -> Result<(), Error> {
+        Ok(())
+    }
 }
 
 /// A key and its value.
@@ -149,6 +167,72 @@ impl Upload {
 impl std::fmt::Debug for Upload {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Upload({} octets)", self.size)
+    }
+}
+
+/// The engine has lost commits that it had acknowledged.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Setback {
+    /// What happened, in plain words.
+    pub said: Vec<String>,
+    /// The accounts of which nothing was lost. All others may be as they were at an earlier commit.
+    pub current: BTreeSet<AccountId>,
+}
+
+/// Blobs that are stored and that no commit names.
+pub struct Strays {
+    ids: BTreeMap<AccountId, Vec<BlobId>>,
+    unreadable: Vec<String>,
+    open: Box<OpenStray>,
+}
+
+type OpenStray = dyn Fn(AccountId, BlobId) -> Result<Option<Stray>, Error> + Send + Sync;
+
+/// One of [`Strays`].
+pub struct Stray {
+    /// What its owner said of it.
+    pub label: Vec<u8>,
+    /// Its content.
+    pub blob: Arc<dyn Blob>,
+    /// For a batch that names it (again).
+    pub upload: Upload,
+    /// True where a commit names it but it is not where it should be: a batch must drop and name it.
+    pub named: bool,
+}
+
+impl Strays {
+    /// For engines.
+    pub fn new(
+        ids: BTreeMap<AccountId, Vec<BlobId>>,
+        unreadable: Vec<String>,
+        open: impl Fn(AccountId, BlobId) -> Result<Option<Stray>, Error> + Send + Sync + 'static,
+    ) -> Self {
+        Self { ids, unreadable, open: Box::new(open) }
+    }
+
+    /// An engine that loses nothing has none.
+    pub fn none() -> Self {
+        Self::new(BTreeMap::new(), vec![], |_, _| Ok(None))
+    }
+
+    /// The accounts that have some.
+    pub fn accounts(&self) -> impl Iterator<Item = AccountId> + '_ {
+        self.ids.keys().copied()
+    }
+
+    /// Those of an account, ascending.
+    pub fn of(&self, account: AccountId) -> &[BlobId] {
+        self.ids.get(&account).map_or(&[], Vec::as_slice)
+    }
+
+    /// One of them; `None` where it is none.
+    pub fn get(&self, account: AccountId, id: BlobId) -> Result<Option<Stray>, Error> {
+        (self.open)(account, id)
+    }
+
+    /// What could not be read on the way, one line each.
+    pub fn unreadable(&self) -> &[String] {
+        &self.unreadable
     }
 }
 
