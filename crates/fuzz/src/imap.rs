@@ -32,6 +32,7 @@ pub(crate) const WORDS: &[&str] = &[
     "UID ",
     "LOGIN ",
     "APPEND ",
+    "REPLACE 1 x ",
     "FETCH ",
     "STORE ",
     "SEARCH ",

@@ -77,6 +77,8 @@ pub enum Capability {
     Binary,
     /// RFC 3502
     MultiAppend,
+    /// RFC 8508
+    Replace,
     /// RFC 7889: octets of the largest message, for every mailbox.
     AppendLimit(u64),
 }
@@ -120,6 +122,7 @@ impl fmt::Display for Capability {
             Self::LiteralMinus => "LITERAL-",
             Self::Binary => "BINARY",
             Self::MultiAppend => "MULTIAPPEND",
+            Self::Replace => "REPLACE",
             Self::AppendLimit(octets) => return write!(f, "APPENDLIMIT={octets}"),
         })
     }

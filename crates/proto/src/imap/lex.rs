@@ -270,6 +270,15 @@ impl<'a> Cursor<'a> {
         if by_uid { self.sequence_set::<Uid>().map(Ids::Uid) } else { self.sequence_set().map(Ids::Seq) }
     }
 
+    /// The one message that a command names: `seq-number`.
+    pub(super) fn one_id(&mut self, by_uid: bool) -> Result<Ids> {
+        Ok(if by_uid {
+            Ids::Uid(SequenceSet::one(self.set_bound()?))
+        } else {
+            Ids::Seq(SequenceSet::one(self.set_bound()?))
+        })
+    }
+
     /// `sequence-set = (seq-number / seq-range) ["," sequence-set]`
     pub(super) fn sequence_set<T: Number>(&mut self) -> Result<SequenceSet<T>> {
         let mut ranges = Vec::new();

@@ -62,6 +62,7 @@ pub(crate) fn capabilities(wire: &Wire, server: &Context, logged_in: bool) -> Ve
         literals,
         C::Binary,
         C::MultiAppend,
+        C::Replace,
         C::AppendLimit(server.limits.message_size),
     ]);
     list

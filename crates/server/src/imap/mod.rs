@@ -20,6 +20,7 @@ mod refusal;
 mod session;
 mod state;
 mod updates;
+mod upload;
 mod wire;
 
 pub use session::serve_imap;

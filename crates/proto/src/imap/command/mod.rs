@@ -13,6 +13,7 @@ pub mod login;
 pub mod lsub;
 pub mod move_;
 pub mod rename;
+pub mod replace;
 pub mod search;
 pub mod select;
 pub mod sort;
@@ -51,7 +52,7 @@ pub struct Request {
     pub command: Command,
 }
 
-/// What a client asks. APPEND is missing: its messages stream, so it arrives as
+/// What a client asks. APPEND and REPLACE are missing: their messages stream, so they arrive as
 /// [`crate::imap::Event::Append`] and [`AppendHead`].
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Command {
@@ -205,7 +206,7 @@ const ANSWERED_BY_NUMBER: [&str; 7] = ["COPY", "FETCH", "MOVE", "SEARCH", "SORT"
 
 /// The commands that name messages, by sequence number or by UID.
 ///
-/// `uid = "UID" SP (copy / move / fetch / search / sort / store / thread / uid-expunge)`
+/// `uid = "UID" SP (copy / move / fetch / replace / search / sort / store / thread / uid-expunge)`
 fn parse_message_command(word: &str, by_uid: bool, c: &mut Cursor<'_>) -> Result<Command, ParseError> {
     // RFC 9586 §3: also where the command names no message, or names them by `$`.
     if c.dialect.uid_only && !by_uid && ANSWERED_BY_NUMBER.contains(&word) {
@@ -219,6 +220,7 @@ fn parse_message_command(word: &str, by_uid: bool, c: &mut Cursor<'_>) -> Result
         "SORT" => Command::Sort(Sort::parse(c, by_uid)?),
         "STORE" => Command::Store(Store::parse(c, by_uid)?),
         "THREAD" => Command::Thread(Thread::parse(c, by_uid)?),
+        "REPLACE" => return Err(replace::without_message(c, by_uid)),
         "EXPUNGE" if by_uid => Command::UidExpunge(expunge::parse_uids(c)?),
         _ => return Err(ParseError::bad("unknown command")),
     })
