@@ -177,6 +177,8 @@ pub struct Setback {
     pub said: Vec<String>,
     /// The accounts of which nothing was lost. All others may be as they were at an earlier commit.
     pub current: BTreeSet<AccountId>,
+    /// The accounts that have content as far as the engine knows any more.
+    pub accounts: BTreeSet<AccountId>,
 }
 
 /// Blobs that are stored and that no commit names.
