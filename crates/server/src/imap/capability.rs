@@ -57,6 +57,7 @@ pub(crate) fn capabilities(wire: &Wire, server: &Context, logged_in: bool) -> Ve
         C::CondStore,
         C::QResync,
         C::UidOnly,
+        C::UidBatches,
         C::ObjectId,
         C::SaveDate,
         literals,
