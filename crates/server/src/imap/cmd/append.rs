@@ -31,6 +31,7 @@ pub(crate) async fn append(wire: &mut Wire, server: &Context, user: &Authenticat
             Some(Event::Octets(octets)) => upload.take(octets),
             Some(Event::AppendNext(octets)) => {
                 let message = AppendMessage::parse(octets, dialect, limits);
+                let message = message.and_then(|message| wire.off().known_message(dialect, message));
                 upload.end();
                 if upload.begin(message) {
                     wire.fragmenter().accept();
