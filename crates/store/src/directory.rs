@@ -220,3 +220,31 @@ fn pending(txn: &mut Txn, name: &AccountName) -> Result<Option<AccountRecord>> {
 fn put(txn: &mut Txn, record: &AccountRecord) {
     txn.write(key::directory(record.name.as_str()), Some(record.encode()));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(off: &[&str]) -> AccountRecord {
+        let off = off.iter().map(|name| (*name).to_owned()).collect();
+        let name = AccountName::new("alice").unwrap();
+        AccountRecord { id: AccountId(7), name, password_hash: "hash".into(), created: UnixTime(-5), off }
+    }
+
+    #[test]
+    fn both_layouts_are_readable() {
+        let key = key::directory("alice");
+        for record in [record(&[]), record(&["ID", "SORT"])] {
+            assert!(AccountRecord::decode(&key, &record.encode()).unwrap() == record);
+        }
+        // As Pillarbox wrote it before there was anything to switch.
+        let mut w = Writer::new(1);
+        w.number(7).bytes(b"hash").signed(-5);
+        assert!(AccountRecord::decode(&key, &w.finish()).unwrap() == record(&[]));
+        let mut w = Writer::new(3);
+        w.number(7).bytes(b"hash").signed(-5);
+        assert!(AccountRecord::decode(&key, &w.finish()).is_err());
+        let truncated = record(&["ID"]).encode();
+        assert!(AccountRecord::decode(&key, &truncated[..truncated.len() - 1]).is_err());
+    }
+}
