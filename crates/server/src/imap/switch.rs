@@ -2,8 +2,8 @@
 //! one account: a client that misuses one must not need a new release.
 //!
 //! What is off is not announced, ENABLE does not know it, and what exists only by it is answered as
-//! if we had never heard of it. Which commands those are is [`Command::needs`]; they are refused in
-//! [`Off::known`] and nowhere else. Any capability can be off but those without which nobody could
+//! if we had never heard of it. Which commands those are is [`Command::needs`]; they are refused by
+//! `Off::known` and nowhere else. Any capability can be off but those without which nobody could
 //! log in or no session could be.
 
 use std::sync::Arc;
