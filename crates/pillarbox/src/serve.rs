@@ -57,6 +57,7 @@ fn setup(config: &Config, tls: Option<Arc<Tls>>) -> Result<Setup> {
     }));
     Ok(Setup {
         store_path: config.store.path.clone(),
+        engine: config.engine_options(),
         store: config.store_options()?,
         tls,
         wanted,

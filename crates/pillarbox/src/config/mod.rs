@@ -9,6 +9,7 @@ mod units;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
@@ -16,7 +17,7 @@ use server::imap::switch::Off;
 use types::{Limits, MailboxName, SpecialUse};
 
 use limits::LimitsTable;
-use units::Mode;
+use units::{Mode, Span};
 
 /// The example file: every option, with its default and what it means.
 pub(crate) const EXAMPLE: &str = include_str!("pillarbox.toml");
@@ -40,6 +41,8 @@ pub(crate) struct Config {
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct StoreTable {
     pub(crate) path: PathBuf,
+    copies: usize,
+    copy_interval: Span,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize)]
@@ -121,7 +124,7 @@ pub(crate) enum LogFormat {
 
 impl Default for StoreTable {
     fn default() -> Self {
-        Self { path: "/var/lib/pillarbox".into() }
+        Self { path: "/var/lib/pillarbox".into(), copies: 3, copy_interval: Span(Duration::from_secs(3600)) }
     }
 }
 
@@ -194,6 +197,9 @@ impl Config {
         if config.lmtp.listen.iter().any(|address| address.port() == 25) {
             bail!("lmtp.listen cannot use port 25, which is for SMTP (RFC 2033 §5)");
         }
+        if config.store.copy_interval.0.as_secs() < 60 {
+            bail!("store.copy_interval must be at least 1m; write `copies = 0` for no copies");
+        }
         if config.limits.limits().idle_timeout.as_secs() < 30 * 60 {
             bail!("limits.idle_timeout must be at least 30m (RFC 9051 §5.4)");
         }
@@ -203,6 +209,13 @@ impl Config {
     /// How the store is to behave.
     pub(crate) fn store_options(&self) -> Result<store::Options> {
         Ok(store::Options { limits: self.limits().into(), default_mailboxes: self.folders()? })
+    }
+
+    /// How the server's engine is to keep the store.
+    pub(crate) fn engine_options(&self) -> engine::local::Options {
+        let StoreTable { copies, copy_interval, .. } = &self.store;
+        let copies = (*copies > 0).then_some(engine::local::Copies { every: copy_interval.0, keep: *copies });
+        engine::local::Options { copies, ..Default::default() }
     }
 
     /// The limits.

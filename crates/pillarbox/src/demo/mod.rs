@@ -155,6 +155,7 @@ fn setup(options: &Options, home: &Home, tls: Arc<Tls>) -> Setup {
     });
     Setup {
         store_path: home.path.join("store"),
+        engine: Default::default(),
         store: store::Options::default(),
         tls: Some(tls),
         wanted: wanted.into(),

@@ -39,6 +39,11 @@ impl ParseError {
         Self { tag: None, verdict: Verdict::No, code: Some(code), text: text.into(), empties_saved: false }
     }
 
+    /// RFC 9586 §3: a sequence number although UIDONLY is enabled.
+    pub(super) fn uid_required() -> Self {
+        Self { code: Some(Code::UidRequired), ..Self::bad("only UIDs name messages once UIDONLY is enabled") }
+    }
+
     /// RFC 5530 §3 LIMIT
     pub(super) fn limit(what: &str, limit: usize) -> Self {
         Self::no(Code::Limit, format!("more than {limit} {what}"))

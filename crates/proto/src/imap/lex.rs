@@ -255,7 +255,20 @@ impl<'a> Cursor<'a> {
         if self.eat(b'$') {
             return Ok(Ids::Saved { by_uid });
         }
+        // RFC 9586 §3: `$` is no number; a sequence set is.
+        if self.dialect.uid_only && !by_uid {
+            return Err(ParseError::uid_required());
+        }
         if by_uid { self.sequence_set::<Uid>().map(Ids::Uid) } else { self.sequence_set().map(Ids::Seq) }
+    }
+
+    /// The one message that a command names: `seq-number`.
+    pub(super) fn one_id(&mut self, by_uid: bool) -> Result<Ids> {
+        Ok(if by_uid {
+            Ids::Uid(SequenceSet::one(self.set_bound()?))
+        } else {
+            Ids::Seq(SequenceSet::one(self.set_bound()?))
+        })
     }
 
     /// `sequence-set = (seq-number / seq-range) ["," sequence-set]`

@@ -47,11 +47,14 @@ pub struct Dialect {
     pub condstore: bool,
     /// `ENABLE QRESYNC` was given (RFC 7162 §3.2.3): VANISHED instead of EXPUNGE. Implies `condstore`.
     pub qresync: bool,
+    /// `ENABLE UIDONLY` was given (RFC 9586 §3): no sequence number in either direction, UIDFETCH and
+    /// VANISHED instead of FETCH and EXPUNGE.
+    pub uid_only: bool,
 }
 
 impl Dialect {
     /// Nothing is enabled.
-    pub const REV1: Self = Self { rev2: false, utf8: false, condstore: false, qresync: false };
+    pub const REV1: Self = Self { rev2: false, utf8: false, condstore: false, qresync: false, uid_only: false };
 
     /// True where mailbox names travel as UTF-8 and not as modified UTF-7.
     pub fn unicode_names(self) -> bool {

@@ -64,10 +64,12 @@ pub(crate) fn extensions(message_size: u64) -> Vec<Capability> {
         C::Within,
         C::CondStore,
         C::QResync,
+        C::UidOnly,
         C::ObjectId,
         C::SaveDate,
         C::Binary,
         C::MultiAppend,
+        C::Replace,
         C::AppendLimit(message_size),
     ]
 }

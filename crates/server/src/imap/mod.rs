@@ -21,6 +21,7 @@ mod session;
 mod state;
 pub mod switch;
 mod updates;
+mod upload;
 mod wire;
 
 pub use session::serve_imap;

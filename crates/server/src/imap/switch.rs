@@ -40,6 +40,7 @@ const RESTS_ON: &[(Capability, Capability)] = &[
     // RFC 9051 Appendix E, RFC 7162 §3.2.3: nothing else enables them.
     (Capability::Imap4Rev2, Capability::Enable),
     (Capability::QResync, Capability::Enable),
+    (Capability::UidOnly, Capability::Enable),
     (Capability::QResync, Capability::CondStore),
     (Capability::SearchRes, Capability::ESearch),
     (Capability::ESort, Capability::ESearch),
@@ -125,7 +126,7 @@ impl Off {
 
     /// As [`Off::known`].
     pub(crate) fn known_append(&self, dialect: Dialect, head: AppendHead) -> Result<AppendHead, ParseError> {
-        match self.allow(dialect, &head.message.needs(false)) {
+        match self.allow(dialect, &head.needs()) {
             Ok(()) => Ok(head),
             Err(error) => Err(ParseError { tag: Some(head.tag), ..error }),
         }

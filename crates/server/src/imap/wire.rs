@@ -74,7 +74,7 @@ impl Wire {
     /// The buffer and where it goes, for responses that are longer than the buffer should be:
     /// ```text
     /// let (out, sink) = wire.parts();
-    /// let mut response = Encoder::new(out, dialect).fetch(number);
+    /// let mut response = Encoder::new(out, dialect).fetch(number, uid);
     /// response.section(…);
     /// response.buffer().extend_from_slice(piece);
     /// sink.relieve(response.buffer()).await?;
@@ -209,6 +209,11 @@ impl Wire {
     pub(crate) fn enable_qresync(&mut self) {
         self.dialect.condstore = true;
         self.dialect.qresync = true;
+    }
+
+    /// ENABLE UIDONLY (RFC 9586 §3).
+    pub(crate) fn enable_uid_only(&mut self) {
+        self.dialect.uid_only = true;
     }
 
     /// True where nobody on the way can read what is said.

@@ -4,8 +4,8 @@
 //! An extension adds its line here; what IMAP4rev1 has needs nothing.
 
 use super::{
-    AppendMessage, Command, Copy, Fetch, FetchItem, List, Move, SearchKey, SearchReturn, Sort, SortKey, StatusItem,
-    Store, ThreadAlgorithm,
+    AppendHead, AppendMessage, Command, Copy, Fetch, FetchItem, List, Move, SearchKey, SearchReturn, Sort, SortKey,
+    StatusItem, Store, ThreadAlgorithm,
 };
 use crate::imap::Capability as C;
 use crate::imap::Ids;
@@ -15,6 +15,18 @@ impl Command {
     pub fn needs(&self) -> Vec<C> {
         let mut needs = Needs(Vec::new());
         needs.command(self);
+        needs.0
+    }
+}
+
+impl AppendHead {
+    /// As [`Command::needs`].
+    pub fn needs(&self) -> Vec<C> {
+        let mut needs = Needs(self.message.needs(false));
+        needs.when(self.replaces.is_some(), C::Replace);
+        if let Some(ids) = &self.replaces {
+            needs.ids(ids);
+        }
         needs.0
     }
 }

@@ -70,6 +70,7 @@ fn examples() -> Vec<(Capability, Brings)> {
         (C::QResync, Enabled),
         (C::QResync, Command("a EXAMINE x (QRESYNC (1 1))")),
         (C::QResync, Command("a UID FETCH 1 FLAGS (CHANGEDSINCE 1 VANISHED)")),
+        (C::UidOnly, Enabled),
         (C::ObjectId, Command("a STATUS x (MAILBOXID)")),
         (C::ObjectId, Command("a FETCH 1 (UID EMAILID)")),
         (C::ObjectId, Command("a FETCH 1 THREADID")),
@@ -82,6 +83,7 @@ fn examples() -> Vec<(Capability, Brings)> {
         (C::Binary, Command("a FETCH 1 BINARY.SIZE[1]")),
         (C::Binary, Append("a APPEND x ~{1}")),
         (C::MultiAppend, Message(" {1}")),
+        (C::Replace, Append("a UID REPLACE 1 x {1}")),
         (C::AppendLimit(0), Command("a STATUS x (APPENDLIMIT)")),
     ]
 }
