@@ -54,6 +54,7 @@ pub(crate) fn extensions(message_size: u64) -> Vec<Capability> {
         C::CreateSpecialUse,
         C::StatusSize,
         C::ESearch,
+        C::Partial,
         C::SearchRes,
         C::Sort,
         C::SortDisplay,

@@ -43,6 +43,7 @@ const RESTS_ON: &[(Capability, Capability)] = &[
     (Capability::UidOnly, Capability::Enable),
     (Capability::QResync, Capability::CondStore),
     (Capability::SearchRes, Capability::ESearch),
+    (Capability::Partial, Capability::ESearch),
     (Capability::ESort, Capability::ESearch),
     (Capability::ESort, Capability::Sort),
     (Capability::SortDisplay, Capability::Sort),

@@ -141,6 +141,7 @@ impl Needs {
         self.ids(&fetch.ids);
         self.when(fetch.changed_since.is_some(), C::CondStore);
         self.when(fetch.vanished, C::QResync);
+        self.when(fetch.partial.is_some(), C::Partial);
         self.0.extend(fetch.items.iter().filter_map(|item| match item {
             FetchItem::Binary { .. } | FetchItem::BinarySize(_) => Some(C::Binary),
             FetchItem::EmailId | FetchItem::ThreadId => Some(C::ObjectId),
@@ -164,6 +165,7 @@ impl Needs {
         let Some(returns) = returns else { return };
         self.0.push(by);
         self.when(returns.save, C::SearchRes);
+        self.when(returns.partial.is_some(), C::Partial);
     }
 
     fn search_key(&mut self, key: &SearchKey) {

@@ -52,6 +52,8 @@ fn examples() -> Vec<(Capability, Brings)> {
         (C::SearchRes, Command("a COPY $ x")),
         (C::SearchRes, Command("a MOVE $ x")),
         (C::SearchRes, Command("a UID EXPUNGE $")),
+        (C::Partial, Command("a SEARCH RETURN (PARTIAL 1:5) SEEN")),
+        (C::Partial, Command("a UID FETCH 1:* FLAGS (PARTIAL 1:5)")),
         (C::Sort, Command("a SORT (DATE) UTF-8 ALL")),
         (C::SortDisplay, Command("a SORT (DISPLAYTO) UTF-8 ALL")),
         (C::ESort, Command("a SORT RETURN () (DATE) UTF-8 ALL")),
