@@ -12,6 +12,7 @@ pub mod list;
 pub mod login;
 pub mod lsub;
 pub mod move_;
+mod needs;
 pub mod rename;
 pub mod replace;
 pub mod search;
