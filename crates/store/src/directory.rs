@@ -39,7 +39,7 @@ impl std::fmt::Debug for AccountRecord {
 }
 
 impl AccountRecord {
-    fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Vec<u8> {
         let mut w = Writer::new(2);
         w.number(self.id.0).bytes(self.password_hash.as_bytes()).signed(self.created.0);
         w.number(self.off.len() as u64);
@@ -49,7 +49,7 @@ impl AccountRecord {
         w.finish()
     }
 
-    fn decode(key: &[u8], value: &[u8]) -> Result<Self> {
+    pub(crate) fn decode(key: &[u8], value: &[u8]) -> Result<Self> {
         let (version, mut r) = Reader::new("an account", value, 2)?;
         let id = AccountId(r.number()?);
         let password_hash = r.text()?.to_owned();
@@ -125,7 +125,7 @@ impl Store {
                 record.off.retain(|name| !on.contains(name));
                 record.off.sort_unstable();
                 record.off.dedup();
-                put(txn, &record);
+                put(txn, &record)?;
                 Ok(record.off)
             })
             .await

@@ -1,13 +1,12 @@
 //! What a segment file says of a body, for the day when nothing but the segment is left.
 
-use types::{
-    AccountId, AccountName, DateTime, Flags, Keyword, MailboxId, MailboxName, ThreadId, Uid, UidValidity, UnixTime,
-};
+use types::{DateTime, Flags, Keyword, MailboxId, MailboxName, ThreadId, Uid, UidValidity, UnixTime};
 
 use crate::chunk::Row;
 use crate::codec::{Reader, Writer};
 use crate::directory::AccountRecord;
 use crate::error::Result;
+use crate::key;
 use crate::tree::Entry;
 
 /// Where a message came into the account, and how.
@@ -77,18 +76,13 @@ impl Label {
 /// An account, in the label of a body of the directory that has no octets.
 pub(crate) fn encode_account(record: &AccountRecord) -> Vec<u8> {
     let mut w = Writer::new(1);
-    w.number(record.id.0).bytes(record.name.as_str().as_bytes());
-    w.bytes(record.password_hash.as_bytes()).signed(record.created.0);
+    w.bytes(&key::directory(record.name.as_str())).bytes(&record.encode());
     w.finish()
 }
 
 pub(crate) fn decode_account(value: &[u8]) -> Result<AccountRecord> {
     let (_, mut r) = Reader::new("the label of an account", value, 1)?;
-    let id = AccountId(r.number()?);
-    let name = AccountName::new(r.text()?).ok();
-    let password_hash = r.text()?.to_owned();
-    let created = UnixTime(r.signed()?);
-    let record = AccountRecord { id, name: r.valid(name)?, password_hash, created };
+    let record = AccountRecord::decode(r.bytes()?, r.bytes()?)?;
     r.end()?;
     Ok(record)
 }
@@ -96,6 +90,7 @@ pub(crate) fn decode_account(value: &[u8]) -> Result<AccountRecord> {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use types::{AccountId, AccountName};
 
     use super::*;
 
@@ -116,6 +111,7 @@ mod tests {
             name: AccountName::new("alice@example.org").unwrap(),
             password_hash: "$argon2id$…".into(),
             created: UnixTime(5),
+            off: vec!["IDLE".into()],
         };
         assert_eq!(decode_account(&encode_account(&record)).unwrap(), record);
     }

@@ -93,7 +93,7 @@ impl Store {
             .await?;
         for id in nameless {
             let name = AccountName::new(&format!("recovered-{id}")).map_err(|_| Error::Internal)?;
-            let unknown = AccountRecord { id, name, password_hash: NO_PASSWORD.to_owned(), created: now };
+            let unknown = AccountRecord { id, name, password_hash: NO_PASSWORD.to_owned(), created: now, off: vec![] };
             let record = labels.get(&id).cloned().unwrap_or_else(|| unknown.clone());
             let name = self.restore_record(record, unknown.name).await?;
             let password = if labels.contains_key(&id) { "" } else { "; it needs a new password" };
