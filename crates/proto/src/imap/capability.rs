@@ -63,6 +63,8 @@ pub enum Capability {
     QResync,
     /// RFC 9586
     UidOnly,
+    /// RFC 9394
+    Partial,
     /// RFC 8474
     ObjectId,
     /// RFC 8514
@@ -113,6 +115,7 @@ impl fmt::Display for Capability {
             Self::CondStore => "CONDSTORE",
             Self::QResync => "QRESYNC",
             Self::UidOnly => "UIDONLY",
+            Self::Partial => "PARTIAL",
             Self::ObjectId => "OBJECTID",
             Self::SaveDate => "SAVEDATE",
             Self::LiteralPlus => "LITERAL+",

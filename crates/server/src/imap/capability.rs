@@ -45,6 +45,7 @@ pub(crate) fn capabilities(wire: &Wire, server: &Context, logged_in: bool) -> Ve
         C::CreateSpecialUse,
         C::StatusSize,
         C::ESearch,
+        C::Partial,
         C::SearchRes,
         C::Sort,
         C::SortDisplay,
