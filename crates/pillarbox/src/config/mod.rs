@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
+use server::imap::switch::Off;
 use types::{Limits, MailboxName, SpecialUse};
 
 use limits::LimitsTable;
@@ -57,6 +58,7 @@ pub(crate) struct ImapTable {
     pub(crate) listen: Vec<SocketAddr>,
     pub(crate) plaintext_login_on_loopback: bool,
     pub(crate) literals: Literals,
+    disabled_capabilities: Vec<String>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
@@ -128,7 +130,12 @@ impl Default for StoreTable {
 
 impl Default for ImapTable {
     fn default() -> Self {
-        Self { listen: everywhere(143), plaintext_login_on_loopback: false, literals: Literals::Plus }
+        Self {
+            listen: everywhere(143),
+            plaintext_login_on_loopback: false,
+            literals: Literals::Plus,
+            disabled_capabilities: vec![],
+        }
     }
 }
 
@@ -180,6 +187,7 @@ impl Config {
     pub(crate) fn parse(text: &str) -> Result<Self> {
         let config: Self = toml::from_str(text).map_err(|error| anyhow::anyhow!(explain(&error)))?;
         config.folders()?;
+        config.off()?;
         if config.tls()?.is_none() && !config.imaps.listen.is_empty() {
             bail!(
                 "imaps.listen needs a certificate: set tls.certificate and tls.key, or write `listen = []` under [imaps]"
@@ -223,6 +231,11 @@ impl Config {
             (Some(_), None) => bail!("tls.certificate is set, tls.key is not"),
             (None, Some(_)) => bail!("tls.key is set, tls.certificate is not"),
         }
+    }
+
+    /// The capabilities that nobody is offered.
+    pub(crate) fn off(&self) -> Result<Off> {
+        Off::named(&self.imap.disabled_capabilities).context("imap.disabled_capabilities")
     }
 
     /// Permissions of the LMTP socket.

@@ -69,6 +69,8 @@ fn wrong_values_are_named() {
     assert!(error("[lmtp]\nsocket_mode = \"9\"").contains("octal"));
     assert!(error("[log]\nlevel = \"loud\"").contains("`info`"));
     assert!(error("[tls]\nkey = \"x\"").contains("tls.certificate is not"));
+    assert!(error("imap.disabled_capabilities = [\"IDEL\"]").contains("\"IDEL\" is no capability"));
+    assert!(error("imap.disabled_capabilities = [\"IDEL\"]").contains("IDLE, "));
     assert!(error("").contains("tls.certificate"));
     assert!(error(&format!("{QUIET}limits.idle_timeout = \"29m\"")).contains("30m"));
     assert!(error(&format!("{QUIET}store.copy_interval = \"59s\"")).contains("1m"));
