@@ -11,6 +11,8 @@ use std::task::{Context, Poll};
 use tokio::sync::oneshot;
 use types::AccountId;
 
+use crate::segment::PIECE_MAX;
+
 /// How many commits an account has seen; zero is an account without content.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct CommitNumber(pub u64);
@@ -122,6 +124,12 @@ pub trait Blob: Send + Sync {
     /// Appends the octets of `range`, which must lie within the blob, to `out`. Reads and verifies
     /// only the pieces concerned.
     fn read(&self, range: Range<u64>, out: &mut Vec<u8>) -> Result<(), Error>;
+
+    /// Where a reader who goes on at `at` best stops: the end of the piece in which that octet lies, at
+    /// most [`PIECE_MAX`] further. Who stops elsewhere has the engine read and verify a piece twice.
+    fn piece_end(&self, at: u64) -> u64 {
+        self.size().min(at.saturating_add(PIECE_MAX as u64))
+    }
 }
 
 /// A blob that is arriving. Dropped without [`BlobWriter::finish`], it leaves nothing that counts.

@@ -213,6 +213,12 @@ impl Blob for Stored {
         }
         Ok(())
     }
+
+    fn piece_end(&self, at: u64) -> u64 {
+        let end = |p: &StoredPiece| p.start + u64::from(p.piece.len);
+        let next = self.pieces.partition_point(|p| end(p) <= at);
+        self.pieces.get(next).map_or(self.size, end)
+    }
 }
 
 fn named(account: AccountId, id: BlobId, what: &str) -> Error {
