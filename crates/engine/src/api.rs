@@ -67,7 +67,8 @@ pub trait Engine: Send + Sync + 'static {
     /// Why the engine takes no more writes, if it does not.
     fn read_only(&self) -> Option<Arc<str>>;
 
-    /// Everything that is wrong with what is stored, in plain words, one line each. Reads all of it.
+    /// Everything that is wrong with what is stored, in plain words, one line each. Reads all of it. A line
+    /// about a blob begins as [`about_blob`] reads it.
     fn check(&self) -> Result<Vec<String>, Error>;
 
     /// What the engine found when it was opened and its index had to be made again, or had forgotten
@@ -104,6 +105,11 @@ pub trait ReadView: Send {
 
     /// The keys in `range` in order, until `each` breaks.
     fn scan(&self, range: Range<&[u8]>, each: &mut Each<'_>) -> Result<(), Error>;
+
+    /// The keys in `range` in order, also those whose values are damaged, until `each` breaks.
+    fn keys(&self, range: Range<&[u8]>, each: &mut dyn FnMut(&[u8]) -> ControlFlow<()>) -> Result<(), Error> {
+        self.scan(range, &mut |key, _| each(key))
+    }
 
     /// The largest key in `range` and its value.
     fn last(&self, range: Range<&[u8]>) -> Result<Option<Entry>, Error>;
@@ -187,6 +193,13 @@ pub struct Setback {
     pub current: BTreeSet<AccountId>,
     /// The accounts that have content as far as the engine knows any more.
     pub accounts: BTreeSet<AccountId>,
+}
+
+/// Which blob a line of [`Engine::check`] is about (`account A, blob B: what`), and what it says of it.
+pub fn about_blob(line: &str) -> Option<(AccountId, BlobId, &str)> {
+    let (account, rest) = line.strip_prefix("account ")?.split_once(", blob ")?;
+    let (blob, what) = rest.split_once(": ")?;
+    Some((AccountId(account.parse().ok()?), BlobId(blob.parse().ok()?), what))
 }
 
 /// Blobs that are stored and that no commit names.

@@ -35,7 +35,7 @@ enum Command {
     /// Creates, lists and deletes accounts and sets their passwords, also while the server runs.
     Account(account::Options),
     /// Looks at everything in the store and says in plain words what is wrong.
-    Check(ConfigFile),
+    Check(check::Options),
     /// Helps with the configuration file.
     Config {
         #[command(subcommand)]
@@ -67,7 +67,7 @@ fn main() -> ExitCode {
         Command::Serve(file) => serve::serve(&file.config),
         Command::Demo(options) => demo::demo(&options),
         Command::Account(options) => account::account(&options),
-        Command::Check(file) => check::check(&file.config),
+        Command::Check(options) => check::check(&options),
         Command::Config { action: ConfigAction::Example } => console::print(config::EXAMPLE.trim_end()),
         Command::Config { action: ConfigAction::Check(file) } => config::Config::read(&file.config)
             .and_then(|_| console::print(&format!("{} is right", file.config.display()))),

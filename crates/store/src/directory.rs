@@ -5,8 +5,9 @@ use std::sync::Arc;
 use engine::{AccountBatch, BlobId, CommitNumber, NewBlob, Write};
 use types::{AccountId, AccountName, UnixTime};
 
-use crate::account::{Account, each};
+use crate::account::{Account, each, undamaged};
 use crate::codec::{Reader, Writer};
+use crate::damage::each_readable;
 use crate::error::{Error, Result};
 use crate::key;
 use crate::label::encode_account;
@@ -72,9 +73,16 @@ impl Store {
     pub fn accounts(&self) -> Result<Vec<AccountRecord>> {
         let view = self.directory()?.read()?;
         let mut accounts = vec![];
-        each(&*view, b"u", |key, value| {
+        let all = each(&*view, b"u", |key, value| {
             accounts.push(AccountRecord::decode(key, value)?);
             Ok(())
+        });
+        undamaged(all, "the list of accounts", || {
+            accounts.clear();
+            each_readable(&*view, b"u", |key, value| {
+                accounts.extend(value.and_then(|value| AccountRecord::decode(key, &value)));
+                Ok(())
+            })
         })?;
         Ok(accounts)
     }
@@ -101,6 +109,12 @@ impl Store {
                 Ok(id)
             })
             .await
+    }
+
+    /// Writes what the segments say of each account once more.
+    pub(crate) async fn rewrite_credentials(&self) -> Result<()> {
+        let records = self.accounts()?;
+        self.directory()?.write(move |txn| records.iter().try_for_each(|record| put(txn, record))).await
     }
 
     /// Changes the password.

@@ -65,6 +65,23 @@ impl Store {
         Ok(said)
     }
 
+    /// Puts back messages whose commits are not there although nothing else says that commits were lost: the
+    /// last ones before a power cut, which nobody was told of, or which damage in the end of the log hides.
+    pub async fn put_strays_back(&self) -> Result<Vec<String>> {
+        let strays = Arc::new(blocking(|| self.engine().strays())?);
+        let mut said = vec![];
+        for record in self.accounts()? {
+            let mut recovery = Recovery { record, strays: Arc::clone(&strays), said: vec![] };
+            match recovery.rest(self).await {
+                Ok(()) => {}
+                Err(Error::Damaged(what)) => recovery.say(format_args!("cannot be put right: {what}")),
+                Err(error) => return Err(error),
+            }
+            said.append(&mut recovery.said);
+        }
+        Ok(said)
+    }
+
     /// Every account that has mail has a name.
     async fn recover_directory(&self, setback: &Setback, strays: &Strays, said: &mut Vec<String>) -> Result<()> {
         if setback.current.contains(&AccountId::DIRECTORY) {
@@ -184,6 +201,14 @@ impl Recovery {
             self.lost(&account, end, Arc::new(before)).await?;
         }
         Ok(())
+    }
+
+    async fn rest(&mut self, store: &Store) -> Result<()> {
+        let account = store.load(self.record.id)?;
+        let (_, end, _) = Counters::read(&*account.read()?)?.bounds();
+        let before: Before = account.tree().entries().map(|entry| (entry.id, entry.uid_validity)).collect();
+        self.moved(&account).await?;
+        self.lost(&account, end, Arc::new(before)).await
     }
 
     /// Bodies that the index names where they are not.

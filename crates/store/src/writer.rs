@@ -68,6 +68,11 @@ impl Counters {
         Ok(counters)
     }
 
+    /// As if so many had been given out.
+    pub(crate) fn beyond(uid_validity: u32, mailbox: u64, email: u64) -> Self {
+        Self { uid_validity, mailbox, email, thread: email }
+    }
+
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut w = Writer::new(1);
         w.number(self.uid_validity.into()).number(self.mailbox).number(self.email).number(self.thread);

@@ -26,6 +26,7 @@ mod strays;
 mod wal;
 mod writer;
 
+use std::collections::BTreeSet;
 use std::fs::{DirBuilder, File, TryLockError};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
@@ -138,17 +139,8 @@ impl Local {
         let lock = lock(store)?;
         let dir = store.join("segments");
         options.disk.create_dir(&dir)?;
-        let segments = !segments::list(&*options.disk, &dir)?.is_empty();
-        let mut said = rebuild::look(store, options.page_size, segments)?;
-        let mut connection = index::open_writer(store, options.page_size)?;
+        let (mut connection, next) = rebuild::open(store, &*options.disk, &dir, options.page_size)?;
         sync_names(store)?;
-        let next = leftovers::seal(&connection, &*options.disk, &dir)?;
-        if next.forgotten {
-            said.push("there are messages in the segments whose commits the index has forgotten".to_owned());
-        }
-        if !said.is_empty() {
-            rebuild::remember(&connection, &said)?;
-        }
 
         let Options { disk, segment_size, reserve, .. } = options;
         let segments = Arc::new(Segments::new(disk, dir, segment_size, reserve, next.segment, next.group));
@@ -180,11 +172,16 @@ impl Local {
     }
 
     /// Makes the index of a store again although it can be opened, because parts of it cannot be read. What
-    /// is there is put aside. Says in plain words what was done; [`Engine::setback`] says it again.
-    pub fn rebuild(store: impl AsRef<Path>, options: &Options) -> Result<Vec<String>, OpenError> {
+    /// is there is put aside. What it says of accounts in `distrusted` does not count, also where it can be
+    /// read. Says in plain words what was done; [`Engine::setback`] says it again.
+    pub fn rebuild(
+        store: impl AsRef<Path>,
+        options: &Options,
+        distrusted: &BTreeSet<AccountId>,
+    ) -> Result<Vec<String>, OpenError> {
         let store = store.as_ref();
         let _lock = lock(store)?;
-        rebuild::rebuild(store, options.page_size, "the index is made again as demanded")
+        rebuild::rebuild(store, options.page_size, distrusted, "the index is made again as demanded")
     }
 
     /// Copies the index now, as the thread does that makes copies; `keep` of them stay.

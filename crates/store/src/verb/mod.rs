@@ -11,4 +11,5 @@ mod replace;
 pub use append::{Appended, NewMessage};
 pub use flags::{FlagChange, FlagMode, FlagsStored};
 pub(crate) use mailboxes::{create, first_mailboxes, new_entry};
+pub(crate) use relocate::transfer;
 pub use relocate::{Copied, Missing};
