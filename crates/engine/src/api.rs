@@ -71,6 +71,11 @@ pub trait Engine: Send + Sync + 'static {
     /// about a blob begins as [`about_blob`] reads it.
     fn check(&self) -> Result<Vec<String>, Error>;
 
+    /// The accounts that have keys; none, from an engine that is not asked.
+    fn accounts(&self) -> Result<BTreeSet<AccountId>, Error> {
+        Ok(BTreeSet::new())
+    }
+
     /// What the engine found when it was opened and its index had to be made again, or had forgotten
     /// commits. Until [`Engine::settle`] it is said again.
     fn setback(&self) -> Result<Option<Setback>, Error> {
@@ -191,8 +196,6 @@ pub struct Setback {
     pub said: Vec<String>,
     /// The accounts of which nothing was lost. All others may be as they were at an earlier commit.
     pub current: BTreeSet<AccountId>,
-    /// The accounts that have content as far as the engine knows any more.
-    pub accounts: BTreeSet<AccountId>,
 }
 
 /// Which blob a line of [`Engine::check`] is about (`account A, blob B: what`), and what it says of it.

@@ -49,10 +49,13 @@ pub(crate) fn check(options: &Options) -> Result<()> {
 fn repair(config: &Config) -> Result<Vec<String>> {
     let path = &config.store.path;
     refuse_foreign_store(path)?;
-    // A runtime for each: the end of the first ends whatever has the store open.
-    let distrusted = runtime()?.block_on(look(path, config))?;
-    if let Some(accounts) = distrusted {
-        Local::rebuild(path, &Default::default(), &accounts)?;
+    // A second time where an account looked whole in the damaged index and was not.
+    for _ in 0..2 {
+        // A runtime for each: its end ends whatever has the store open.
+        match runtime()?.block_on(look(path, config))? {
+            Some(accounts) => Local::rebuild(path, &Default::default(), &accounts)?,
+            None => break,
+        };
     }
     let (said, problems) = runtime()?.block_on(put_right(path, config))?;
     for line in &said {

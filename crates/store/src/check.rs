@@ -48,6 +48,10 @@ impl Store {
                 check.homeless();
                 problems.append(&mut check.problems);
             }
+            match self.nameless() {
+                Ok(ids) => problems.extend(ids.iter().map(|id| format!("account {id} has content but no name"))),
+                Err(error) => problems.push(error.to_string()),
+            }
             for (account, bodies) in bodies {
                 let mut check = Check::new(Arc::clone(self.engine()), account, account.to_string());
                 check.bodies = bodies;
@@ -71,8 +75,31 @@ impl Store {
                     ids.insert(record.id);
                 }
             }
+            if let Err(Error::Damaged(_)) = Counters::read(&*self.directory()?.read()?) {
+                ids.insert(AccountId::DIRECTORY);
+            }
+            match self.nameless() {
+                Ok(nameless) if !nameless.is_empty() => drop(ids.insert(AccountId::DIRECTORY)),
+                // What SQLite cannot read says nothing of the directory.
+                Ok(_) | Err(Error::Damaged(_)) => {}
+                Err(error) => return Err(error),
+            }
             Ok(ids)
         })
+    }
+
+    /// Accounts with content that the directory does not know.
+    fn nameless(&self) -> Result<BTreeSet<AccountId>> {
+        let mut ids = self.engine().accounts()?;
+        ids.remove(&AccountId::DIRECTORY);
+        for record in self.accounts()? {
+            ids.remove(&record.id);
+        }
+        each(&*self.directory()?.read()?, b"z", |key, _| {
+            ids.remove(&AccountId(key::number(key, 0).unwrap_or(0)));
+            Ok(())
+        })?;
+        Ok(ids)
     }
 }
 

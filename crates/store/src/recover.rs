@@ -99,7 +99,8 @@ impl Store {
         drop(view);
         let labels = self.labels_of_accounts(strays);
         let fresh = strays.accounts().chain(labels.keys().copied()).filter(|id| id.0 >= end.0);
-        let mut nameless: BTreeSet<AccountId> = setback.accounts.iter().copied().chain(fresh).collect();
+        let mut nameless: BTreeSet<AccountId> =
+            blocking(|| self.engine().accounts())?.into_iter().chain(fresh).collect();
         nameless.retain(|id| *id != AccountId::DIRECTORY && !known.contains(id) && !deleted.contains(id));
         let now = self.now();
         self.directory()?

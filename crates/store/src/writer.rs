@@ -60,7 +60,12 @@ impl Counters {
 
     pub(crate) fn read(view: &dyn ReadView) -> Result<Self> {
         let Some(value) = view.get(key::COUNTERS)? else {
-            return Ok(Self::new());
+            // Only an account without content has none.
+            let content = [b"m", b"u"].into_iter().try_fold(false, |found, letter| {
+                let range = key::below(letter.to_vec());
+                Ok::<_, Error>(found || view.last(&range.start..&range.end)?.is_some())
+            })?;
+            return if content { Err(Error::Damaged("its counters are missing".into())) } else { Ok(Self::new()) };
         };
         let (_, mut r) = Reader::new("the counters of an account", &value, 1)?;
         let counters = Self { uid_validity: r.small()?, mailbox: r.number()?, email: r.number()?, thread: r.number()? };

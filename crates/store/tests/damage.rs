@@ -253,19 +253,22 @@ async fn open(dir: &Path) -> (Arc<Local>, Store, Vec<String>) {
 
 /// As `pillarbox check --repair` does.
 async fn repair(dir: &Path) -> (Store, Vec<String>) {
-    let (engine, store, mut said) = open(dir).await;
-    let sound = engine.check().unwrap().iter().all(|line| about_blob(line).is_some());
-    let inconsistent = store.inconsistent().unwrap();
-    if !sound || !inconsistent.is_empty() {
+    let mut said = vec![];
+    for _ in 0..2 {
+        let (engine, store, more) = open(dir).await;
+        said.extend(more);
+        let sound = engine.check().unwrap().iter().all(|line| about_blob(line).is_some());
+        let inconsistent = store.inconsistent().unwrap();
         drop((engine, store));
+        if sound && inconsistent.is_empty() {
+            break;
+        }
         loop {
             match Local::rebuild(dir, &options(), &inconsistent) {
                 Err(OpenError::Locked(_)) => std::thread::yield_now(),
                 done => break said.extend(done.unwrap()),
             }
         }
-    } else {
-        drop((engine, store));
     }
     let (_engine, store, more) = open(dir).await;
     said.extend(more);

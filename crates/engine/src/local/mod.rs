@@ -228,6 +228,13 @@ impl Engine for Local {
         check::check(&self.readers.begin()?, &self.segments)
     }
 
+    fn accounts(&self) -> Result<BTreeSet<AccountId>, Error> {
+        let reading = self.readers.begin()?;
+        let mut select = reading.prepare("SELECT DISTINCT account FROM entry")?;
+        let ids = select.query_map([], |row| row.get::<_, i64>(0)).map_err(index::error)?;
+        ids.map(|id| id.map(|id| AccountId(id.cast_unsigned())).map_err(index::error)).collect()
+    }
+
     fn setback(&self) -> Result<Option<Setback>, Error> {
         index::open_reader(&self.store).and_then(|connection| rebuild::setback(&connection)).map_err(index::error)
     }

@@ -434,11 +434,6 @@ pub(crate) fn setback(connection: &Connection) -> rusqlite::Result<Option<Setbac
         setback.current.extend(row.get::<_, Option<i64>>(0)?.map(|id| AccountId(id.cast_unsigned())));
         setback.said.extend(row.get::<_, Option<String>>(1)?);
     }
-    let mut select = connection.prepare("SELECT DISTINCT account FROM entry")?;
-    let accounts = select.query_map([], |row| row.get::<_, i64>(0))?;
-    for id in accounts {
-        setback.accounts.insert(AccountId(id?.cast_unsigned()));
-    }
     Ok(Some(setback))
 }
 
