@@ -1,6 +1,6 @@
-//! What a process that ended without sealing its segment has left behind.
+//! What a process that ended without sealing its segments has left behind.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use rusqlite::Connection;
@@ -15,10 +15,14 @@ use crate::segment::{Content, Found, scan};
 pub(crate) struct Next {
     pub(crate) segment: u32,
     pub(crate) group: u64,
+    /// Segments with bodies that the index has never heard of. After a crash that is nothing: they
+    /// were never acknowledged. But it is also what one finds beside an index that is older than
+    /// the segments, so they are not to be given up by the process that finds them.
+    pub(crate) strangers: HashSet<u32>,
 }
 
 /// Decides where each segment ends that was growing, makes that durable, and writes it down. Such a
-/// segment is never written to again.
+/// segment is never written to again. Rows of segments that were given up and are gone go too.
 pub(crate) fn seal(connection: &Connection, disk: &dyn Disk, dir: &Path) -> Result<Next, OpenError> {
     let files = list(disk, dir)?;
     let known: HashMap<u32, Known> = {
@@ -27,6 +31,7 @@ pub(crate) fn seal(connection: &Connection, disk: &dyn Disk, dir: &Path) -> Resu
         let rows = select.query_map([], |row| Ok((row.get(0)?, known(row.get(1)?, row.get(2)?))))?;
         rows.collect::<rusqlite::Result<_>>()?
     };
+    let mut strangers = HashSet::new();
     connection.execute_batch("BEGIN IMMEDIATE")?;
     for &id in &files {
         let known = known.get(&id);
@@ -34,16 +39,26 @@ pub(crate) fn seal(connection: &Connection, disk: &dyn Disk, dir: &Path) -> Resu
             continue;
         }
         let file = disk.open(&dir.join(file_name(id)))?;
-        let Ended { mark, end, group } = look(&*file, known.map(|known| known.mark))?;
+        let Ended { mark, end, group, blobs } = look(&*file, known.map(|known| known.mark))?;
         file.sync()?;
+        let mut select = connection.prepare_cached("SELECT 1 FROM blob WHERE account = ?1 AND id = ?2")?;
+        for (account, blob) in blobs {
+            if known.is_none() && !select.exists([sql(account), sql(blob)])? {
+                strangers.insert(id);
+            }
+        }
         let statement = "INSERT INTO segment (id, mark, end, last_group) VALUES (?1, ?2, ?3, ?4)
             ON CONFLICT (id) DO UPDATE SET end = excluded.end, last_group = excluded.last_group";
         connection.execute(statement, (id, sql(mark), sql(end), sql(group)))?;
     }
+    let last_row = known.keys().max();
+    for id in known.keys().filter(|id| files.binary_search(id).is_err() && Some(*id) != last_row) {
+        connection.execute("DELETE FROM segment WHERE id = ?1 AND live = 0", [id])?;
+    }
     connection.execute_batch("COMMIT")?;
     let last = files.iter().chain(known.keys()).max();
     let group: i64 = connection.query_row("SELECT ifnull(max(last_group), 0) FROM segment", [], |row| row.get(0))?;
-    Ok(Next { segment: last.map_or(1, |last| last + 1), group: group.cast_unsigned() + 1 })
+    Ok(Next { segment: last.map_or(1, |last| last + 1), group: group.cast_unsigned() + 1, strangers })
 }
 
 /// What the index says of a segment.
@@ -57,17 +72,22 @@ struct Ended {
     mark: u64,
     end: u64,
     group: u64,
+    blobs: HashSet<(u64, u64)>,
 }
 
 fn look(file: &dyn DiskFile, mark: Option<u64>) -> Result<Ended, OpenError> {
-    let mut ended = Ended { mark: mark.unwrap_or(0), end: 0, group: 0 };
+    let mut ended = Ended { mark: mark.unwrap_or(0), end: 0, group: 0, blobs: HashSet::new() };
     for found in scan(file, mark)? {
         let end = found.end();
         if let Found::Record { record, .. } = found {
             ended.end = end;
             ended.group = ended.group.max(record.group);
-            if let Content::Segment { .. } = record.content {
-                ended.mark = record.mark;
+            match record.content {
+                Content::Segment { .. } => ended.mark = record.mark,
+                Content::Blob { account, id, .. } => {
+                    ended.blobs.insert((account.0, id.0));
+                }
+                Content::Piece { .. } => {}
             }
         }
     }
