@@ -28,8 +28,11 @@ pub(crate) enum Job {
     /// A batch that waits for its group.
     Commit(Waiting),
     /// Housekeeping, between two groups.
-    Between(Box<dyn FnOnce(&Writer) + Send>),
+    Between(Work),
 }
+
+/// What the thread does between two groups.
+pub(crate) type Work = Box<dyn FnOnce(&Writer) + Send>;
 
 /// A batch, and who waits for it.
 pub(crate) struct Waiting {
@@ -79,7 +82,7 @@ impl Writer {
     }
 
     /// Makes a group of what is waiting and commits it; gives back the housekeeping that ended it.
-    fn collect(&self, first: Waiting, jobs: &Receiver<Job>) -> Option<Box<dyn FnOnce(&Self) + Send>> {
+    fn collect(&self, first: Waiting, jobs: &Receiver<Job>) -> Option<Work> {
         let mut bytes = size(&first.batch);
         let mut waiting = vec![first];
         let mut between = None;

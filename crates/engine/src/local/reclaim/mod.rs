@@ -105,7 +105,7 @@ pub(crate) struct Reclaimer {
     shared: Arc<Shared>,
     /// Not to be given up before the store is opened again.
     left: HashSet<u32>,
-    /// Found to be damaged while something in them was in use.
+    /// Found to be damaged where something in them is in use. They stay for as long as it is.
     damaged: HashSet<u32>,
     retired: Vec<Retired>,
 }
@@ -171,8 +171,11 @@ impl Reclaimer {
         let mut seen = HashSet::new();
         self.remove_retired(&mut done)?;
         while !self.shared.stopping() {
-            let share = if self.segments.room()? == Room::Blobs { dead_share } else { DEAD_SHARE_AT_ONCE };
-            let victims = self.choose(share, &seen)?;
+            let victims = match self.segments.room()? {
+                Room::Blobs => self.choose(dead_share, ROUND, &seen)?,
+                // Hardly any room for copies: one after the other.
+                Room::Keys | Room::Nothing => self.choose(DEAD_SHARE_AT_ONCE, 0, &seen)?,
+            };
             if victims.is_empty() {
                 break;
             }
@@ -187,8 +190,9 @@ impl Reclaimer {
         Ok(done)
     }
 
-    /// Segments that are worth giving up, those with the least to copy first.
-    fn choose(&self, dead_share: u64, seen: &HashSet<u32>) -> Result<Vec<Victim>, Error> {
+    /// Segments that are worth giving up, those with the least to copy first: one, and more where
+    /// all together have no more than `most` octets to copy.
+    fn choose(&self, dead_share: u64, most: u64, seen: &HashSet<u32>) -> Result<Vec<Victim>, Error> {
         self.segments.writable()?;
         let mut victims: Vec<Victim> = {
             let reading = self.readers.begin()?;
@@ -202,19 +206,22 @@ impl Reclaimer {
             });
             rows.and_then(Iterator::collect).map_err(index::error)?
         };
-        let excluded =
-            |id: &u32| seen.contains(id) || self.left.contains(id) || self.retired.iter().any(|r| r.id == *id);
+        let excluded = |victim: &Victim| {
+            let id = &victim.id;
+            let damaged = victim.live > 0 && self.damaged.contains(id);
+            damaged || seen.contains(id) || self.left.contains(id) || self.retired.iter().any(|r| r.id == *id)
+        };
         // A segment whose dead octets are few is not worth it, whatever its size.
         let dead = |victim: &Victim| victim.end.saturating_sub(victim.live).saturating_mul(100);
-        victims.retain(|v| !excluded(&v.id) && (v.live == 0 || dead(v) >= dead_share.max(1).saturating_mul(v.end)));
+        victims.retain(|v| !excluded(v) && (v.live == 0 || dead(v) >= dead_share.max(1).saturating_mul(v.end)));
         // Only now, so that whoever is no longer pinned has committed what the next reading sees.
         victims.retain(|victim| !self.segments.is_pinned(victim.id));
         victims.sort_unstable_by_key(|victim| victim.live);
-        let mut live = 0;
+        let (mut count, mut live) = (0, 0);
         let fits = |victim: &Victim| {
-            let first = live == 0;
+            count += 1;
             live += victim.live;
-            first || live <= ROUND
+            count == 1 || live <= most
         };
         Ok(victims.into_iter().take_while(fits).collect())
     }
@@ -252,7 +259,6 @@ impl Reclaimer {
                 tracing::error!(%damage, "a body can not be read; its segment stays");
                 let concerned = blob.places.footprint().map(|(segment, _)| segment);
                 let concerned: Vec<u32> = concerned.filter(|id| copier.victims.contains(id)).collect();
-                self.left.extend(&concerned);
                 self.damaged.extend(&concerned);
                 done.damaged.push(damage);
             }
@@ -273,10 +279,9 @@ impl Reclaimer {
         let era = self.readers.turn();
         for Victim { id, end, .. } in victims {
             if empty.contains(id) {
-                self.left.remove(id);
                 self.retired.push(Retired { id: *id, octets: *end, era });
-            } else {
-                // Damaged, or in use in a way that we do not see: it stays.
+            } else if !self.damaged.contains(id) {
+                // In use in a way that we do not see: it stays.
                 self.left.insert(*id);
             }
         }
