@@ -64,6 +64,7 @@ fn setup(config: &Config, tls: Option<Arc<Tls>>) -> Result<Setup> {
         imap: ImapOptions {
             plaintext_login_on_loopback: config.imap.plaintext_login_on_loopback,
             literal_minus: config.imap.literals == Literals::Minus,
+            utf8_accept: config.imap.utf8_accept,
         },
         lmtp: LmtpOptions { domains: config.lmtp.domains.clone() },
     })

@@ -35,6 +35,8 @@ pub struct ImapOptions {
     pub plaintext_login_on_loopback: bool,
     /// `LITERAL-` instead of `LITERAL+` (RFC 7888).
     pub literal_minus: bool,
+    /// `UTF8=ACCEPT` is announced (RFC 9755), and clients that do not enable it get ASCII.
+    pub utf8_accept: bool,
 }
 
 /// What the configuration says about LMTP.

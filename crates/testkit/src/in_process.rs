@@ -117,6 +117,7 @@ impl Running {
         let imap = ImapOptions {
             plaintext_login_on_loopback: options.plaintext_login,
             literal_minus: options.literals == Literals::Minus,
+            utf8_accept: options.utf8_accept,
         };
         let context = Context {
             store,

@@ -54,6 +54,7 @@ pub(crate) struct ImapTable {
     pub(crate) listen: Vec<SocketAddr>,
     pub(crate) plaintext_login_on_loopback: bool,
     pub(crate) literals: Literals,
+    pub(crate) utf8_accept: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
@@ -125,7 +126,12 @@ impl Default for StoreTable {
 
 impl Default for ImapTable {
     fn default() -> Self {
-        Self { listen: everywhere(143), plaintext_login_on_loopback: false, literals: Literals::Plus }
+        Self {
+            listen: everywhere(143),
+            plaintext_login_on_loopback: false,
+            literals: Literals::Plus,
+            utf8_accept: true,
+        }
     }
 }
 

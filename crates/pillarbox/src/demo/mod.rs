@@ -159,7 +159,7 @@ fn setup(options: &Options, home: &Home, tls: Arc<Tls>) -> Setup {
         tls: Some(tls),
         wanted: wanted.into(),
         hostname: "localhost".to_owned(),
-        imap: ImapOptions { plaintext_login_on_loopback: true, literal_minus: false },
+        imap: ImapOptions { plaintext_login_on_loopback: true, literal_minus: false, utf8_accept: true },
         lmtp: LmtpOptions::default(),
     }
 }

@@ -64,5 +64,8 @@ pub(crate) fn capabilities(wire: &Wire, server: &Context, logged_in: bool) -> Ve
         C::Replace,
         C::AppendLimit(server.limits.message_size),
     ]);
+    if server.imap.utf8_accept {
+        list.push(C::Utf8Accept);
+    }
     list
 }

@@ -28,6 +28,7 @@ pub(crate) struct Wire {
     fragmenter: Fragmenter,
     out: Vec<u8>,
     dialect: Dialect,
+    utf8_accept: bool,
     shutdown: Shutdown,
     /// When silence has lasted too long.
     deadline: Instant,
@@ -53,6 +54,7 @@ impl Wire {
             fragmenter: Fragmenter::new(limits, non_sync_literals(server)),
             out: Vec::new(),
             dialect: Dialect::default(),
+            utf8_accept: server.imap.utf8_accept,
             shutdown,
             deadline: Instant::now() + limits.login_timeout,
             patience: limits.login_timeout,
@@ -193,6 +195,16 @@ impl Wire {
     pub(crate) fn enable_qresync(&mut self) {
         self.dialect.condstore = true;
         self.dialect.qresync = true;
+    }
+
+    /// ENABLE UTF8=ACCEPT (RFC 9755 §3); nothing where the server does not announce it.
+    pub(crate) fn enable_utf8(&mut self) {
+        self.dialect.utf8 = self.utf8_accept;
+    }
+
+    /// True where the client takes nothing but ASCII in headers (RFC 9755 §7, §8).
+    pub(crate) fn takes_only_ascii(&self) -> bool {
+        self.utf8_accept && !self.dialect.unicode_headers()
     }
 
     /// ENABLE UIDONLY (RFC 9586 §3).

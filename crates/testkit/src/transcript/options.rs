@@ -22,6 +22,8 @@ pub struct Options {
     pub limits: Limits,
     /// Which extension of RFC 7888.
     pub literals: Literals,
+    /// UTF8=ACCEPT is announced, and what follows from that.
+    pub utf8_accept: bool,
     /// LOGIN and PLAIN without TLS, which the configuration can allow on loopback.
     pub plaintext_login: bool,
 }
@@ -32,17 +34,20 @@ impl Default for Options {
             accounts: vec!["alice".into()],
             limits: Limits::default(),
             literals: Literals::Plus,
+            utf8_accept: true,
             plaintext_login: true,
         }
     }
 }
 
 impl Options {
-    /// Sets one option: `literals=plus|minus`, `plaintext=allow|refuse`, or a limit by its name.
+    /// Sets one option: `literals=plus|minus`, `utf8=on|off`, `plaintext=allow|refuse`, or a limit by its name.
     pub fn set(&mut self, key: &str, value: &str) -> Result<(), String> {
         match (key, value) {
             ("literals", "plus") => self.literals = Literals::Plus,
             ("literals", "minus") => self.literals = Literals::Minus,
+            ("utf8", "on") => self.utf8_accept = true,
+            ("utf8", "off") => self.utf8_accept = false,
             ("plaintext", "allow") => self.plaintext_login = true,
             ("plaintext", "refuse") => self.plaintext_login = false,
             _ => return set_limit(&mut self.limits, key, value),
