@@ -63,6 +63,10 @@ pub enum Capability {
     QResync,
     /// RFC 9586
     UidOnly,
+    /// RFC 9394
+    Partial,
+    /// RFC 10022
+    UidBatches,
     /// RFC 8474
     ObjectId,
     /// RFC 8514
@@ -115,6 +119,8 @@ impl fmt::Display for Capability {
             Self::CondStore => "CONDSTORE",
             Self::QResync => "QRESYNC",
             Self::UidOnly => "UIDONLY",
+            Self::Partial => "PARTIAL",
+            Self::UidBatches => "UIDBATCHES",
             Self::ObjectId => "OBJECTID",
             Self::SaveDate => "SAVEDATE",
             Self::LiteralPlus => "LITERAL+",

@@ -30,7 +30,7 @@ pub struct ParseError {
 
 impl ParseError {
     /// The client broke the grammar.
-    pub(super) fn bad(text: impl Into<String>) -> Self {
+    pub fn bad(text: impl Into<String>) -> Self {
         Self { tag: None, verdict: Verdict::Bad, code: None, text: text.into(), empties_saved: false }
     }
 

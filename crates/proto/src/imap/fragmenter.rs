@@ -12,13 +12,16 @@ use types::Limits;
 use super::literal::LiteralHeader;
 use super::{Code, Tag};
 
-/// Which non-synchronising literals the server announces and takes (RFC 7888): one or the other.
+/// Which non-synchronising literals the server announces and takes (RFC 7888): one or the other, or
+/// neither.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum NonSyncLiterals {
     /// `LITERAL+`: of any size.
     Plus,
     /// `LITERAL-`: up to 4096 octets.
     Minus,
+    /// None at all.
+    None,
 }
 
 /// RFC 7888 §5
@@ -36,6 +39,9 @@ pub enum Refusal {
     /// RFC 7888 §5: with LITERAL-, 4096 octets.
     #[error("a non-synchronizing literal cannot be longer than 4096 octets")]
     NonSyncTooLong,
+    /// Where none are taken.
+    #[error("non-synchronizing literals are not possible here")]
+    NonSync,
     /// A message that the caller did not [`Fragmenter::accept`]: it knows why.
     #[error("the message was refused")]
     Message,
@@ -49,7 +55,7 @@ impl Refusal {
     pub fn code(self) -> Option<Code> {
         match self {
             Self::LiteralTooLong(_) | Self::NonSyncTooLong => Some(Code::TooBig),
-            Self::CommandTooLong(_) | Self::Message | Self::AfterMessage => None,
+            Self::NonSync | Self::CommandTooLong(_) | Self::Message | Self::AfterMessage => None,
         }
     }
 }
@@ -214,6 +220,11 @@ impl Fragmenter {
     /// The client has logged in: commands may be as long as [`Limits::command_size`].
     pub fn logged_in(&mut self) {
         self.command_size = self.command_size_after_login;
+    }
+
+    /// From the next literal on, these are taken.
+    pub fn take_literals(&mut self, literals: NonSyncLiterals) {
+        self.literals = literals;
     }
 
     /// Where to append what the socket brings: only append, a few KiB at a time, and take all
@@ -464,8 +475,11 @@ impl Fragmenter {
     }
 
     fn too_big(&self, header: LiteralHeader, is_message: bool, end: usize) -> Option<Refusal> {
-        if !header.sync && self.literals == NonSyncLiterals::Minus && header.size > LITERAL_MINUS_MAX {
-            return Some(Refusal::NonSyncTooLong);
+        match self.literals {
+            _ if header.sync => {}
+            NonSyncLiterals::None => return Some(Refusal::NonSync),
+            NonSyncLiterals::Minus if header.size > LITERAL_MINUS_MAX => return Some(Refusal::NonSyncTooLong),
+            NonSyncLiterals::Minus | NonSyncLiterals::Plus => {}
         }
         if is_message {
             return None;

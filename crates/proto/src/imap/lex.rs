@@ -4,6 +4,7 @@
 //! the command, which the fragmenter has bounded before.
 
 use std::borrow::Cow;
+use std::num::NonZeroU32;
 
 use types::{Flag, Flags, IdSet, Limits, MailboxName, ModSeq, Number, SequenceSet, SetBound, Uid};
 
@@ -138,6 +139,13 @@ impl<'a> Cursor<'a> {
             Ok(Ok(n)) => T::new(n).map_or_else(|| start.expected("a number that is not zero"), Ok),
             _ => start.expected("a number between 1 and 4294967295"),
         }
+    }
+
+    /// `nz-number` where it counts neither messages nor UIDs.
+    pub(super) fn nonzero(&mut self, what: &str) -> Result<NonZeroU32> {
+        let start = self.clone();
+        let number = self.number64().ok().and_then(|n| u32::try_from(n).ok()).and_then(NonZeroU32::new);
+        number.map_or_else(|| start.expected(what), Ok)
     }
 
     /// `astring = 1*ASTRING-CHAR / string`

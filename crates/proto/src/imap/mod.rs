@@ -20,6 +20,7 @@ mod pattern;
 pub mod response;
 mod section;
 mod tag;
+mod window;
 
 pub use capability::Capability;
 pub use code::Code;
@@ -34,6 +35,7 @@ pub use pattern::ListPattern;
 pub use response::Encoder;
 pub use section::{PartPath, Partial, Section, SectionText};
 pub use tag::Tag;
+pub use window::Window;
 
 /// What the session has enabled, as far as it changes the grammar.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

@@ -128,7 +128,7 @@ async fn selected(mut selected: Box<Selected>, room: &mut Room<'_>, command: Com
         Command::Close => return cmd::close::close(selected).await,
         Command::Unselect => return (State::Authenticated(selected.user), Ok(Answer::ok("Unselected"))),
         Command::Check => Ok(Answer::ok("Everything is stored")),
-        Command::Enable(names) => Ok(cmd::enable::enable(wire, &names, Some(it))),
+        Command::Enable(names) => Ok(cmd::enable::enable(wire, &server.imap, &names, Some(it))),
         Command::Idle => cmd::idle::idle(wire, server, Some(it)).await,
         Command::Expunge => cmd::expunge::expunge(it).await,
         Command::UidExpunge(ids) => cmd::expunge::uid_expunge(it, &ids).await,
@@ -138,6 +138,7 @@ async fn selected(mut selected: Box<Selected>, room: &mut Room<'_>, command: Com
         Command::Fetch(fetch) => Box::pin(cmd::fetch::fetch(it, wire, &fetch)).await,
         Command::Search(search) => Box::pin(cmd::search::search(it, wire, room.tag, &search)).await,
         Command::Sort(sort) => Box::pin(cmd::sort::sort(it, wire, room.tag, &sort)).await,
+        Command::UidBatches(batches) => cmd::uid_batches::uid_batches(it, wire, room.tag, batches),
         Command::Thread(thread) => Box::pin(cmd::thread::thread(it, wire, &thread)).await,
         command => Box::pin(for_account(&mut it.user, wire, server, command)).await,
     };
@@ -147,7 +148,7 @@ async fn selected(mut selected: Box<Selected>, room: &mut Room<'_>, command: Com
 /// The commands that are the same with and without a selected mailbox.
 async fn for_account(user: &mut Authenticated, wire: &mut Wire, server: &Context, command: Command) -> Outcome {
     match command {
-        Command::Enable(names) => Ok(cmd::enable::enable(wire, &names, None)),
+        Command::Enable(names) => Ok(cmd::enable::enable(wire, &server.imap, &names, None)),
         Command::Namespace => Ok(cmd::namespace::namespace(wire)),
         Command::Create(create) => cmd::create::create(user, wire, create).await,
         Command::Delete(name) => cmd::delete::delete(user, &name).await,
@@ -191,6 +192,7 @@ pub(crate) fn needs_selection(command: &Command) -> bool {
             | Command::Search(_)
             | Command::Sort(_)
             | Command::Thread(_)
+            | Command::UidBatches(_)
             | Command::Fetch(_)
             | Command::Store(_)
             | Command::Copy(_)

@@ -19,6 +19,7 @@ mod object_id;
 mod refusal;
 mod session;
 mod state;
+pub mod switch;
 mod updates;
 mod upload;
 mod wire;

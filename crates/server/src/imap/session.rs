@@ -88,8 +88,14 @@ impl Session {
     fn next_input(&mut self) -> Option<Input> {
         let (dialect, limits) = (self.wire.dialect(), &self.server.limits);
         Some(match self.wire.next_event()? {
-            Event::Command(octets) => Input::Request(Request::parse(octets, dialect, limits)),
-            Event::Append(octets) => Input::Append(AppendHead::parse(octets, dialect, limits)),
+            Event::Command(octets) => {
+                let request = Request::parse(octets, dialect, limits);
+                Input::Request(request.and_then(|request| self.wire.off().known(dialect, request)))
+            }
+            Event::Append(octets) => {
+                let head = AppendHead::parse(octets, dialect, limits);
+                Input::Append(head.and_then(|head| self.wire.off().known_append(dialect, head)))
+            }
             Event::Continue => Input::Continue,
             Event::Refused { tag, why } => Input::Refused { tag, why, hang_up: false },
             Event::HangUp { tag, why } => Input::Refused { tag, why, hang_up: true },

@@ -69,6 +69,7 @@ impl<'a> Upload<'a> {
                 Some(Event::Octets(octets)) => self.take(octets),
                 Some(Event::AppendNext(octets)) => {
                     let message = AppendMessage::parse(octets, dialect, limits);
+                    let message = message.and_then(|message| wire.off().known_message(dialect, message));
                     self.end(ascii_only);
                     if self.begin(message) {
                         wire.fragmenter().accept();

@@ -22,10 +22,12 @@ pub struct Options {
     pub limits: Limits,
     /// Which extension of RFC 7888.
     pub literals: Literals,
-    /// UTF8=ACCEPT is announced, and what follows from that.
-    pub utf8_accept: bool,
     /// LOGIN and PLAIN without TLS, which the configuration can allow on loopback.
     pub plaintext_login: bool,
+    /// Capabilities that are switched off for everybody.
+    pub off: Vec<String>,
+    /// Capabilities that are switched off for one account, which `accounts` has.
+    pub account_off: Vec<(String, Vec<String>)>,
 }
 
 impl Default for Options {
@@ -34,22 +36,27 @@ impl Default for Options {
             accounts: vec!["alice".into()],
             limits: Limits::default(),
             literals: Literals::Plus,
-            utf8_accept: true,
             plaintext_login: true,
+            off: vec![],
+            account_off: vec![],
         }
     }
 }
 
 impl Options {
-    /// Sets one option: `literals=plus|minus`, `utf8=on|off`, `plaintext=allow|refuse`, or a limit by its name.
+    /// Sets one option: `literals=plus|minus`, `plaintext=allow|refuse`, `off=MOVE,ID`,
+    /// `off:alice=MOVE,ID`, or a limit by its name.
     pub fn set(&mut self, key: &str, value: &str) -> Result<(), String> {
         match (key, value) {
             ("literals", "plus") => self.literals = Literals::Plus,
             ("literals", "minus") => self.literals = Literals::Minus,
-            ("utf8", "on") => self.utf8_accept = true,
-            ("utf8", "off") => self.utf8_accept = false,
             ("plaintext", "allow") => self.plaintext_login = true,
             ("plaintext", "refuse") => self.plaintext_login = false,
+            ("off", names) => self.off = names.split(',').map(str::to_owned).collect(),
+            (key, names) if key.starts_with("off:") => {
+                let account = key.trim_start_matches("off:").to_owned();
+                self.account_off.push((account, names.split(',').map(str::to_owned).collect()));
+            }
             _ => return set_limit(&mut self.limits, key, value),
         }
         Ok(())
@@ -105,7 +112,7 @@ macro_rules! limits {
 }
 limits! {
     message_size command_size literal_size drain_size command_size_before_login nesting search_keys
-    set_ranges multiappend errors login_failures login_timeout idle_timeout idle_keepalive write_timeout
+    set_ranges uid_batches multiappend errors login_failures login_timeout idle_timeout idle_keepalive write_timeout
     handshake_timeout connections connections_per_account unauthenticated_per_address mailboxes keywords
     keywords_per_message subscriptions recipients lmtp_line message_line mime_parts mime_depth header_size
     search_buffer password_hashes password_queue snapshot_memory change_records

@@ -12,6 +12,7 @@ pub mod list;
 pub mod login;
 pub mod lsub;
 pub mod move_;
+mod needs;
 pub mod rename;
 pub mod replace;
 pub mod search;
@@ -20,6 +21,7 @@ pub mod sort;
 pub mod status;
 pub mod store;
 pub mod thread;
+pub mod uid_batches;
 
 use types::{Limits, MailboxName};
 
@@ -42,6 +44,7 @@ pub use sort::{Sort, SortCriterion, SortKey};
 pub use status::{Status, StatusItem};
 pub use store::{Store, StoreMode};
 pub use thread::{Thread, ThreadAlgorithm};
+pub use uid_batches::UidBatches;
 
 /// A command with its tag.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -120,6 +123,8 @@ pub enum Command {
     Sort(Sort),
     /// RFC 5256 §3
     Thread(Thread),
+    /// RFC 10022
+    UidBatches(UidBatches),
 }
 
 impl Command {
@@ -190,6 +195,7 @@ fn parse_command(c: &mut Cursor<'_>) -> Result<Command, ParseError> {
         "LSUB" => Command::Lsub(Lsub::parse(c)?),
         "STATUS" => Command::Status(Status::parse(c)?),
         "APPEND" => return Err(append::without_message(c)),
+        "UIDBATCHES" => Command::UidBatches(UidBatches::parse(c)?),
         "UID" => {
             c.space()?;
             let word = c.word("a command after UID")?;
@@ -355,7 +361,7 @@ mod tests {
 
         #[test]
         fn nearly_right_commands_do_no_harm(
-            text in "a (UID )?(SEARCH|SORT|THREAD|FETCH 1|STORE 1|LIST|STATUS x|ID|APPEND x|CREATE x|SELECT|LOGIN|AUTHENTICATE)( |\\(|\\)|\"|\\[|\\]|<|>|\\.|\\{1\\}\r\n|[0-9]|\\*|,|:|\\$|NOT|OR|BODY|BINARY|HEADER\\.FIELDS|RETURN|STATUS|REFS|REVERSE|DATE|UTF-8|1-Jan-2000|\\\\Seen|FLAGS|CONDSTORE|QRESYNC|CHANGEDSINCE|VANISHED|UNCHANGEDSINCE|MODSEQ|x){0,30}"
+            text in "a (UID )?(SEARCH|SORT|THREAD|FETCH 1|STORE 1|LIST|STATUS x|ID|APPEND x|CREATE x|SELECT|LOGIN|AUTHENTICATE)( |\\(|\\)|\"|\\[|\\]|<|>|\\.|\\{1\\}\r\n|[0-9]|\\*|,|:|\\$|NOT|OR|BODY|BINARY|HEADER\\.FIELDS|RETURN|STATUS|REFS|REVERSE|DATE|UTF-8|1-Jan-2000|\\\\Seen|FLAGS|CONDSTORE|QRESYNC|CHANGEDSINCE|VANISHED|UNCHANGEDSINCE|MODSEQ|PARTIAL|-|x){0,30}"
         ) {
             let dialect = Dialect { condstore: true, qresync: true, ..Dialect::REV1 };
             let _ = Request::parse(text.as_bytes(), dialect, &Limits::default());

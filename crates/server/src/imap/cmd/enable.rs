@@ -1,15 +1,16 @@
 //! ENABLE (RFC 9051 §6.3.1, RFC 5161).
 
+use crate::context::ImapOptions;
 use crate::imap::answer::Answer;
 use crate::imap::state::Selected;
 use crate::imap::wire::Wire;
 
 /// Names that are unknown, or need not be enabled, are ignored. Nothing can be disabled.
-pub(crate) fn enable(wire: &mut Wire, names: &[String], selected: Option<&Selected>) -> Answer {
+pub(crate) fn enable(wire: &mut Wire, options: &ImapOptions, names: &[String], selected: Option<&Selected>) -> Answer {
     let before = wire.dialect();
     let named = |wanted: &str| names.iter().any(|name| name == wanted);
     if named("IMAP4REV2") {
-        wire.enable_rev2();
+        wire.enable_rev2(options);
     }
     if named("CONDSTORE") {
         wire.enable_condstore();

@@ -30,6 +30,10 @@ use send::Delivery;
 pub(crate) async fn fetch(selected: &mut Selected, wire: &mut Wire, fetch: &Fetch) -> Outcome {
     let by_uid = fetch.ids.by_uid();
     let mut uids = selected.resolve(&fetch.ids)?;
+    // RFC 9394 §3.3: first the window, then what of it has changed.
+    if let Some(window) = fetch.partial {
+        uids = uids.at(window.positions(uids.len()));
+    }
     if let Some(since) = fetch.changed_since {
         if fetch.vanished {
             qresync::vanished(selected, wire, &fetch.ids, since)?;
