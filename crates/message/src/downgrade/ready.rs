@@ -25,7 +25,7 @@ enum Node {
 
 /// An ENVELOPE in ASCII. What is none comes back as it is.
 pub fn downgrade_envelope(ready: &[u8]) -> Vec<u8> {
-    rewritten(ready, |node| envelope(node))
+    rewritten(ready, envelope)
 }
 
 /// A BODYSTRUCTURE in ASCII, or the BODY of it, for RFC 3501: message/global is a leaf there
