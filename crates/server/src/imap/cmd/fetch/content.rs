@@ -1,8 +1,9 @@
 //! The octets that a body item means: read in pieces, decoded, cut to the part that was asked for.
 //!
-//! Nothing here holds more than a few [`PIECE`]s, whatever the size of the message. What an item says
-//! before its octets (how many, and whether a NUL is among them) is found by reading them once: that
-//! also proves that nothing of them is damaged before the first one is sent.
+//! Nothing here holds more than [`KEPT`] octets and a piece as the engine stores it, whatever the size of
+//! the message. What an item says before its octets (how many, and whether a NUL is among them) is found
+//! by reading them once: that also proves that nothing of them is damaged before the first one is sent.
+//! What is longer than [`KEPT`] is read again to send it.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -11,7 +12,8 @@ use message::{Decoder, Encoding};
 use proto::imap::Partial;
 use store::Blob;
 
-use crate::imap::wire::PIECE;
+/// Octets of an item that are kept once they have been read: most messages are read once.
+const KEPT: usize = 256 << 10;
 
 /// Where the octets of an item come from, and what becomes of them on their way.
 #[derive(Clone)]
@@ -68,7 +70,7 @@ impl Source {
     /// Reads everything once. What is short is left in `buffer`, which must be empty.
     pub(super) fn open(self, buffer: &mut Vec<u8>) -> Result<Content, Unreadable> {
         let mut reader = Reader::new(self.clone())?;
-        while buffer.len() <= PIECE {
+        while buffer.len() <= KEPT {
             if !reader.read(buffer)? {
                 return Ok(Content::Kept);
             }
@@ -170,7 +172,7 @@ impl Reader {
         Ok(Self { stored: Stored { blob, range, edits, next: 0, given: 0 }, decoding, skip, left })
     }
 
-    /// Appends the next octets, at most a few more than [`PIECE`], perhaps none; false at the end.
+    /// Appends the octets of the next piece, perhaps none; false at the end.
     pub(super) fn read(&mut self, out: &mut Vec<u8>) -> Result<bool, store::Error> {
         if self.left == 0 || self.stored.range.is_empty() && self.decoding.is_none() {
             return Ok(false);
@@ -179,8 +181,11 @@ impl Reader {
             let from = out.len();
             self.stored.read(out)?;
             out.iter_mut().skip(from).filter(|octet| **octet == 0).for_each(|octet| *octet = 0x80);
-            let read = out.split_off(from);
-            self.window(&read, out);
+            // Otherwise the range is the part that was asked for.
+            if self.skip > 0 || self.left < u64::MAX {
+                let read = out.split_off(from);
+                self.window(&read, out);
+            }
             return Ok(true);
         };
         decoding.stored.clear();
@@ -206,7 +211,7 @@ impl Reader {
 }
 
 impl Stored {
-    /// Appends the next octets, at most [`PIECE`]; none at the end.
+    /// Appends the octets of the next piece; none at the end.
     fn read(&mut self, out: &mut Vec<u8>) -> Result<(), store::Error> {
         let Range { start, end } = self.range;
         while self.edits.get(self.next).is_some_and(|edit| edit.range.start < start) {
@@ -215,7 +220,7 @@ impl Stored {
         let edit = self.edits.get(self.next).filter(|edit| edit.range.end <= end);
         if let Some(edit) = edit.filter(|edit| edit.range.start == start) {
             let rest = edit.text.get(self.given..).unwrap_or_default();
-            let piece = rest.get(..PIECE).unwrap_or(rest);
+            let piece = rest.get(..KEPT).unwrap_or(rest);
             out.extend_from_slice(piece);
             self.given += piece.len();
             if piece.len() == rest.len() {
@@ -223,7 +228,7 @@ impl Stored {
             }
             return Ok(());
         }
-        let end = edit.map_or(end, |edit| edit.range.start).min(start + PIECE as u64);
+        let end = edit.map_or(end, |edit| edit.range.start).min(self.blob.piece_end(start));
         self.range.start = end;
         Ok(self.blob.read(start..end, out)?)
     }
