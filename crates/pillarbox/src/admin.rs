@@ -16,7 +16,7 @@ use store::Store;
 use tracing::{info, warn};
 use types::{AccountName, Limits};
 
-use crate::random;
+use crate::{purge, random};
 
 /// Octets of one request: a name and a password.
 const MAX_REQUEST: usize = 16 << 10;
@@ -35,6 +35,9 @@ pub(crate) enum Request {
     Delete { name: String },
     /// Everything that is wrong with the store.
     Check,
+    /// What was expunged or deleted goes, of one account or all, if it is older than this or than the
+    /// configuration says.
+    Purge { account: Option<String>, older_than: Option<u64> },
 }
 
 /// The answer: lines to print, or why it was not done.
@@ -104,6 +107,7 @@ async fn apply(store: &Store, request: Request) -> Result<Vec<String>> {
             let accounts = store::blocking(|| store.accounts())?;
             Ok(accounts.into_iter().map(|account| account.name.to_string()).collect())
         }
+        Request::Purge { account, older_than } => purge::perform(store, account.as_deref(), older_than).await,
         Request::Check => Ok(store::blocking(|| store.check())?),
     }
 }

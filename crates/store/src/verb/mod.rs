@@ -5,6 +5,7 @@ mod append;
 mod expunge;
 mod flags;
 mod mailboxes;
+mod purge;
 mod relocate;
 
 pub use append::{Appended, NewMessage};
