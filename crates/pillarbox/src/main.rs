@@ -10,6 +10,7 @@ mod demo;
 mod logging;
 mod purge;
 mod random;
+mod recover;
 mod run;
 mod serve;
 

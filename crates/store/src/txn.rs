@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use engine::{AccountBatch, Batch, BlobId, CommitNumber, NewBlob, ReadView, Write};
+use engine::{AccountBatch, Batch, BlobId, CommitNumber, NewBlob, ReadView, Upload, Write};
 use rpds::HashTrieMapSync;
 use types::{Limits, MailboxId, MailboxName, ThreadId, UnixTime};
 
@@ -208,6 +208,11 @@ impl Txn {
     /// Changes what could be made anew.
     pub(crate) fn derived(&mut self) -> &mut Vec<Write> {
         &mut self.out.derived
+    }
+
+    /// A body without octets.
+    pub(crate) fn empty_upload(&self) -> Result<Upload> {
+        Ok(blocking(|| self.account.source.engine.upload().and_then(|writer| writer.finish()))?)
     }
 
     /// Takes a body away, which nothing refers to any more.
