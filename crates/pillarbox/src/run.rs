@@ -21,7 +21,8 @@ use store::{Store, SystemClock};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
 
-use crate::{admin, console, random};
+use crate::recover::recover;
+use crate::{admin, console, purge, random};
 
 /// How long sessions may take to say goodbye and to finish what they commit.
 const GOODBYE: Duration = Duration::from_secs(8);
@@ -56,6 +57,7 @@ pub(crate) struct Wanted {
 /// Everything a server needs to know.
 pub(crate) struct Setup {
     pub(crate) store_path: PathBuf,
+    pub(crate) engine: engine::local::Options,
     pub(crate) store: store::Options,
     pub(crate) tls: Option<Arc<Tls>>,
     pub(crate) wanted: Vec<Wanted>,
@@ -73,9 +75,12 @@ pub(crate) struct Server {
 }
 
 /// Opens the store in a directory; the engine is handed back so that it can be the last to go.
-pub(crate) fn open_store(path: &Path, options: store::Options) -> Result<(Arc<dyn Engine>, Store)> {
-    let engine = Local::open(path, engine::local::Options::default())
-        .with_context(|| format!("cannot open the store {}", path.display()))?;
+pub(crate) fn open_store(
+    path: &Path,
+    engine: engine::local::Options,
+    options: store::Options,
+) -> Result<(Arc<dyn Engine>, Store)> {
+    let engine = Local::open(path, engine).with_context(|| format!("cannot open the store {}", path.display()))?;
     let engine: Arc<dyn Engine> = Arc::new(engine);
     let store = Store::open(engine.clone(), Arc::new(SystemClock), options)
         .with_context(|| format!("cannot open the store {}", path.display()))?;
@@ -88,7 +93,7 @@ pub(crate) fn run(setup: Setup, work: impl AsyncFnOnce(&Server, Signals) -> Resu
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start threads")?;
     // Listeners before the store: a busy port is told at once, and without touching anything.
     let listeners = runtime.block_on(async { bind(&setup.wanted) })?;
-    let (engine, store) = open_store(&setup.store_path, setup.store.clone())?;
+    let (engine, store) = open_store(&setup.store_path, setup.engine.clone(), setup.store.clone())?;
     let done = runtime.block_on(async {
         let signals = Signals::catch().context("cannot catch signals")?;
         let server = Server::start(setup, store, listeners).await?;
@@ -141,6 +146,7 @@ impl Signals {
 impl Server {
     async fn start(setup: Setup, store: Store, listeners: Vec<(Protocol, Listener)>) -> Result<Self> {
         let Setup { store_path, tls, hostname, imap, lmtp, .. } = setup;
+        recover(&store_path, &store).await?;
         store.finish_deletions().await.context("cannot finish deleting accounts")?;
         let limits = store.limits().clone();
         let login = LoginGate::new(&limits, FingerprintKey::new(random::octets()?));
@@ -151,6 +157,7 @@ impl Server {
 
         admin::listen(&store_path, &context.store, shutdown.clone());
         tokio::spawn(evict(context.store.clone(), shutdown.clone()));
+        tokio::spawn(purge::regularly(context.store.clone(), shutdown.clone()));
         let mut places = Vec::new();
         for (protocol, listener) in listeners {
             places.extend(place_of(&listener).map(|place| (protocol, place)));

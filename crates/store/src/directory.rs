@@ -2,17 +2,18 @@
 
 use std::sync::Arc;
 
-use engine::{AccountBatch, CommitNumber, Write};
+use engine::{AccountBatch, BlobId, CommitNumber, NewBlob, Write};
 use types::{AccountId, AccountName, UnixTime};
 
 use crate::account::{Account, each};
 use crate::codec::{Reader, Writer};
 use crate::error::{Error, Result};
 use crate::key;
+use crate::label::encode_account;
 use crate::snapshot::Snapshot;
 use crate::source::Source;
 use crate::store::Store;
-use crate::txn::Txn;
+use crate::txn::{Txn, blob_id};
 use crate::verb::{first_mailboxes, new_entry};
 use crate::writer::Counters;
 
@@ -27,6 +28,8 @@ pub struct AccountRecord {
     pub password_hash: String,
     /// When.
     pub created: UnixTime,
+    /// The names of what its sessions are not offered, sorted. The store does not look into them.
+    pub off: Vec<String>,
 }
 
 impl std::fmt::Debug for AccountRecord {
@@ -36,19 +39,29 @@ impl std::fmt::Debug for AccountRecord {
 }
 
 impl AccountRecord {
-    fn encode(&self) -> Vec<u8> {
-        let mut w = Writer::new(1);
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut w = Writer::new(2);
         w.number(self.id.0).bytes(self.password_hash.as_bytes()).signed(self.created.0);
+        w.number(self.off.len() as u64);
+        for name in &self.off {
+            w.bytes(name.as_bytes());
+        }
         w.finish()
     }
 
-    fn decode(key: &[u8], value: &[u8]) -> Result<Self> {
-        let (_, mut r) = Reader::new("an account", value, 1)?;
+    pub(crate) fn decode(key: &[u8], value: &[u8]) -> Result<Self> {
+        let (version, mut r) = Reader::new("an account", value, 2)?;
         let id = AccountId(r.number()?);
         let password_hash = r.text()?.to_owned();
         let created = UnixTime(r.signed()?);
+        let mut off = vec![];
+        if version >= 2 {
+            for _ in 0..r.count()? {
+                off.push(r.text()?.to_owned());
+            }
+        }
         let name = key::text(key).and_then(|name| AccountName::new(name).ok());
-        let record = Self { id, name: r.valid(name)?, password_hash, created };
+        let record = Self { id, name: r.valid(name)?, password_hash, created, off };
         r.end()?;
         Ok(record)
     }
@@ -82,9 +95,9 @@ impl Store {
                     return Err(Error::AccountExists);
                 }
                 let id = txn.counters().next_account();
-                let record = AccountRecord { id, name, password_hash, created: txn.now };
+                let record = AccountRecord { id, name, password_hash, created: txn.now, off: vec![] };
                 txn.with(store.first_batch(id, txn.now)?);
-                put(txn, &record);
+                put(txn, &record)?;
                 Ok(id)
             })
             .await
@@ -96,8 +109,24 @@ impl Store {
         self.directory()?
             .write(move |txn| {
                 let record = pending(txn, &name)?.ok_or(Error::NoSuchAccount)?;
-                put(txn, &AccountRecord { password_hash, ..record });
-                Ok(())
+                put(txn, &AccountRecord { password_hash, ..record })
+            })
+            .await
+    }
+
+    /// Adds names to those that the account's sessions are not offered, and takes others from them;
+    /// gives what there is then. Sessions that are open stay as they are.
+    pub async fn switch(&self, name: &AccountName, off: Vec<String>, on: Vec<String>) -> Result<Vec<String>> {
+        let name = name.clone();
+        self.directory()?
+            .write(move |txn| {
+                let mut record = pending(txn, &name)?.ok_or(Error::NoSuchAccount)?;
+                record.off.extend(off.iter().cloned());
+                record.off.retain(|name| !on.contains(name));
+                record.off.sort_unstable();
+                record.off.dedup();
+                put(txn, &record)?;
+                Ok(record.off)
             })
             .await
     }
@@ -113,6 +142,7 @@ impl Store {
                 // even if the power fails between the two commits.
                 txn.write(key::directory(record.name.as_str()), None);
                 txn.write(key::tombstone(record.id), Some(vec![]));
+                forget_credential(txn, record.id)?;
                 Ok(record.id)
             })
             .await?;
@@ -155,12 +185,12 @@ impl Store {
             .await
     }
 
-    fn directory(&self) -> Result<Account> {
+    pub(crate) fn directory(&self) -> Result<Account> {
         self.load(AccountId::DIRECTORY)
     }
 
     /// What a new account begins with.
-    fn first_batch(&self, id: AccountId, now: UnixTime) -> Result<AccountBatch> {
+    pub(crate) fn first_batch(&self, id: AccountId, now: UnixTime) -> Result<AccountBatch> {
         let mut batch = AccountBatch::new(id, CommitNumber(0));
         let version = batch.expect.0 + 1;
         let source = Arc::new(Source { engine: Arc::clone(self.engine()), account: id });
@@ -188,6 +218,56 @@ fn pending(txn: &mut Txn, name: &AccountName) -> Result<Option<AccountRecord>> {
     txn.get(&key)?.map(|value| AccountRecord::decode(&key, &value)).transpose()
 }
 
-fn put(txn: &mut Txn, record: &AccountRecord) {
+/// Writes the record, and a second time into a segment, so that a lost index loses no account.
+pub(crate) fn put(txn: &mut Txn, record: &AccountRecord) -> Result<()> {
     txn.write(key::directory(record.name.as_str()), Some(record.encode()));
+    forget_credential(txn, record.id)?;
+    match txn.empty_upload() {
+        Ok(upload) => {
+            let id = blob_id(txn.counters().next_email());
+            txn.blob(NewBlob { id, upload, label: encode_account(record) });
+            txn.write(key::credential(record.id), Some(id.0.to_be_bytes().to_vec()));
+            Ok(())
+        }
+        // A full disk refuses bodies, not passwords.
+        Err(Error::DiskFull) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+fn forget_credential(txn: &mut Txn, id: AccountId) -> Result<()> {
+    let key = key::credential(id);
+    if let Some(blob) = txn.get(&key)?.and_then(|value| value.try_into().ok()) {
+        txn.drop_blob(BlobId(u64::from_be_bytes(blob)));
+        txn.write(key, None);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(off: &[&str]) -> AccountRecord {
+        let off = off.iter().map(|name| (*name).to_owned()).collect();
+        let name = AccountName::new("alice").unwrap();
+        AccountRecord { id: AccountId(7), name, password_hash: "hash".into(), created: UnixTime(-5), off }
+    }
+
+    #[test]
+    fn both_layouts_are_readable() {
+        let key = key::directory("alice");
+        for record in [record(&[]), record(&["ID", "SORT"])] {
+            assert!(AccountRecord::decode(&key, &record.encode()).unwrap() == record);
+        }
+        // As Pillarbox wrote it before there was anything to switch.
+        let mut w = Writer::new(1);
+        w.number(7).bytes(b"hash").signed(-5);
+        assert!(AccountRecord::decode(&key, &w.finish()).unwrap() == record(&[]));
+        let mut w = Writer::new(3);
+        w.number(7).bytes(b"hash").signed(-5);
+        assert!(AccountRecord::decode(&key, &w.finish()).is_err());
+        let truncated = record(&["ID"]).encode();
+        assert!(AccountRecord::decode(&key, &truncated[..truncated.len() - 1]).is_err());
+    }
 }

@@ -4,7 +4,11 @@
 //! store/lock           held by the process that owns the store
 //! store/index.db       SQLite: see `index`
 //! store/segments/*.seg bodies: see [`crate::segment`]
+<<<<<<< HEAD
 //! store/damaged/*.seg  segments that nobody refers to and that could not be read everywhere
+=======
+//! store/copies/*.db    copies of the index: see `copies`
+>>>>>>> main
 //! ```
 //!
 //! * What was acknowledged has been synced: bodies first, then the index that names them.
@@ -16,12 +20,22 @@
 mod blob;
 mod check;
 mod checkpoint;
+<<<<<<< HEAD
 mod figures;
 mod index;
 mod leftovers;
 mod reader;
 mod reclaim;
+=======
+mod copies;
+mod index;
+mod leftovers;
+mod reader;
+mod rebuild;
+>>>>>>> main
 mod segments;
+mod strays;
+mod wal;
 mod writer;
 
 use std::fs::{DirBuilder, File, TryLockError};
@@ -31,18 +45,28 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Sender};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use types::AccountId;
 
 use self::checkpoint::Checkpoint;
+<<<<<<< HEAD
 use self::figures::Counted;
+=======
+use self::copies::Copier;
+pub use self::copies::Copies;
+>>>>>>> main
 use self::reader::{Readers, View};
 pub use self::reclaim::Options as Reclaim;
 use self::reclaim::{Order, Reclaimer, Shared};
 use self::segments::Segments;
 use self::writer::{Job, Waiting, Writer};
 use crate::disk::{Disk, RealDisk};
+<<<<<<< HEAD
 use crate::{Batch, BlobWriter, CommitError, Engine, Error, Figures, Pending, ReadView, Reclaimed, Upload};
+=======
+use crate::{Batch, BlobWriter, CommitError, Engine, Error, Pending, ReadView, Setback, Strays, Upload};
+>>>>>>> main
 
 /// How a store is kept. The defaults suit small machines and large ones.
 #[derive(Clone, Debug)]
@@ -64,8 +88,13 @@ pub struct Options {
     pub idle_readers: usize,
     /// Octets of a page of SQLite; counts when the store is made.
     pub page_size: u32,
+<<<<<<< HEAD
     /// When and how fast the space of dropped blobs is given back.
     pub reclaim: Reclaim,
+=======
+    /// When the index is copied; never, if `None`.
+    pub copies: Option<Copies>,
+>>>>>>> main
 }
 
 impl Default for Options {
@@ -79,7 +108,11 @@ impl Default for Options {
             checkpoint_pages: 2048,
             idle_readers: 8,
             page_size: 8192,
+<<<<<<< HEAD
             reclaim: Reclaim::default(),
+=======
+            copies: None,
+>>>>>>> main
         }
     }
 }
@@ -118,11 +151,18 @@ pub struct Local {
     queue: Option<Sender<Job>>,
     segments: Arc<Segments>,
     readers: Arc<Readers>,
+<<<<<<< HEAD
     /// There until the end; without it reclaiming ends.
     orders: Option<Sender<Order>>,
     counted: Arc<Counted>,
     reclaim: Arc<Shared>,
     /// The one that reclaims, the writer, the checkpoint thread: they end in this order.
+=======
+    /// Without it the thread that makes copies ends.
+    copying: Option<Sender<()>>,
+    store: PathBuf,
+    /// The writer, the checkpoint thread, then the one that makes copies.
+>>>>>>> main
     threads: Vec<JoinHandle<()>>,
     /// The last to go.
     _lock: File,
@@ -135,11 +175,19 @@ impl Local {
         // Mail is nobody else's business.
         DirBuilder::new().recursive(true).mode(0o700).create(store)?;
         let lock = lock(store)?;
-        let mut connection = index::open_writer(store, options.page_size)?;
         let dir = store.join("segments");
         options.disk.create_dir(&dir)?;
+        let segments = !segments::list(&*options.disk, &dir)?.is_empty();
+        let mut said = rebuild::look(store, options.page_size, segments)?;
+        let mut connection = index::open_writer(store, options.page_size)?;
         sync_names(store)?;
         let next = leftovers::seal(&connection, &*options.disk, &dir)?;
+        if next.forgotten {
+            said.push("there are messages in the segments whose commits the index has forgotten".to_owned());
+        }
+        if !said.is_empty() {
+            rebuild::remember(&connection, &said)?;
+        }
 
         let Options { checkpoint_pages, disk, segment_size, reserve, group_bytes, group_batches, .. } = options;
         let segments = Arc::new(Segments::new(disk, dir, segment_size, reserve, next.segment, next.group));
@@ -155,6 +203,7 @@ impl Local {
             move || checkpoint.run(&connection, &segments, &woken)
         };
         let (queue, jobs) = mpsc::channel();
+<<<<<<< HEAD
         let writer = {
             let (segments, counted) = (Arc::clone(&segments), Arc::clone(&counted));
             Writer { connection, segments, checkpoint, counted, group_bytes, group_batches }
@@ -172,6 +221,37 @@ impl Local {
         ];
         let (queue, orders) = (Some(queue), Some(orders));
         Ok(Self { queue, segments, readers, orders, counted, reclaim, threads, _lock: lock })
+=======
+        let Options { group_bytes, group_batches, copies, .. } = options;
+        let writer = Writer { connection, segments: Arc::clone(&segments), checkpoint, group_bytes, group_batches };
+        let mut threads = vec![
+            thread::Builder::new().name("commit".to_owned()).spawn(move || writer.run(&jobs))?,
+            thread::Builder::new().name("checkpoint".to_owned()).spawn(checkpointer)?,
+        ];
+        let mut copying = None;
+        if let Some(copies) = copies {
+            let copier = Copier { store: store.to_owned(), segments: Arc::clone(&segments), copies };
+            let (sender, end) = mpsc::channel();
+            threads.push(thread::Builder::new().name("copies".to_owned()).spawn(move || copier.run(&end))?);
+            copying = Some(sender);
+        }
+        Ok(Self { queue: Some(queue), segments, readers, copying, store: store.to_owned(), threads, _lock: lock })
+    }
+
+    /// Makes the index of a store again although it can be opened, because parts of it cannot be read. What
+    /// is there is put aside. Says in plain words what was done; [`Engine::setback`] says it again.
+    pub fn rebuild(store: impl AsRef<Path>, options: &Options) -> Result<Vec<String>, OpenError> {
+        let store = store.as_ref();
+        let _lock = lock(store)?;
+        rebuild::rebuild(store, options.page_size, "the index is made again as demanded")
+    }
+
+    /// Copies the index now, as the thread does that makes copies; `keep` of them stay.
+    pub fn copy_index(&self, keep: usize) -> Result<Option<PathBuf>, Error> {
+        let copies = Copies { every: Duration::ZERO, keep };
+        let copier = Copier { store: self.store.clone(), segments: Arc::clone(&self.segments), copies };
+        copier.make(&mut None, || true)
+>>>>>>> main
     }
 }
 
@@ -211,6 +291,7 @@ impl Engine for Local {
         check::check(&self.readers.begin()?, &self.segments)
     }
 
+<<<<<<< HEAD
     fn figures(&self) -> Result<Figures, Error> {
         figures::figures(&self.readers.begin()?, &self.segments, &self.counted, &self.reclaim)
     }
@@ -220,13 +301,30 @@ impl Engine for Local {
         // Unsent, the order reads as failed.
         self.orders.as_ref().map(|orders| orders.send(order));
         pending
+=======
+    fn setback(&self) -> Result<Option<Setback>, Error> {
+        index::open_reader(&self.store).and_then(|connection| rebuild::setback(&connection)).map_err(index::error)
+    }
+
+    fn strays(&self) -> Result<Strays, Error> {
+        strays::find(&self.readers, &self.segments)
+    }
+
+    fn settle(&self) -> Result<(), Error> {
+        self.segments.writable()?;
+        index::open_checkpointer(&self.store).and_then(|connection| rebuild::settle(&connection)).map_err(index::error)
+>>>>>>> main
     }
 }
 
 impl Drop for Local {
     fn drop(&mut self) {
+<<<<<<< HEAD
         self.reclaim.stop();
         (self.queue, self.orders) = (None, None);
+=======
+        (self.queue, self.copying) = (None, None);
+>>>>>>> main
         self.readers.close();
         for thread in self.threads.drain(..) {
             if thread.join().is_err() {

@@ -262,8 +262,22 @@ impl Segments {
         self.growing.lock().news.drain(..count);
     }
 
+<<<<<<< HEAD
     /// At the end: where the segments that grow have come to.
     pub(crate) fn seal(&self) -> Vec<News> {
+=======
+    /// The segments that nobody writes to any more, ascending.
+    pub(crate) fn sealed(&self) -> Result<Vec<u32>, Error> {
+        let growing = self.growing.lock().segment.as_ref().map(|segment| segment.id);
+        let mut ids =
+            list(&*self.disk, &self.dir).map_err(|e| Error::Io(format!("cannot list the segments: {e}").into()))?;
+        ids.retain(|id| Some(*id) != growing);
+        Ok(ids)
+    }
+
+    /// At the end: where the segment that grows has come to, if there is one.
+    pub(crate) fn seal(&self) -> Option<News> {
+>>>>>>> main
         let mut growing = self.growing.lock();
         let open = [growing.new.take(), growing.forward.take()];
         open.iter().flatten().map(|open| self.sealed(open)).collect()

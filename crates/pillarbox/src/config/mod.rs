@@ -9,13 +9,16 @@ mod units;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
+use server::imap::switch::Off;
 use types::{Limits, MailboxName, SpecialUse};
 
 use limits::LimitsTable;
 use units::Mode;
+pub(crate) use units::Span;
 
 /// The example file: every option, with its default and what it means.
 pub(crate) const EXAMPLE: &str = include_str!("pillarbox.toml");
@@ -31,6 +34,7 @@ pub(crate) struct Config {
     pub(crate) imaps: ImapsTable,
     pub(crate) lmtp: LmtpTable,
     pub(crate) accounts: AccountsTable,
+    pub(crate) retention: RetentionTable,
     pub(crate) log: LogTable,
     limits: LimitsTable,
 }
@@ -39,6 +43,8 @@ pub(crate) struct Config {
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct StoreTable {
     pub(crate) path: PathBuf,
+    copies: usize,
+    copy_interval: Span,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize)]
@@ -54,6 +60,7 @@ pub(crate) struct ImapTable {
     pub(crate) listen: Vec<SocketAddr>,
     pub(crate) plaintext_login_on_loopback: bool,
     pub(crate) literals: Literals,
+    disabled_capabilities: Vec<String>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
@@ -76,6 +83,13 @@ pub(crate) struct LmtpTable {
     pub(crate) socket: Option<PathBuf>,
     socket_mode: Mode,
     pub(crate) domains: Vec<String>,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct RetentionTable {
+    expunged: Span,
+    history: Span,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
@@ -119,13 +133,18 @@ pub(crate) enum LogFormat {
 
 impl Default for StoreTable {
     fn default() -> Self {
-        Self { path: "/var/lib/pillarbox".into() }
+        Self { path: "/var/lib/pillarbox".into(), copies: 3, copy_interval: Span(Duration::from_secs(3600)) }
     }
 }
 
 impl Default for ImapTable {
     fn default() -> Self {
-        Self { listen: everywhere(143), plaintext_login_on_loopback: false, literals: Literals::Plus }
+        Self {
+            listen: everywhere(143),
+            plaintext_login_on_loopback: false,
+            literals: Literals::Plus,
+            disabled_capabilities: vec![],
+        }
     }
 }
 
@@ -146,6 +165,13 @@ impl Default for AccountsTable {
     fn default() -> Self {
         let folder = |name: &str| FolderTable { name: name.to_owned(), special_use: format!("\\{name}") };
         Self { folders: ["Drafts", "Sent", "Junk", "Trash", "Archive"].map(folder).into() }
+    }
+}
+
+impl Default for RetentionTable {
+    fn default() -> Self {
+        let store::Retention { expunged, history } = store::Retention::default();
+        Self { expunged: Span(expunged), history: Span(history) }
     }
 }
 
@@ -177,6 +203,7 @@ impl Config {
     pub(crate) fn parse(text: &str) -> Result<Self> {
         let config: Self = toml::from_str(text).map_err(|error| anyhow::anyhow!(explain(&error)))?;
         config.folders()?;
+        config.off()?;
         if config.tls()?.is_none() && !config.imaps.listen.is_empty() {
             bail!(
                 "imaps.listen needs a certificate: set tls.certificate and tls.key, or write `listen = []` under [imaps]"
@@ -186,6 +213,9 @@ impl Config {
         if config.lmtp.listen.iter().any(|address| address.port() == 25) {
             bail!("lmtp.listen cannot use port 25, which is for SMTP (RFC 2033 §5)");
         }
+        if config.store.copy_interval.0.as_secs() < 60 {
+            bail!("store.copy_interval must be at least 1m; write `copies = 0` for no copies");
+        }
         if config.limits.limits().idle_timeout.as_secs() < 30 * 60 {
             bail!("limits.idle_timeout must be at least 30m (RFC 9051 §5.4)");
         }
@@ -194,7 +224,15 @@ impl Config {
 
     /// How the store is to behave.
     pub(crate) fn store_options(&self) -> Result<store::Options> {
-        Ok(store::Options { limits: self.limits().into(), default_mailboxes: self.folders()? })
+        let retention = store::Retention { expunged: self.retention.expunged.0, history: self.retention.history.0 };
+        Ok(store::Options { limits: self.limits().into(), default_mailboxes: self.folders()?, retention })
+    }
+
+    /// How the server's engine is to keep the store.
+    pub(crate) fn engine_options(&self) -> engine::local::Options {
+        let StoreTable { copies, copy_interval, .. } = &self.store;
+        let copies = (*copies > 0).then_some(engine::local::Copies { every: copy_interval.0, keep: *copies });
+        engine::local::Options { copies, ..Default::default() }
     }
 
     /// The limits.
@@ -210,6 +248,11 @@ impl Config {
             (Some(_), None) => bail!("tls.certificate is set, tls.key is not"),
             (None, Some(_)) => bail!("tls.key is set, tls.certificate is not"),
         }
+    }
+
+    /// The capabilities that nobody is offered.
+    pub(crate) fn off(&self) -> Result<Off> {
+        Off::named(&self.imap.disabled_capabilities).context("imap.disabled_capabilities")
     }
 
     /// Permissions of the LMTP socket.

@@ -58,6 +58,41 @@ fn accounts_with_and_without_a_running_server() {
 }
 
 #[test]
+fn capabilities_are_switched_for_one_account_and_for_all() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = configure(directory.path());
+    account(&config, &["create", "alice"], "secret\n").unwrap();
+    account(&config, &["create", "bob"], "secret\n").unwrap();
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, format!("{text}disabled_capabilities = [\"WITHIN\"]\n")).unwrap();
+    let set = |words: &[&str]| account(&config, &[&["set-capabilities", "alice"], words].concat(), "");
+    assert!(set(&["--disable", "ID"]).unwrap().contains("switched off: ID (from the next login on)"));
+
+    let server = serve(&config);
+    let login = |name: &str| {
+        let mut imap = server.connect("imap");
+        let greeting = imap.line();
+        assert!(greeting.contains(" ID ") && !greeting.contains(" WITHIN "), "{greeting}");
+        let told = imap.ask(&format!("a LOGIN {name} secret"), "a OK").pop().unwrap();
+        (imap, told)
+    };
+    assert!(set(&["--disable", "move,Sort", "--enable", "id"]).unwrap().contains("switched off: MOVE SORT ("));
+    assert!(account(&config, &["show", "alice"], "").unwrap().contains("capabilities switched off: MOVE SORT\n"));
+    let (mut alice, told) = login("alice");
+    assert!(told.contains(" ID ") && !told.contains(" MOVE ") && !told.contains(" SORT=DISPLAY "), "{told}");
+    alice.ask("b SELECT INBOX", "b OK");
+    alice.ask("c UID MOVE 1 Trash", "c BAD");
+    let (_, told) = login("bob");
+    assert!(told.contains(" MOVE ") && !told.contains(" WITHIN "), "{told}");
+    let error = set(&["--disable", "STARTTLS"]).unwrap_err();
+    assert!(
+        error.contains("\"STARTTLS\" is no capability that can be switched off") && error.contains("IDLE"),
+        "{error}"
+    );
+    assert!(account(&config, &["show", "carol"], "").unwrap_err().contains("no such account"));
+}
+
+#[test]
 fn mail_comes_in_and_is_there_after_a_restart() {
     let directory = tempfile::tempdir().unwrap();
     let config = configure(directory.path());
@@ -182,4 +217,48 @@ fn the_example_is_printed_and_right() {
     let example = text(&done.stdout).replace("# certificate = ", "certificate = ").replace("# key = ", "key = ");
     std::fs::write(&path, example).unwrap();
     assert!(output(program().args(["config", "check", "--config"]).arg(&path), "").status.success());
+}
+
+#[test]
+fn what_was_deleted_is_purged_when_somebody_must() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = configure(directory.path());
+    account(&config, &["create", "alice"], "secret\n").unwrap();
+    let purge = |words: &[&str]| {
+        let done = output(program().arg("purge").args(words).arg("--config").arg(&config), "");
+        if done.status.success() { Ok(text(&done.stdout)) } else { Err(text(&done.stderr)) }
+    };
+    for running in [true, false] {
+        let server = serve(&config);
+        server.connect("lmtp").deliver("alice@x", "Subject: hello\r\n\r\nhi");
+        let mut imap = server.connect("imap");
+        imap.line();
+        imap.ask("a LOGIN alice secret", "a OK");
+        imap.ask("b SELECT INBOX", "b OK");
+        imap.ask("c STORE 1 +FLAGS.SILENT (\\Deleted)", "c OK");
+        imap.ask("d EXPUNGE", "d OK");
+        imap.ask("e CREATE Work/Old", "e OK");
+        imap.ask("f DELETE Work/Old", "f OK");
+        imap.ask("g DELETE Work", "g OK");
+        let server = if running {
+            Some(server)
+        } else {
+            drop(server.stop());
+            None
+        };
+        let nothing = "purged: 0 messages of 0 octets, 0 deleted mailboxes\n";
+        assert_eq!(purge(&[]).unwrap(), nothing, "retention has not ended");
+        assert_eq!(purge(&["alice", "--older-than", "1h"]).unwrap(), nothing);
+        let done = purge(&["alice", "--older-than", "0d"]).unwrap();
+        assert!(
+            done.starts_with("purged: 1 messages of ") && done.ends_with(" octets, 2 deleted mailboxes\n"),
+            "{done}"
+        );
+        assert_eq!(purge(&["--older-than", "0d"]).unwrap(), nothing);
+        assert!(purge(&["nobody"]).unwrap_err().contains("no such account"));
+        assert!(purge(&["--older-than", "soon"]).unwrap_err().contains("90s, 30m, 2h or 1d"));
+        let done = output(program().arg("check").arg("--config").arg(&config), "");
+        assert_eq!(text(&done.stdout), "everything is in order\n");
+        drop(server);
+    }
 }

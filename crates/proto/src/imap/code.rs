@@ -33,6 +33,8 @@ pub enum Code {
     CopyUid(UidValidity, IdSet<Uid>, IdSet<Uid>),
     /// RFC 5530 §3
     Corruption,
+    /// RFC 6858 §3: the messages of which a surrogate was shown.
+    Downgraded(IdSet<Uid>),
     /// RFC 5530 §3
     Expired,
     /// RFC 5530 §3
@@ -78,12 +80,18 @@ pub enum Code {
     ServerBug,
     /// RFC 7889 §4, RFC 4469 §6.1
     TooBig,
+    /// RFC 10022: a UIDBATCHES with batches that are too small.
+    TooFew,
+    /// RFC 10022: a UIDBATCHES with more batches than there can be in one answer.
+    TooMany,
     /// RFC 9051 §7.1
     TryCreate,
     /// RFC 9051 §7.1.
     UidNext(Uid),
     /// RFC 4315 §3, RFC 9051 §7.1
     UidNotSticky,
+    /// RFC 9586 §3: a sequence number although UIDONLY is enabled.
+    UidRequired,
     /// RFC 9051 §7.1
     UidValidity(UidValidity),
     /// RFC 5530 §3
@@ -110,6 +118,7 @@ impl Code {
                 write!(out, "[CAPABILITY {}]", names.join(" "))
             }
             Self::CopyUid(validity, from, to) => write!(out, "[COPYUID {validity} {from} {to}]"),
+            Self::Downgraded(uids) => write!(out, "[DOWNGRADED {uids}]"),
             Self::HighestModSeq(modseq) => write!(out, "[HIGHESTMODSEQ {modseq}]"),
             Self::MailboxId(id) => write!(out, "[MAILBOXID ({id})]"),
             Self::Modified(numbers) => write!(out, "[MODIFIED {numbers}]"),
@@ -141,6 +150,7 @@ impl Code {
             Self::ContactAdmin => "CONTACTADMIN",
             Self::CopyUid(..) => "COPYUID",
             Self::Corruption => "CORRUPTION",
+            Self::Downgraded(_) => "DOWNGRADED",
             Self::Expired => "EXPIRED",
             Self::ExpungeIssued => "EXPUNGEISSUED",
             Self::HasChildren => "HASCHILDREN",
@@ -160,9 +170,12 @@ impl Code {
             Self::ReadWrite => "READ-WRITE",
             Self::ServerBug => "SERVERBUG",
             Self::TooBig => "TOOBIG",
+            Self::TooFew => "TOOFEW",
+            Self::TooMany => "TOOMANY",
             Self::TryCreate => "TRYCREATE",
             Self::UidNext(_) => "UIDNEXT",
             Self::UidNotSticky => "UIDNOTSTICKY",
+            Self::UidRequired => "UIDREQUIRED",
             Self::UidValidity(_) => "UIDVALIDITY",
             Self::Unavailable => "UNAVAILABLE",
             Self::UnknownCte => "UNKNOWN-CTE",

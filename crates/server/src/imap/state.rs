@@ -23,11 +23,12 @@
 //! ```
 
 use proto::imap::{Dialect, Ids};
-use store::{Account, Mailbox, View};
+use store::{Account, Attendance, Mailbox, View};
 use tokio::sync::watch;
 use types::{AccountName, IdSet, Principal, Uid};
 
 use super::answer::Failure;
+use super::cmd::uid_batches::Answered;
 use super::lost::Lost;
 
 /// Where a session is (RFC 9051 §3).
@@ -69,6 +70,8 @@ pub(crate) struct Selected {
     pub(crate) mailbox: Mailbox,
     /// What the client has been told.
     pub(crate) view: View,
+    /// Keeps what the client may still read although it is gone: goes along with the view.
+    pub(crate) attendance: Attendance,
     /// By EXAMINE.
     pub(crate) read_only: bool,
     /// The result that `$` names (RFC 5182, RFC 9051 §6.4.4.1); empty at first.
@@ -77,6 +80,8 @@ pub(crate) struct Selected {
     pub(crate) recent: IdSet<Uid>,
     /// How many of the mailbox's keywords the client was told in FLAGS.
     pub(crate) keywords_told: usize,
+    /// The UIDBATCHES that was answered last.
+    pub(crate) batches: Option<Answered>,
     /// Ticks when the mailbox changes.
     pub(crate) ticks: watch::Receiver<u64>,
 }

@@ -1,8 +1,8 @@
 //! SELECT and EXAMINE (RFC 9051 §6.3.2, §6.3.3).
 
-use proto::imap::Code;
 use proto::imap::command::Select;
 use proto::imap::response::{Condition, ListEntry};
+use proto::imap::{Code, Dialect};
 use store::{Mailbox, Snapshot, View};
 use types::{IdSet, MailboxName, Uid};
 
@@ -38,10 +38,10 @@ pub(crate) async fn select(
     let old_name = command.old_name;
     let opened = command.mailbox.map_err(|error| Failure::no(Code::Cannot, sentence(&error))).and_then(|name| {
         let mailbox = user.account.open(&user.principal, &name)?;
-        let snapshot = mailbox.snapshot()?;
-        Ok((name, mailbox, snapshot))
+        let (attendance, snapshot) = mailbox.attend()?;
+        Ok((name, mailbox, attendance, snapshot))
     });
-    let (name, mailbox, snapshot) = match opened {
+    let (name, mailbox, attendance, snapshot) = match opened {
         Ok(opened) => opened,
         Err(failure) => return (State::Authenticated(user), Err(failure)),
     };
@@ -54,8 +54,10 @@ pub(crate) async fn select(
         ticks: mailbox.watch(),
         mailbox,
         view: View::new(&snapshot),
+        attendance,
         read_only,
         saved: IdSet::new(),
+        batches: None,
         recent,
         keywords_told: 0,
     });
@@ -87,9 +89,9 @@ fn tell(
     old_name: Option<&str>,
     snapshot: &Snapshot,
 ) -> store::Result<Answer> {
-    let rev2 = wire.dialect().rev2;
-    // RFC 3501 §7.1: the first message without \Seen; not in IMAP4rev2.
-    let unseen = if rev2 { None } else { snapshot.first_unseen()? };
+    let Dialect { rev2, uid_only, .. } = wire.dialect();
+    // RFC 3501 §7.1: the first message without \Seen; not in IMAP4rev2. RFC 9586 §3: it is a number.
+    let unseen = if rev2 || uid_only { None } else { snapshot.first_unseen()? };
     selected.tell_keywords(wire, snapshot);
 
     let mut encoder = wire.encoder();

@@ -13,8 +13,8 @@ mod send;
 
 use std::ops::ControlFlow;
 
-use proto::imap::Code;
 use proto::imap::command::{Fetch, FetchItem};
+use proto::imap::{Code, Dialect};
 use store::{FlagChange, FlagMode, FlagsStored, Silent};
 use types::{Flag, Flags, IdSet, Uid};
 
@@ -30,6 +30,10 @@ use send::Delivery;
 pub(crate) async fn fetch(selected: &mut Selected, wire: &mut Wire, fetch: &Fetch) -> Outcome {
     let by_uid = fetch.ids.by_uid();
     let mut uids = selected.resolve(&fetch.ids)?;
+    // RFC 9394 §3.3: first the window, then what of it has changed.
+    if let Some(window) = fetch.partial {
+        uids = uids.at(window.positions(uids.len()));
+    }
     if let Some(since) = fetch.changed_since {
         if fetch.vanished {
             qresync::vanished(selected, wire, &fetch.ids, since)?;
@@ -43,14 +47,14 @@ pub(crate) async fn fetch(selected: &mut Selected, wire: &mut Wire, fetch: &Fetc
         FlagsStored::default()
     };
 
-    let failed = deliver(selected, wire, &items(fetch), &uids, &marked.changed).await?;
+    let (failed, downgraded) = deliver(selected, wire, &items(fetch, wire.dialect()), &uids, &marked.changed).await?;
 
     // The responses have told the flags that this command has changed.
     if let Some(modseq) = marked.modseq.filter(|_| failed.is_empty()) {
         let silent = Silent { uids: marked.changed, modseq };
         selected.catch_up(wire, CatchUp { by_uid, silent: Some(&silent), ..CatchUp::default() }).await?;
     }
-    outcome(failed, by_uid)
+    outcome(failed, downgraded, by_uid)
 }
 
 /// Sets `\Seen` where it is not set yet.
@@ -83,7 +87,7 @@ async fn deliver(
     items: &[Item],
     uids: &IdSet<Uid>,
     marked: &IdSet<Uid>,
-) -> Result<Failed, Failure> {
+) -> Result<(Failed, IdSet<Uid>), Failure> {
     let snapshot = selected.mailbox.snapshot()?;
     // RFC 9051 §7.3.5: the client knows a flag before a message has it.
     if snapshot.keywords().len() > selected.keywords_told && items.iter().any(|item| item.is(&FetchItem::Flags)) {
@@ -97,6 +101,7 @@ async fn deliver(
         keywords: snapshot.keywords(),
         marked,
         header_size: selected.mailbox.account().limits().header_size as u64,
+        ascii_only: wire.takes_only_ascii(),
     };
     let (out, sink) = wire.parts();
     let mut delivery = Delivery::new(out, sink, responder);
@@ -108,16 +113,17 @@ async fn deliver(
     Ok(delivery.finish())
 }
 
-/// The items to be answered. RFC 9051 §6.4.9: with UID FETCH the UID is one of them in any event.
-fn items(fetch: &Fetch) -> Vec<Item> {
-    let uid = fetch.ids.by_uid() && !fetch.items.contains(&FetchItem::Uid);
+/// The items to be answered. RFC 9051 §6.4.9: with UID FETCH the UID is one of them in any event;
+/// RFC 9586 §3: but UIDFETCH has it in front.
+fn items(fetch: &Fetch, dialect: Dialect) -> Vec<Item> {
+    let uid = fetch.ids.by_uid() && !dialect.uid_only && !fetch.items.contains(&FetchItem::Uid);
     // RFC 7162 §3.1.4.1: CHANGEDSINCE "implicitly adds the MODSEQ FETCH message data item".
     let modseq = fetch.changed_since.is_some() && !fetch.items.contains(&FetchItem::ModSeq);
     let implied = uid.then_some(FetchItem::Uid).into_iter().chain(modseq.then_some(FetchItem::ModSeq));
     implied.chain(fetch.items.iter().cloned()).map(Item::new).collect()
 }
 
-fn outcome(failed: Failed, by_uid: bool) -> Outcome {
+fn outcome(failed: Failed, downgraded: IdSet<Uid>, by_uid: bool) -> Outcome {
     let Failed { error, damaged, encoding, gone } = failed;
     if !damaged.is_empty() {
         return Ok(Answer::no(Code::Corruption, format!("Damaged: UID {}; all else was delivered", named(&damaged))));
@@ -134,7 +140,12 @@ fn outcome(failed: Failed, by_uid: bool) -> Outcome {
     if !gone.is_empty() && !by_uid {
         return Ok(Answer::no(Code::ExpungeIssued, "Some of the messages no longer exist"));
     }
-    Ok(Answer::ok("FETCH completed"))
+    let answer = Answer::ok("FETCH completed");
+    if downgraded.is_empty() {
+        return Ok(answer);
+    }
+    // RFC 6858 §3: for people who wonder; it need not name them all.
+    Ok(answer.with(Code::Downgraded(downgraded.iter().take(1000).collect())))
 }
 
 /// The messages, in a text that does not grow with their number.
