@@ -17,11 +17,6 @@ pub mod memory;
 pub mod segment;
 
 pub use api::{
-<<<<<<< HEAD
-    AccountBatch, Batch, Blob, BlobId, BlobWriter, CommitError, CommitNumber, Each, Engine, Entry, Error, Figures,
-    NewBlob, Pending, ReadView, Reclaimed, Upload, Write,
-=======
     AccountBatch, Batch, Blob, BlobId, BlobWriter, CommitError, CommitNumber, Each, Engine, Entry, Error, NewBlob,
     Pending, ReadView, Setback, Stray, Strays, Upload, Write,
->>>>>>> main
 };

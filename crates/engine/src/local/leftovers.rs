@@ -1,10 +1,6 @@
-//! What a process that ended without sealing its segments has left behind.
+//! What a process that ended without sealing its segment has left behind.
 
-<<<<<<< HEAD
-use std::collections::{HashMap, HashSet};
-=======
 use std::collections::{BTreeSet, HashMap};
->>>>>>> main
 use std::path::Path;
 
 use rusqlite::Connection;
@@ -19,19 +15,12 @@ use crate::segment::{Content, Found, scan};
 pub(crate) struct Next {
     pub(crate) segment: u32,
     pub(crate) group: u64,
-<<<<<<< HEAD
-    /// Segments with bodies that the index has never heard of. After a crash that is nothing: they
-    /// were never acknowledged. But it is also what one finds beside an index that is older than
-    /// the segments, so they are not to be given up by the process that finds them.
-    pub(crate) strangers: HashSet<u32>,
-=======
     /// There are bodies of commits that were followed by another and that the index does not know.
     pub(crate) forgotten: bool,
->>>>>>> main
 }
 
 /// Decides where each segment ends that was growing, makes that durable, and writes it down. Such a
-/// segment is never written to again. Rows of segments that were given up and are gone go too.
+/// segment is never written to again.
 pub(crate) fn seal(connection: &Connection, disk: &dyn Disk, dir: &Path) -> Result<Next, OpenError> {
     let files = list(disk, dir)?;
     let known: HashMap<u32, Known> = {
@@ -44,11 +33,7 @@ pub(crate) fn seal(connection: &Connection, disk: &dyn Disk, dir: &Path) -> Resu
         let rows = select.query_map([], |row| Ok((row.get(0)?, known(row.get(1)?, row.get(2)?, row.get(3)?))))?;
         rows.collect::<rusqlite::Result<_>>()?
     };
-<<<<<<< HEAD
-    let mut strangers = HashSet::new();
-=======
     let mut forgotten = false;
->>>>>>> main
     connection.execute_batch("BEGIN IMMEDIATE")?;
     for &id in &files {
         let known = known.get(&id);
@@ -56,37 +41,19 @@ pub(crate) fn seal(connection: &Connection, disk: &dyn Disk, dir: &Path) -> Resu
             continue;
         }
         let file = disk.open(&dir.join(file_name(id)))?;
-<<<<<<< HEAD
-        let Ended { mark, end, group, blobs } = look(&*file, known.map(|known| known.mark))?;
-=======
         let Ended { mark, end, group, bodies } = look(&*file, known.map(|known| known.mark))?;
         // The last group may have been cut off before its commit. What came before it was committed.
         let last = known.map_or(Some(0), |known| known.last_group);
         forgotten |= last.is_some_and(|last| bodies.iter().any(|&body| last < body && body < group));
->>>>>>> main
         file.sync()?;
-        let mut select = connection.prepare_cached("SELECT 1 FROM blob WHERE account = ?1 AND id = ?2")?;
-        for (account, blob) in blobs {
-            if known.is_none() && !select.exists([sql(account), sql(blob)])? {
-                strangers.insert(id);
-            }
-        }
         let statement = "INSERT INTO segment (id, mark, end, last_group) VALUES (?1, ?2, ?3, ?4)
             ON CONFLICT (id) DO UPDATE SET end = excluded.end, last_group = excluded.last_group";
         connection.execute(statement, (id, sql(mark), sql(end), sql(group)))?;
     }
-    let last_row = known.keys().max();
-    for id in known.keys().filter(|id| files.binary_search(id).is_err() && Some(*id) != last_row) {
-        connection.execute("DELETE FROM segment WHERE id = ?1 AND live = 0", [id])?;
-    }
     connection.execute_batch("COMMIT")?;
     let last = files.iter().chain(known.keys()).max();
     let group: i64 = connection.query_row("SELECT ifnull(max(last_group), 0) FROM segment", [], |row| row.get(0))?;
-<<<<<<< HEAD
-    Ok(Next { segment: last.map_or(1, |last| last + 1), group: group.cast_unsigned() + 1, strangers })
-=======
     Ok(Next { segment: last.map_or(1, |last| last + 1), group: group.cast_unsigned() + 1, forgotten })
->>>>>>> main
 }
 
 /// What the index says of a segment.
@@ -102,20 +69,12 @@ struct Ended {
     mark: u64,
     end: u64,
     group: u64,
-<<<<<<< HEAD
-    blobs: HashSet<(u64, u64)>,
-}
-
-fn look(file: &dyn DiskFile, mark: Option<u64>) -> Result<Ended, OpenError> {
-    let mut ended = Ended { mark: mark.unwrap_or(0), end: 0, group: 0, blobs: HashSet::new() };
-=======
     /// The groups in which bodies came.
     bodies: BTreeSet<u64>,
 }
 
 fn look(file: &dyn DiskFile, mark: Option<u64>) -> Result<Ended, OpenError> {
     let mut ended = Ended { mark: mark.unwrap_or(0), end: 0, group: 0, bodies: BTreeSet::new() };
->>>>>>> main
     for found in scan(file, mark)? {
         let end = found.end();
         if let Found::Record { record, .. } = found {
@@ -123,13 +82,7 @@ fn look(file: &dyn DiskFile, mark: Option<u64>) -> Result<Ended, OpenError> {
             ended.group = ended.group.max(record.group);
             match record.content {
                 Content::Segment { .. } => ended.mark = record.mark,
-<<<<<<< HEAD
-                Content::Blob { account, id, .. } => {
-                    ended.blobs.insert((account.0, id.0));
-                }
-=======
                 Content::Blob { .. } => drop(ended.bodies.insert(record.group)),
->>>>>>> main
                 Content::Piece { .. } => {}
             }
         }

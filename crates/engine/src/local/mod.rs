@@ -4,11 +4,7 @@
 //! store/lock           held by the process that owns the store
 //! store/index.db       SQLite: see `index`
 //! store/segments/*.seg bodies: see [`crate::segment`]
-<<<<<<< HEAD
-//! store/damaged/*.seg  segments that nobody refers to and that could not be read everywhere
-=======
 //! store/copies/*.db    copies of the index: see `copies`
->>>>>>> main
 //! ```
 //!
 //! * What was acknowledged has been synced: bodies first, then the index that names them.
@@ -20,19 +16,11 @@
 mod blob;
 mod check;
 mod checkpoint;
-<<<<<<< HEAD
-mod figures;
-mod index;
-mod leftovers;
-mod reader;
-mod reclaim;
-=======
 mod copies;
 mod index;
 mod leftovers;
 mod reader;
 mod rebuild;
->>>>>>> main
 mod segments;
 mod strays;
 mod wal;
@@ -50,23 +38,13 @@ use std::time::Duration;
 use types::AccountId;
 
 use self::checkpoint::Checkpoint;
-<<<<<<< HEAD
-use self::figures::Counted;
-=======
 use self::copies::Copier;
 pub use self::copies::Copies;
->>>>>>> main
 use self::reader::{Readers, View};
-pub use self::reclaim::Options as Reclaim;
-use self::reclaim::{Order, Reclaimer, Shared};
 use self::segments::Segments;
-use self::writer::{Job, Waiting, Writer};
+use self::writer::{Job, Writer};
 use crate::disk::{Disk, RealDisk};
-<<<<<<< HEAD
-use crate::{Batch, BlobWriter, CommitError, Engine, Error, Figures, Pending, ReadView, Reclaimed, Upload};
-=======
 use crate::{Batch, BlobWriter, CommitError, Engine, Error, Pending, ReadView, Setback, Strays, Upload};
->>>>>>> main
 
 /// How a store is kept. The defaults suit small machines and large ones.
 #[derive(Clone, Debug)]
@@ -88,13 +66,8 @@ pub struct Options {
     pub idle_readers: usize,
     /// Octets of a page of SQLite; counts when the store is made.
     pub page_size: u32,
-<<<<<<< HEAD
-    /// When and how fast the space of dropped blobs is given back.
-    pub reclaim: Reclaim,
-=======
     /// When the index is copied; never, if `None`.
     pub copies: Option<Copies>,
->>>>>>> main
 }
 
 impl Default for Options {
@@ -108,11 +81,7 @@ impl Default for Options {
             checkpoint_pages: 2048,
             idle_readers: 8,
             page_size: 8192,
-<<<<<<< HEAD
-            reclaim: Reclaim::default(),
-=======
             copies: None,
->>>>>>> main
         }
     }
 }
@@ -151,18 +120,10 @@ pub struct Local {
     queue: Option<Sender<Job>>,
     segments: Arc<Segments>,
     readers: Arc<Readers>,
-<<<<<<< HEAD
-    /// There until the end; without it reclaiming ends.
-    orders: Option<Sender<Order>>,
-    counted: Arc<Counted>,
-    reclaim: Arc<Shared>,
-    /// The one that reclaims, the writer, the checkpoint thread: they end in this order.
-=======
     /// Without it the thread that makes copies ends.
     copying: Option<Sender<()>>,
     store: PathBuf,
     /// The writer, the checkpoint thread, then the one that makes copies.
->>>>>>> main
     threads: Vec<JoinHandle<()>>,
     /// The last to go.
     _lock: File,
@@ -189,39 +150,19 @@ impl Local {
             rebuild::remember(&connection, &said)?;
         }
 
-        let Options { checkpoint_pages, disk, segment_size, reserve, group_bytes, group_batches, .. } = options;
+        let Options { disk, segment_size, reserve, .. } = options;
         let segments = Arc::new(Segments::new(disk, dir, segment_size, reserve, next.segment, next.group));
         let readers = Arc::new(Readers::new(store.to_owned(), options.idle_readers));
         let checkpoint = Arc::new(Checkpoint::default());
 
         let (wake, woken) = mpsc::sync_channel(1);
-        let counted = Arc::new(Counted::default());
-        checkpoint::wake_every(&mut connection, checkpoint_pages, wake, Arc::clone(&counted))?;
+        checkpoint::wake_every(&mut connection, options.checkpoint_pages, wake)?;
         let checkpointer = {
             let (checkpoint, segments) = (Arc::clone(&checkpoint), Arc::clone(&segments));
             let connection = index::open_checkpointer(store)?;
             move || checkpoint.run(&connection, &segments, &woken)
         };
         let (queue, jobs) = mpsc::channel();
-<<<<<<< HEAD
-        let writer = {
-            let (segments, counted) = (Arc::clone(&segments), Arc::clone(&counted));
-            Writer { connection, segments, checkpoint, counted, group_bytes, group_batches }
-        };
-        let (orders, ordered) = mpsc::channel();
-        let reclaim = Arc::new(Shared::default());
-        let reclaimer = {
-            let (segments, readers) = (Arc::clone(&segments), Arc::clone(&readers));
-            Reclaimer::new(segments, readers, queue.clone(), options.reclaim, Arc::clone(&reclaim), next.strangers)
-        };
-        let threads = vec![
-            thread::Builder::new().name("reclaim".to_owned()).spawn(move || reclaimer.run(&ordered))?,
-            thread::Builder::new().name("commit".to_owned()).spawn(move || writer.run(&jobs))?,
-            thread::Builder::new().name("checkpoint".to_owned()).spawn(checkpointer)?,
-        ];
-        let (queue, orders) = (Some(queue), Some(orders));
-        Ok(Self { queue, segments, readers, orders, counted, reclaim, threads, _lock: lock })
-=======
         let Options { group_bytes, group_batches, copies, .. } = options;
         let writer = Writer { connection, segments: Arc::clone(&segments), checkpoint, group_bytes, group_batches };
         let mut threads = vec![
@@ -251,7 +192,6 @@ impl Local {
         let copies = Copies { every: Duration::ZERO, keep };
         let copier = Copier { store: self.store.clone(), segments: Arc::clone(&self.segments), copies };
         copier.make(&mut None, || true)
->>>>>>> main
     }
 }
 
@@ -271,12 +211,12 @@ impl Engine for Local {
 
     fn commit(&self, batch: Batch) -> Pending {
         let (answer, pending) = Pending::new();
-        let job = Job::Commit(Waiting { batch, answer });
+        let job = Job { batch, answer };
         let unsent = match &self.queue {
             Some(queue) => queue.send(job).err().map(|unsent| unsent.0),
             None => Some(job),
         };
-        if let Some(Job::Commit(Waiting { answer, .. })) = unsent {
+        if let Some(Job { answer, .. }) = unsent {
             let reason = self.segments.stop("the thread that commits has ended");
             drop(answer.send(Err(CommitError::Failed(reason))));
         }
@@ -291,17 +231,6 @@ impl Engine for Local {
         check::check(&self.readers.begin()?, &self.segments)
     }
 
-<<<<<<< HEAD
-    fn figures(&self) -> Result<Figures, Error> {
-        figures::figures(&self.readers.begin()?, &self.segments, &self.counted, &self.reclaim)
-    }
-
-    fn reclaim(&self) -> Pending<Reclaimed, Error> {
-        let (order, pending) = Pending::new();
-        // Unsent, the order reads as failed.
-        self.orders.as_ref().map(|orders| orders.send(order));
-        pending
-=======
     fn setback(&self) -> Result<Option<Setback>, Error> {
         index::open_reader(&self.store).and_then(|connection| rebuild::setback(&connection)).map_err(index::error)
     }
@@ -313,18 +242,12 @@ impl Engine for Local {
     fn settle(&self) -> Result<(), Error> {
         self.segments.writable()?;
         index::open_checkpointer(&self.store).and_then(|connection| rebuild::settle(&connection)).map_err(index::error)
->>>>>>> main
     }
 }
 
 impl Drop for Local {
     fn drop(&mut self) {
-<<<<<<< HEAD
-        self.reclaim.stop();
-        (self.queue, self.orders) = (None, None);
-=======
         (self.queue, self.copying) = (None, None);
->>>>>>> main
         self.readers.close();
         for thread in self.threads.drain(..) {
             if thread.join().is_err() {
