@@ -8,6 +8,7 @@ mod config;
 mod console;
 mod demo;
 mod logging;
+mod purge;
 mod random;
 mod recover;
 mod run;
@@ -34,6 +35,8 @@ enum Command {
     Demo(demo::Options),
     /// Creates, lists and deletes accounts and sets their passwords, also while the server runs.
     Account(account::Options),
+    /// Takes away now, for good, what was expunged or deleted: retention does it by itself later.
+    Purge(purge::Options),
     /// Looks at everything in the store and says in plain words what is wrong.
     Check(check::Options),
     /// Helps with the configuration file.
@@ -67,7 +70,12 @@ fn main() -> ExitCode {
         Command::Serve(file) => serve::serve(&file.config),
         Command::Demo(options) => demo::demo(&options),
         Command::Account(options) => account::account(&options),
+<<<<<<< HEAD
         Command::Check(options) => check::check(&options),
+=======
+        Command::Purge(options) => purge::purge(&options),
+        Command::Check(file) => check::check(&file.config),
+>>>>>>> main
         Command::Config { action: ConfigAction::Example } => console::print(config::EXAMPLE.trim_end()),
         Command::Config { action: ConfigAction::Check(file) } => config::Config::read(&file.config)
             .and_then(|_| console::print(&format!("{} is right", file.config.display()))),
