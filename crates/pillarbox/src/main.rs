@@ -70,12 +70,8 @@ fn main() -> ExitCode {
         Command::Serve(file) => serve::serve(&file.config),
         Command::Demo(options) => demo::demo(&options),
         Command::Account(options) => account::account(&options),
-<<<<<<< HEAD
         Command::Check(options) => check::check(&options),
-=======
         Command::Purge(options) => purge::purge(&options),
-        Command::Check(file) => check::check(&file.config),
->>>>>>> main
         Command::Config { action: ConfigAction::Example } => console::print(config::EXAMPLE.trim_end()),
         Command::Config { action: ConfigAction::Check(file) } => config::Config::read(&file.config)
             .and_then(|_| console::print(&format!("{} is right", file.config.display()))),
