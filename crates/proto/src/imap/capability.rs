@@ -79,6 +79,10 @@ pub enum Capability {
     MultiAppend,
     /// RFC 8508
     Replace,
+    /// RFC 4978
+    CompressDeflate,
+    /// RFC 8437
+    Unauthenticate,
     /// RFC 7889: octets of the largest message, for every mailbox.
     AppendLimit(u64),
 }
@@ -123,6 +127,8 @@ impl fmt::Display for Capability {
             Self::Binary => "BINARY",
             Self::MultiAppend => "MULTIAPPEND",
             Self::Replace => "REPLACE",
+            Self::CompressDeflate => "COMPRESS=DEFLATE",
+            Self::Unauthenticate => "UNAUTHENTICATE",
             Self::AppendLimit(octets) => return write!(f, "APPENDLIMIT={octets}"),
         })
     }
