@@ -93,8 +93,10 @@ enum Place {
 enum Ending {
     /// Nobody thinks of it.
     No,
-    /// No text comes any more, only what ends the client's last flush.
-    Soon,
+    /// No text comes any more, but the block that had the last of it is still open.
+    BlockOpen,
+    /// The empty block that ends the client's last flush is still to come.
+    FlushOpen,
     /// From here on the input is what it is.
     Now,
 }
@@ -127,7 +129,11 @@ impl Inflater {
     /// RFC 8437 §4.1: the client has sent its last compressed command. What ends its last flush (an
     /// empty block, or the final one) still belongs to the compressed data; it may be on the way.
     pub(crate) fn end(&mut self) {
-        self.ending = if matches!(self.place, Place::Start) { Ending::Now } else { Ending::Soon };
+        self.ending = match self.place {
+            Place::Start => Ending::Now,
+            Place::Between(_) => Ending::FlushOpen,
+            Place::Within { .. } => Ending::BlockOpen,
+        };
     }
 
     /// After [`Inflater::end`]: what came behind the compressed data, once that has ended.
@@ -183,16 +189,16 @@ impl Inflater {
             TINFLStatus::Done => self.window = Vec::new(),
             _ => return Err(Malformed),
         }
-        match self.ending {
-            Ending::No => Ok(given),
-            _ if given > 0 => Err(Malformed),
-            _ => {
-                if !matches!(self.place, Place::Within { .. }) {
-                    self.ending = Ending::Now;
-                }
-                Ok(0)
-            }
+        if self.ending != Ending::No && given > 0 {
+            return Err(Malformed);
         }
+        self.ending = match (self.ending, &self.place) {
+            (Ending::No, _) => Ending::No,
+            (Ending::BlockOpen, Place::Between(_)) => Ending::FlushOpen,
+            (open, Place::Within { .. }) => open,
+            _ => Ending::Now,
+        };
+        Ok(given)
     }
 }
 
