@@ -9,6 +9,7 @@ mod console;
 mod demo;
 mod logging;
 mod random;
+mod recover;
 mod run;
 mod serve;
 

@@ -21,6 +21,7 @@ use store::{Store, SystemClock};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
 
+use crate::recover::recover;
 use crate::{admin, console, random};
 
 /// How long sessions may take to say goodbye and to finish what they commit.
@@ -145,6 +146,7 @@ impl Signals {
 impl Server {
     async fn start(setup: Setup, store: Store, listeners: Vec<(Protocol, Listener)>) -> Result<Self> {
         let Setup { store_path, tls, hostname, imap, lmtp, .. } = setup;
+        recover(&store_path, &store).await?;
         store.finish_deletions().await.context("cannot finish deleting accounts")?;
         let limits = store.limits().clone();
         let login = LoginGate::new(&limits, FingerprintKey::new(random::octets()?));

@@ -2,7 +2,7 @@
 //! without TLS, compressed or not.
 //!
 //! An idle connection holds no buffer here: [`Stream::read_more`] reads through the stack. Of a
-//! compressed one see [`crate::deflate`].
+//! compressed one see `deflate.rs`.
 
 use std::fmt;
 use std::future::poll_fn;

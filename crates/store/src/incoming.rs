@@ -101,7 +101,7 @@ impl Incoming {
     }
 }
 
-fn thread_ids(card: &Card) -> Vec<u64> {
+pub(crate) fn thread_ids(card: &Card) -> Vec<u64> {
     let own = card.message_id().into_iter();
     let others = card.references().iter().rev().map(|id| &id[..]);
     own.chain(others).map(xxhash_rust::xxh3::xxh3_64).collect()

@@ -88,6 +88,11 @@ pub(crate) fn tombstone(id: AccountId) -> Vec<u8> {
     numbered(b'z', &[id.0])
 }
 
+/// In the directory: the number of the body whose label tells of an account.
+pub(crate) fn credential(id: AccountId) -> Vec<u8> {
+    numbered(b'b', &[id.0])
+}
+
 /// The removals after `since`.
 pub(crate) fn removals_after(id: MailboxId, since: ModSeq) -> Range<Vec<u8>> {
     removal(id, since.next(), 0)..below(numbered(b'x', &[id.0])).end

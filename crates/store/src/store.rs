@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use engine::Engine;
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
-use types::{AccountId, Limits, MailboxName, SpecialUse};
+use types::{AccountId, Limits, MailboxName, SpecialUse, UnixTime};
 
 use crate::account::{Account, AccountCell, Shared};
 use crate::blocking::blocking;
@@ -92,6 +92,11 @@ impl Store {
     /// Why nothing can be written, if so.
     pub fn read_only(&self) -> Option<Arc<str>> {
         self.0.engine.read_only()
+    }
+
+    /// What time it is.
+    pub(crate) fn now(&self) -> UnixTime {
+        self.0.shared.clock.now()
     }
 
     pub(crate) fn engine(&self) -> &Arc<dyn Engine> {

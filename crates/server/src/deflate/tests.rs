@@ -137,7 +137,9 @@ fn a_client_that_waits_costs_what_it_has_sent() {
     assert_eq!(read(&mut inflater, &zlib(&mut zlib_side, &much, FlushCompress::Sync)).unwrap(), much);
     inflater.release();
     assert_eq!(inflater.memory(), size_of::<Inflater>() + WINDOW);
+    // docs/decisions/0010 says so.
     assert!(size_of::<Inflater>() <= 100, "{}", size_of::<Inflater>());
+    assert!(size_of::<DecompressorOxide>() <= 11 << 10, "{}", size_of::<DecompressorOxide>());
 }
 
 #[test]

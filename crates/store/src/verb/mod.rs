@@ -10,5 +10,5 @@ mod replace;
 
 pub use append::{Appended, NewMessage};
 pub use flags::{FlagChange, FlagMode, FlagsStored};
-pub(crate) use mailboxes::{first_mailboxes, new_entry};
+pub(crate) use mailboxes::{create, first_mailboxes, new_entry};
 pub use relocate::{Copied, Missing};

@@ -30,4 +30,5 @@ pub(crate) mod status;
 pub(crate) mod store;
 pub(crate) mod subscribe;
 pub(crate) mod thread;
+pub(crate) mod uid_batches;
 pub(crate) mod unauthenticate;

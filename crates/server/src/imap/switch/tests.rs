@@ -73,6 +73,7 @@ fn examples() -> Vec<(Capability, Brings)> {
         (C::QResync, Command("a EXAMINE x (QRESYNC (1 1))")),
         (C::QResync, Command("a UID FETCH 1 FLAGS (CHANGEDSINCE 1 VANISHED)")),
         (C::UidOnly, Enabled),
+        (C::UidBatches, Command("a UIDBATCHES 2000")),
         (C::ObjectId, Command("a STATUS x (MAILBOXID)")),
         (C::ObjectId, Command("a FETCH 1 (UID EMAILID)")),
         (C::ObjectId, Command("a FETCH 1 THREADID")),

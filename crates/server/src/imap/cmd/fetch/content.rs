@@ -1,8 +1,9 @@
 //! The octets that a body item means: read in pieces, decoded, cut to the part that was asked for.
 //!
-//! Nothing here holds more than a few [`PIECE`]s, whatever the size of the message. What an item says
-//! before its octets (how many, and whether a NUL is among them) is found by reading them once: that
-//! also proves that nothing of them is damaged before the first one is sent.
+//! Nothing here holds more than [`KEPT`] octets and a piece as the engine stores it, whatever the size of
+//! the message. What an item says before its octets (how many, and whether a NUL is among them) is found
+//! by reading them once: that also proves that nothing of them is damaged before the first one is sent.
+//! What is longer than [`KEPT`] is read again to send it.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -11,7 +12,8 @@ use message::{Decoder, Encoding};
 use proto::imap::Partial;
 use store::Blob;
 
-use crate::imap::wire::PIECE;
+/// Octets of an item that are kept once they have been read: most messages are read once.
+const KEPT: usize = 256 << 10;
 
 /// Where the octets of an item come from, and what becomes of them on their way.
 #[derive(Clone)]
@@ -59,7 +61,7 @@ impl Source {
     /// Reads everything once. What is short is left in `buffer`, which must be empty.
     pub(super) fn open(self, buffer: &mut Vec<u8>) -> Result<Content, Unreadable> {
         let mut reader = Reader::new(self.clone())?;
-        while buffer.len() <= PIECE {
+        while buffer.len() <= KEPT {
             if !reader.read(buffer)? {
                 return Ok(Content::Kept);
             }
@@ -149,13 +151,13 @@ impl Reader {
         Ok(Self { source, decoding, skip, left })
     }
 
-    /// Appends the next octets, at most a few more than [`PIECE`], perhaps none; false at the end.
+    /// Appends the octets of the next piece, perhaps none; false at the end.
     pub(super) fn read(&mut self, out: &mut Vec<u8>) -> Result<bool, store::Error> {
         let Range { start, end } = self.source.range;
         if self.left == 0 || start == end && self.decoding.is_none() {
             return Ok(false);
         }
-        let piece = start..end.min(start + PIECE as u64);
+        let piece = start..end.min(self.source.blob.piece_end(start));
         self.source.range.start = piece.end;
         let Some(mut decoding) = self.decoding.take() else {
             let from = out.len();
