@@ -22,7 +22,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
 
 use crate::recover::recover;
-use crate::{admin, console, random};
+use crate::{admin, console, purge, random};
 
 /// How long sessions may take to say goodbye and to finish what they commit.
 const GOODBYE: Duration = Duration::from_secs(8);
@@ -157,6 +157,7 @@ impl Server {
 
         admin::listen(&store_path, &context.store, shutdown.clone());
         tokio::spawn(evict(context.store.clone(), shutdown.clone()));
+        tokio::spawn(purge::regularly(context.store.clone(), shutdown.clone()));
         let mut places = Vec::new();
         for (protocol, listener) in listeners {
             places.extend(place_of(&listener).map(|place| (protocol, place)));

@@ -205,6 +205,11 @@ impl Txn {
         self.out.derived.push(Write { key, value: Some(value) });
     }
 
+    /// Changes what could be made anew.
+    pub(crate) fn derived(&mut self) -> &mut Vec<Write> {
+        &mut self.out.derived
+    }
+
     /// A body without octets.
     pub(crate) fn empty_upload(&self) -> Result<Upload> {
         Ok(blocking(|| self.account.source.engine.upload().and_then(|writer| writer.finish()))?)

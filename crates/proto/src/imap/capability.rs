@@ -85,6 +85,8 @@ pub enum Capability {
     CompressDeflate,
     /// RFC 8437
     Unauthenticate,
+    /// RFC 9755
+    Utf8Accept,
     /// RFC 7889: octets of the largest message, for every mailbox.
     AppendLimit(u64),
 }
@@ -132,6 +134,7 @@ impl fmt::Display for Capability {
             Self::Replace => "REPLACE",
             Self::CompressDeflate => "COMPRESS=DEFLATE",
             Self::Unauthenticate => "UNAUTHENTICATE",
+            Self::Utf8Accept => "UTF8=ACCEPT",
             Self::AppendLimit(octets) => return write!(f, "APPENDLIMIT={octets}"),
         })
     }

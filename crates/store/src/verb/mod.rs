@@ -5,6 +5,7 @@ mod append;
 mod expunge;
 mod flags;
 mod mailboxes;
+mod purge;
 mod relocate;
 mod replace;
 
