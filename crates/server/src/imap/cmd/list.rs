@@ -32,7 +32,8 @@ pub(crate) async fn list(user: &Authenticated, wire: &mut Wire, server: &Context
         }
         let selected = search.selects(name);
         let child_subscribed = search.has_subscribed_child(name);
-        if !selected && !(child_subscribed && search.has_hidden_child(name)) {
+        let listed = selected || child_subscribed && search.has_hidden_child(name);
+        if !listed {
             continue;
         }
         let mut attributes = attributes(&tree, name);
