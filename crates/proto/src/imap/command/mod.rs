@@ -4,6 +4,7 @@ pub mod append;
 pub mod authenticate;
 pub mod copy;
 pub mod create;
+pub mod delete;
 pub mod enable;
 pub mod expunge;
 pub mod fetch;
@@ -32,6 +33,7 @@ pub use append::{AppendHead, AppendMessage};
 pub use authenticate::{Authenticate, SaslResponse};
 pub use copy::Copy;
 pub use create::Create;
+pub use delete::Delete;
 pub use fetch::{Fetch, FetchItem};
 pub use list::{List, ListReturn, ListSelection};
 pub use login::Login;
@@ -86,7 +88,7 @@ pub enum Command {
     /// RFC 9051 §6.3.4
     Create(Create),
     /// RFC 9051 §6.3.5
-    Delete(MailboxName),
+    Delete(Delete),
     /// RFC 9051 §6.3.6
     Rename(Rename),
     /// RFC 9051 §6.3.7
@@ -193,7 +195,7 @@ fn parse_command(c: &mut Cursor<'_>) -> Result<Command, ParseError> {
         "SELECT" => Command::Select(Select::parse(c)?),
         "EXAMINE" => Command::Examine(Select::parse(c)?),
         "CREATE" => Command::Create(Create::parse(c)?),
-        "DELETE" => Command::Delete(parse_mailbox(c)?),
+        "DELETE" => Command::Delete(Delete::parse(c)?),
         "RENAME" => Command::Rename(Rename::parse(c)?),
         "SUBSCRIBE" => Command::Subscribe(parse_mailbox(c)?),
         "UNSUBSCRIBE" => Command::Unsubscribe(parse_mailbox(c)?),
@@ -244,7 +246,7 @@ fn parse_compress(c: &mut Cursor<'_>) -> Result<Command, ParseError> {
     if c.eat_word("DEFLATE") { Ok(Command::Compress) } else { c.expected("DEFLATE") }
 }
 
-/// `delete = "DELETE" SP mailbox`, `subscribe = "SUBSCRIBE" SP mailbox`, `unsubscribe = "UNSUBSCRIBE" SP mailbox`
+/// `subscribe = "SUBSCRIBE" SP mailbox`, `unsubscribe = "UNSUBSCRIBE" SP mailbox`
 fn parse_mailbox(c: &mut Cursor<'_>) -> Result<MailboxName, ParseError> {
     c.space()?;
     c.mailbox()
@@ -304,10 +306,9 @@ mod tests {
     #[test]
     fn commands_with_a_mailbox() {
         let name = |text| MailboxName::new(text).unwrap();
-        assert_eq!(ok("a DELETE blurdybloop"), Command::Delete(name("blurdybloop")));
         assert_eq!(ok("a SUBSCRIBE \"a b\""), Command::Subscribe(name("a b")));
         assert_eq!(ok("a UNSUBSCRIBE {3}\r\na b"), Command::Unsubscribe(name("a b")));
-        for word in ["DELETE", "SUBSCRIBE", "UNSUBSCRIBE"] {
+        for word in ["SUBSCRIBE", "UNSUBSCRIBE"] {
             bad(&format!("a {word}"));
             bad(&format!("a {word} x y"));
             no(&format!("a {word} \"a*\""));
