@@ -88,6 +88,9 @@ fn examples() -> Vec<(Capability, Brings)> {
         (C::Binary, Append("a APPEND x ~{1}")),
         (C::MultiAppend, Message(" {1}")),
         (C::Replace, Append("a UID REPLACE 1 x {1}")),
+        (C::Utf8Accept, Enabled),
+        (C::CompressDeflate, Command("a COMPRESS DEFLATE")),
+        (C::Unauthenticate, Command("a UNAUTHENTICATE")),
         (C::AppendLimit(0), Command("a STATUS x (APPENDLIMIT)")),
     ]
 }
