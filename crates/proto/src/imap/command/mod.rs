@@ -69,6 +69,10 @@ pub enum Command {
     Logout,
     /// RFC 9051 §6.2.1
     StartTls,
+    /// RFC 4978 §3: DEFLATE, which is the only algorithm.
+    Compress,
+    /// RFC 8437 §3
+    Unauthenticate,
     /// RFC 9051 §6.2.2
     Authenticate(Authenticate),
     /// RFC 9051 §6.2.3
@@ -176,6 +180,8 @@ fn parse_command(c: &mut Cursor<'_>) -> Result<Command, ParseError> {
         "NOOP" => Command::Noop,
         "LOGOUT" => Command::Logout,
         "STARTTLS" => Command::StartTls,
+        "COMPRESS" => parse_compress(c)?,
+        "UNAUTHENTICATE" => Command::Unauthenticate,
         "NAMESPACE" => Command::Namespace,
         "IDLE" => Command::Idle,
         "CHECK" => Command::Check,
@@ -234,6 +240,12 @@ fn parse_message_command(word: &str, by_uid: bool, c: &mut Cursor<'_>) -> Result
     })
 }
 
+/// `compress = "COMPRESS" SP algorithm`, `algorithm = "DEFLATE"` (RFC 4978 §5)
+fn parse_compress(c: &mut Cursor<'_>) -> Result<Command, ParseError> {
+    c.space()?;
+    if c.eat_word("DEFLATE") { Ok(Command::Compress) } else { c.expected("DEFLATE") }
+}
+
 /// `subscribe = "SUBSCRIBE" SP mailbox`, `unsubscribe = "UNSUBSCRIBE" SP mailbox`
 fn parse_mailbox(c: &mut Cursor<'_>) -> Result<MailboxName, ParseError> {
     c.space()?;
@@ -278,6 +290,8 @@ mod tests {
             ("a noop", Command::Noop),
             ("a Logout ", Command::Logout),
             ("a STARTTLS", Command::StartTls),
+            ("a compress Deflate", Command::Compress),
+            ("a UNAUTHENTICATE", Command::Unauthenticate),
             ("a NAMESPACE", Command::Namespace),
             ("a IDLE", Command::Idle),
             ("a CHECK", Command::Check),
@@ -340,9 +354,21 @@ mod tests {
 
     #[test]
     fn what_is_no_command() {
-        for text in
-            ["a FOO", "a", "a ", "a UID", "a UID NOOP", "a UID FOO 1", "a (", "a NOOP\r", "a NO\0OP", "a XLIST \"\" *"]
-        {
+        for text in [
+            "a COMPRESS",
+            "a COMPRESS GZIP",
+            "a COMPRESS DEFLATE64",
+            "a FOO",
+            "a",
+            "a ",
+            "a UID",
+            "a UID NOOP",
+            "a UID FOO 1",
+            "a (",
+            "a NOOP\r",
+            "a NO\0OP",
+            "a XLIST \"\" *",
+        ] {
             bad(text);
         }
         for untagged in ["", " NOOP", "+ NOOP", "* NOOP", "(NOOP", "\u{fc} NOOP"] {
