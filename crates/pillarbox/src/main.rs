@@ -13,6 +13,7 @@ mod random;
 mod recover;
 mod run;
 mod serve;
+mod undelete;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -35,6 +36,8 @@ enum Command {
     Demo(demo::Options),
     /// Creates, lists and deletes accounts and sets their passwords, also while the server runs.
     Account(account::Options),
+    /// Lists what was expunged or deleted and brings it back, also while the server runs.
+    Undelete(undelete::Options),
     /// Takes away now, for good, what was expunged or deleted: retention does it by itself later.
     Purge(purge::Options),
     /// Looks at everything in the store and says in plain words what is wrong.
@@ -71,6 +74,7 @@ fn main() -> ExitCode {
         Command::Demo(options) => demo::demo(&options),
         Command::Account(options) => account::account(&options),
         Command::Check(options) => check::check(&options),
+        Command::Undelete(options) => undelete::undelete(options),
         Command::Purge(options) => purge::purge(&options),
         Command::Config { action: ConfigAction::Example } => console::print(config::EXAMPLE.trim_end()),
         Command::Config { action: ConfigAction::Check(file) } => config::Config::read(&file.config)

@@ -67,6 +67,8 @@ pub enum Capability {
     Partial,
     /// RFC 10022
     UidBatches,
+    /// RFC 8970
+    Preview,
     /// RFC 8474
     ObjectId,
     /// RFC 8514
@@ -81,6 +83,10 @@ pub enum Capability {
     MultiAppend,
     /// RFC 8508
     Replace,
+    /// RFC 4978
+    CompressDeflate,
+    /// RFC 8437
+    Unauthenticate,
     /// RFC 9755
     Utf8Accept,
     /// RFC 7889: octets of the largest message, for every mailbox.
@@ -121,6 +127,7 @@ impl fmt::Display for Capability {
             Self::UidOnly => "UIDONLY",
             Self::Partial => "PARTIAL",
             Self::UidBatches => "UIDBATCHES",
+            Self::Preview => "PREVIEW",
             Self::ObjectId => "OBJECTID",
             Self::SaveDate => "SAVEDATE",
             Self::LiteralPlus => "LITERAL+",
@@ -128,6 +135,8 @@ impl fmt::Display for Capability {
             Self::Binary => "BINARY",
             Self::MultiAppend => "MULTIAPPEND",
             Self::Replace => "REPLACE",
+            Self::CompressDeflate => "COMPRESS=DEFLATE",
+            Self::Unauthenticate => "UNAUTHENTICATE",
             Self::Utf8Accept => "UTF8=ACCEPT",
             Self::AppendLimit(octets) => return write!(f, "APPENDLIMIT={octets}"),
         })

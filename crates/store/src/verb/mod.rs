@@ -8,9 +8,11 @@ mod mailboxes;
 mod purge;
 mod relocate;
 mod replace;
+mod undelete;
 
 pub use append::{Appended, NewMessage};
 pub use flags::{FlagChange, FlagMode, FlagsStored};
 pub(crate) use mailboxes::{create, first_mailboxes, new_entry};
 pub(crate) use relocate::transfer;
 pub use relocate::{Copied, Missing};
+pub use undelete::{DeletedMailbox, Lost, LostQuery, Restored};

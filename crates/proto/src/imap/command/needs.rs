@@ -56,6 +56,8 @@ impl Needs {
             Command::Id(_) => self.0.push(C::Id),
             Command::Enable(_) => self.0.push(C::Enable),
             Command::Namespace => self.0.push(C::Namespace),
+            Command::Compress => self.0.push(C::CompressDeflate),
+            Command::Unauthenticate => self.0.push(C::Unauthenticate),
             Command::Idle => self.0.push(C::Idle),
             Command::Unselect => self.0.push(C::Unselect),
             // RFC 4959 §3
@@ -147,6 +149,7 @@ impl Needs {
             FetchItem::Binary { .. } | FetchItem::BinarySize(_) => Some(C::Binary),
             FetchItem::EmailId | FetchItem::ThreadId => Some(C::ObjectId),
             FetchItem::ModSeq => Some(C::CondStore),
+            FetchItem::Preview { .. } => Some(C::Preview),
             FetchItem::SaveDate => Some(C::SaveDate),
             _ => None,
         }));
