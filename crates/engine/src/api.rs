@@ -4,6 +4,7 @@ use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::ops::{ControlFlow, Range};
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -70,6 +71,11 @@ pub trait Engine: Send + Sync + 'static {
     /// Everything that is wrong with what is stored, in plain words, one line each. Reads all of it. A line
     /// about a blob begins as [`about_blob`] reads it.
     fn check(&self) -> Result<Vec<String>, Error>;
+
+    /// Makes a backup in a directory, or brings the one that is there up to date, while everything goes on.
+    fn backup(&self, _directory: &Path) -> Result<Backup, Error> {
+        Err(Error::Io("there is nothing on a disk to back up".into()))
+    }
 
     /// The accounts that have keys; none, from an engine that is not asked.
     fn accounts(&self) -> Result<BTreeSet<AccountId>, Error> {
@@ -255,6 +261,21 @@ impl std::fmt::Debug for Upload {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Upload({} octets)", self.size)
     }
+}
+
+/// What a backup did.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Backup {
+    /// Segments that it has.
+    pub segments: u64,
+    /// Those of them that came with this run.
+    pub new: u64,
+    /// Octets of those.
+    pub octets: u64,
+    /// Segments of earlier runs that the store does not use any more.
+    pub gone: u64,
+    /// What was found to be damaged in the store, in plain words.
+    pub damaged: Vec<String>,
 }
 
 /// The engine has lost commits that it had acknowledged.

@@ -17,7 +17,7 @@ use store::Store;
 use tracing::{info, warn};
 use types::{AccountName, DateTime, Limits, UnixTime};
 
-use crate::{purge, random, undelete};
+use crate::{backup, purge, random, undelete};
 
 /// Octets of one request: a name and a password.
 const MAX_REQUEST: usize = 16 << 10;
@@ -40,6 +40,10 @@ pub(crate) enum Request {
     Delete { name: String },
     /// Everything that is wrong with the store.
     Check,
+    /// A backup, new or renewed.
+    Backup { directory: PathBuf },
+    /// An account or a mailbox out of a backup.
+    Restore { directory: PathBuf, account: String, mailbox: Option<String>, rename: Option<String>, keep: bool },
     /// What was expunged or deleted goes, of one account or all, if it is older than this or than the
     /// configuration says.
     Purge { account: Option<String>, older_than: Option<u64> },
@@ -134,6 +138,16 @@ async fn apply(store: &Store, request: Request) -> Result<Vec<String>> {
             Ok(vec![format!("account {name}: capabilities switched off: {off} (from the next login on)")])
         }
         Request::Check => Ok(store::blocking(|| store.check())?),
+        Request::Backup { directory } => {
+            let said = backup::make(store, &directory)?;
+            info!("backup in {}: {}", directory.display(), said.join("; "));
+            Ok(said)
+        }
+        Request::Restore { directory, account, mailbox, rename, keep } => {
+            let said = backup::take(store, &directory, &backup::Wanted { account, mailbox, rename, keep }).await?;
+            info!("restored from {}: {}", directory.display(), said.join("; "));
+            Ok(said)
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod account;
 mod admin;
+mod backup;
 mod check;
 mod config;
 mod console;
@@ -42,6 +43,10 @@ enum Command {
     Purge(purge::Options),
     /// Looks at everything in the store and says in plain words what is wrong.
     Check(check::Options),
+    /// Makes a backup of the store, also while the server runs; run again, it copies only what is new.
+    Backup(backup::BackupOptions),
+    /// Restores a store, an account or a mailbox from a backup.
+    Restore(backup::RestoreOptions),
     /// Helps with the configuration file.
     Config {
         #[command(subcommand)]
@@ -74,6 +79,8 @@ fn main() -> ExitCode {
         Command::Demo(options) => demo::demo(&options),
         Command::Account(options) => account::account(&options),
         Command::Check(options) => check::check(&options),
+        Command::Backup(options) => backup::backup(&options),
+        Command::Restore(options) => backup::restore(&options),
         Command::Undelete(options) => undelete::undelete(options),
         Command::Purge(options) => purge::purge(&options),
         Command::Config { action: ConfigAction::Example } => console::print(config::EXAMPLE.trim_end()),

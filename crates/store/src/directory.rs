@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use engine::{AccountBatch, BlobId, CommitNumber, NewBlob, Write};
-use types::{AccountId, AccountName, UnixTime};
+use types::{AccountId, AccountName, MailboxName, SpecialUse, UnixTime};
 
 use crate::account::{Account, each, undamaged};
 use crate::codec::{Reader, Writer};
@@ -95,6 +95,17 @@ impl Store {
 
     /// Creates an account with its first mailboxes, all of them or nothing.
     pub async fn create_account(&self, name: &AccountName, password_hash: String) -> Result<AccountId> {
+        let mailboxes = self.default_mailboxes().to_vec();
+        self.create_account_with(name, password_hash, mailboxes).await
+    }
+
+    /// The same with these mailboxes besides INBOX.
+    pub(crate) async fn create_account_with(
+        &self,
+        name: &AccountName,
+        password_hash: String,
+        mailboxes: Vec<(MailboxName, Option<SpecialUse>)>,
+    ) -> Result<AccountId> {
         let name = name.clone();
         let store = self.clone();
         self.directory()?
@@ -104,7 +115,7 @@ impl Store {
                 }
                 let id = txn.counters().next_account();
                 let record = AccountRecord { id, name, password_hash, created: txn.now, off: vec![] };
-                txn.with(store.first_batch(id, txn.now)?);
+                txn.with(store.first_batch(id, txn.now, &mailboxes)?);
                 put(txn, &record)?;
                 Ok(id)
             })
@@ -204,12 +215,17 @@ impl Store {
     }
 
     /// What a new account begins with.
-    pub(crate) fn first_batch(&self, id: AccountId, now: UnixTime) -> Result<AccountBatch> {
+    pub(crate) fn first_batch(
+        &self,
+        id: AccountId,
+        now: UnixTime,
+        mailboxes: &[(MailboxName, Option<SpecialUse>)],
+    ) -> Result<AccountBatch> {
         let mut batch = AccountBatch::new(id, CommitNumber(0));
         let version = batch.expect.0 + 1;
         let source = Arc::new(Source { engine: Arc::clone(self.engine()), account: id });
         let mut counters = Counters::new();
-        for (name, special_use) in first_mailboxes(self.default_mailboxes()) {
+        for (name, special_use) in first_mailboxes(mailboxes) {
             let entry = new_entry(&mut counters, now, name, special_use)?;
             let mailbox = Snapshot::empty(entry.id, entry.uid_validity, Arc::clone(&source));
             batch.essential.push(Write { key: key::mailbox(entry.id), value: Some(entry.encode()) });

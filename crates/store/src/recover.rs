@@ -40,7 +40,7 @@ const BATCH: usize = 200;
 const JUMP: u32 = 1 << 20;
 
 /// No password matches it.
-const NO_PASSWORD: &str = "!";
+pub(crate) const NO_PASSWORD: &str = "!";
 
 impl Store {
     /// Puts right what the engine found when it was opened: see the module. Gives the list, empty where
@@ -131,7 +131,7 @@ impl Store {
             .write(move |txn| {
                 txn.counters().pass(MailboxId(record.id.0), EmailId(0), ThreadId(0));
                 if blocking(|| store.engine().read(record.id))?.commit_number().0 == 0 {
-                    txn.with(store.first_batch(record.id, txn.now)?);
+                    txn.with(store.first_batch(record.id, txn.now, store.default_mailboxes())?);
                 }
                 put(txn, &record)
             })

@@ -93,6 +93,11 @@ impl Store {
         &self.0.shared.limits
     }
 
+    /// Makes a backup in a directory, or brings the one that is there up to date, while everything goes on.
+    pub fn backup(&self, directory: &std::path::Path) -> Result<engine::Backup> {
+        Ok(blocking(|| self.0.engine.backup(directory))?)
+    }
+
     /// Why nothing can be written, if so.
     pub fn read_only(&self) -> Option<Arc<str>> {
         self.0.engine.read_only()

@@ -122,6 +122,11 @@ impl Counters {
         }
     }
 
+    /// This has been given out.
+    pub(crate) fn pass_uid_validity(&mut self, uid_validity: UidValidity) {
+        self.uid_validity = self.uid_validity.max(uid_validity.get());
+    }
+
     /// These have been given out.
     pub(crate) fn pass(&mut self, mailbox: MailboxId, email: EmailId, thread: ThreadId) {
         self.mailbox = self.mailbox.max(mailbox.0.saturating_add(1));

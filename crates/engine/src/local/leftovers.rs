@@ -46,8 +46,7 @@ pub(crate) fn seal(connection: &Connection, disk: &dyn Disk, dir: &Path) -> Resu
         let Ended { mark, end, group, bodies } = look(&*file, known.map(|known| known.mark))?;
         // The last group may have been cut off before its commit. What came before it was committed.
         let last = known.map_or(Some(0), |known| known.last_group);
-        for &(body, account, id) in bodies.iter().filter(|(body, ..)| last.is_some_and(|l| l < *body && *body < group))
-        {
+        for &(_, account, id) in bodies.iter().filter(|(body, ..)| last.is_some_and(|l| l < *body && *body < group)) {
             forgotten |= is_newer(connection, account, id)?;
         }
         file.sync()?;

@@ -14,6 +14,8 @@
 //! * A failed write or sync ends all writing until the store is opened again; reading goes on. A
 //!   full disk does not: it is refused early, and writing goes on when there is room again.
 
+mod archive;
+mod backup;
 mod blob;
 mod check;
 mod checkpoint;
@@ -41,6 +43,7 @@ use std::time::Duration;
 
 use types::AccountId;
 
+pub use self::archive::Archive;
 use self::checkpoint::Checkpoint;
 use self::copies::Copier;
 pub use self::copies::Copies;
@@ -52,7 +55,8 @@ use self::segments::Segments;
 use self::writer::{Job, Waiting, Writer};
 use crate::disk::{Disk, RealDisk};
 use crate::{
-    Batch, BlobWriter, CommitError, Engine, Error, Figures, Pending, ReadView, Reclaimed, Setback, Strays, Upload,
+    Backup, Batch, BlobWriter, CommitError, Engine, Error, Figures, Pending, ReadView, Reclaimed, Setback, Strays,
+    Upload,
 };
 
 /// How a store is kept. The defaults suit small machines and large ones.
@@ -104,6 +108,9 @@ pub enum OpenError {
     /// Another process, or this one, has it open.
     #[error("the store {0} is in use: only one process can own it")]
     Locked(PathBuf),
+    /// Nothing is written over a store.
+    #[error("{0} is not empty: a backup is restored into a new directory")]
+    NotEmpty(PathBuf),
     /// It was written by a later version.
     #[error("the store has format {found}; this version knows formats up to {known}")]
     Format {
@@ -211,6 +218,12 @@ impl Local {
         rebuild::rebuild(store, options.page_size, distrusted, "the index is made again as demanded")
     }
 
+    /// Makes a store in a new directory of the backup in another. Unless `keep`, the owner is told of a
+    /// [`Engine::setback`]: the store has gone back in time.
+    pub fn restore(backup: impl AsRef<Path>, store: impl AsRef<Path>, keep: bool) -> Result<(), OpenError> {
+        backup::restore(backup.as_ref(), store.as_ref(), keep)
+    }
+
     /// Copies the index now, as the thread does that makes copies; `keep` of them stay.
     pub fn copy_index(&self, keep: usize) -> Result<Option<PathBuf>, Error> {
         let copies = Copies { every: Duration::ZERO, keep };
@@ -253,6 +266,16 @@ impl Engine for Local {
 
     fn check(&self) -> Result<Vec<String>, Error> {
         check::check(&self.readers.begin()?, &self.segments)
+    }
+
+    fn backup(&self, directory: &Path) -> Result<Backup, Error> {
+        // While this is open, no segment goes that the backup's index may name.
+        let view = self.read(AccountId::DIRECTORY)?;
+        let failed = |error: OpenError| Error::Io(format!("the backup: {error}").into());
+        let source = index::open_reader(&self.store).map_err(index::error)?;
+        let backup = backup::write(&source, &self.store.join("segments"), directory).map_err(failed);
+        drop(view);
+        backup
     }
 
     fn accounts(&self) -> Result<BTreeSet<AccountId>, Error> {

@@ -201,9 +201,7 @@ pub(crate) fn rebuild(
     connection.execute_batch("COMMIT")?;
     connection.close().map_err(|(_, e)| e)?;
     File::open(&fresh)?.sync_all()?;
-    // A log that is found beside another index would be played into it.
-    remove(&log_of(&index::path(store)))?;
-    remove(&index::path(store).with_extension("db-shm"))?;
+    remove_log(store)?;
     fs::rename(&fresh, index::path(store))?;
     File::open(store)?.sync_all()?;
     Ok(said)
@@ -228,6 +226,12 @@ fn put_aside(store: &Path) -> io::Result<PathBuf> {
     }
     File::open(&aside)?.sync_all()?;
     Ok(aside)
+}
+
+/// A log that is found beside another index would be played into it.
+pub(crate) fn remove_log(store: &Path) -> io::Result<()> {
+    remove(&log_of(&index::path(store)))?;
+    remove(&index::path(store).with_extension("db-shm"))
 }
 
 fn log_of(index: &Path) -> PathBuf {

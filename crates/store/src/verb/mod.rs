@@ -10,6 +10,7 @@ mod relocate;
 mod replace;
 mod undelete;
 
+pub(crate) use append::thread_of;
 pub use append::{Appended, NewMessage};
 pub use flags::{FlagChange, FlagMode, FlagsStored};
 pub(crate) use mailboxes::{create, first_mailboxes, new_entry};
