@@ -2,7 +2,7 @@
 //!
 //! [`maildir`] (Maildir++ and nested) and [`mbox`]. Both stream: no message is held in memory. Line ends
 //! are LF in the files and CRLF in the store. What a format cannot say by itself stands in a small file
-//! beside the mail: special uses and subscriptions ([`details`]).
+//! beside the mail: special uses and subscriptions (`pillarbox.json`).
 
 mod details;
 mod lines;
