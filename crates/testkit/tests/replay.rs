@@ -2,7 +2,7 @@
 //! to them: after each round all of them have what is in the store.
 //!
 //! A history is decided by its seed. `REPLAY_SEED` plays one and those behind it, `REPLAY_ROUNDS` says how
-//! many rounds to play altogether on each engine.
+//! many rounds to play altogether on each engine, `REPLAY_LOG` shows what was said.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, missing_docs)]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -105,7 +105,9 @@ impl History {
         if self.devices.is_empty() {
             let announced = announced(server.connect(Listener::Imap).unwrap()).await?;
             let able = Strategy::ALL.into_iter().filter(|strategy| announced.contains(strategy.needs()));
-            self.devices = able.enumerate().map(|(number, strategy)| Device::new(number, strategy, true)).collect();
+            let logs = std::env::var_os("REPLAY_LOG").is_some();
+            let new = |(number, strategy)| Device::new(number, strategy, true).logging(logs);
+            self.devices = able.enumerate().map(new).collect();
         }
         // Most absences are short, some are not.
         let steps = [10, 40, 40, 200][self.chance.below(4) as usize];

@@ -196,7 +196,7 @@ impl Device {
             7 => self.mailboxes(chance),
             8 => plain(format!("{} (BODY[TEXT])", self.which("FETCH", chance)?)),
             9 | 10 => plain("EXPUNGE".into()),
-            11 => plain(format!("UID EXPUNGE {}", set(self.some(chance)))),
+            11 => plain(format!("UID EXPUNGE {}", set(Some(self.some(chance)).filter(|some| !some.is_empty())?))),
             12..=14 => self.append(chance),
             15 => plain(format!("{} {anywhere}", self.which("COPY", chance)?)),
             16 | 17 => plain(format!("{} {anywhere}", self.which("MOVE", chance)?)),

@@ -46,6 +46,7 @@ pub struct Device {
     offline: Vec<Offline>,
     connections: u64,
     online: Option<Online>,
+    logs: bool,
 }
 
 /// What goes with the connection.
@@ -63,8 +64,13 @@ impl Device {
     /// A device with an empty disk. `number` names the keyword that only this one sets; `alone` says
     /// that devices act one after the other.
     pub fn new(number: usize, strategy: Strategy, alone: bool) -> Self {
-        let (kept, promises) = (Picture::new(), Promises::default());
-        Self { number, strategy, alone, kept, promises, offline: vec![], connections: 0, online: None }
+        let (kept, promises, offline) = (Picture::new(), Promises::default(), vec![]);
+        Self { number, strategy, alone, kept, promises, offline, connections: 0, online: None, logs: false }
+    }
+
+    /// Writes to standard error what it says and hears.
+    pub fn logging(self, logs: bool) -> Self {
+        Self { logs, ..self }
     }
 
     /// What it has on its disk.
@@ -143,6 +149,12 @@ impl Device {
         Ok(())
     }
 
+    fn log(&self, who: char, line: &str) {
+        if self.logs {
+            eprintln!("{} {who}: {line}", self.number);
+        }
+    }
+
     fn online(&mut self) -> Result<&mut Online, Gone> {
         self.online.as_mut().ok_or(Gone::HungUp)
     }
@@ -176,6 +188,7 @@ impl Device {
             self.kept.entry(name).or_default().whole = false;
         }
         self.promises.asked(&then);
+        self.log('C', command);
         let online = self.online()?;
         let tag = online.wire.tag();
         let text = format!("{tag} {command}\r\n");

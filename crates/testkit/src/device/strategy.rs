@@ -200,7 +200,10 @@ impl Device {
     /// Fetches what is new in the selected mailbox. RFC 7162 §6: "At this point, the client is
     /// synchronized, except for maybe the new messages."
     pub(super) async fn fetch_new(&mut self) -> Result<(), Gone> {
+        let mut asked = 0;
         while let Some(from) = self.first_unknown() {
+            asked += 1;
+            assert!(asked < 100, "from {from} on: {:?} {:?}", self.selected(), self.here());
             let modseq = if self.strategy.counts_changes() { " MODSEQ" } else { "" };
             self.ask(&format!("UID FETCH {from}:* ({NEW}{modseq})")).await?;
             self.number_known();
@@ -217,7 +220,9 @@ impl Device {
         self.number_known();
         let (selected, kept) = (self.selected()?, self.here()?);
         let complete = match &selected.numbers {
-            Numbers::Known(numbers) => numbers.iter().all(Option::is_some),
+            Numbers::Known(numbers) => {
+                numbers.len() == kept.messages.len() && numbers.iter().all(Option::is_some)
+            }
             Numbers::Count(count) => *count == kept.messages.len(),
         };
         let fetched = kept.messages.values().all(|message| !message.email.is_empty());

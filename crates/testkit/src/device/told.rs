@@ -82,6 +82,7 @@ impl Device {
         self.begin(&asked.then);
         loop {
             let line = self.online()?.wire.response().await?;
+            self.log('S', &line);
             if let Some(tagged) = line.strip_prefix(&asked.tag).and_then(|rest| rest.strip_prefix(' ')) {
                 assert!(!tagged.starts_with("BAD"), "{}: {line}", asked.text);
                 reply.ok = tagged.starts_with("OK");
@@ -205,7 +206,7 @@ impl Device {
                 self.found(numbers(found).collect(), then);
             }
             ["*", "STATUS", name, ..] => reply.mailboxes.push(Listed {
-                name: name.to_owned(),
+                name: name.trim_matches('"').to_owned(),
                 validity: number_after(line, "UIDVALIDITY ").unwrap().try_into().unwrap(),
                 modseq: number_after(line, "HIGHESTMODSEQ "),
             }),

@@ -46,8 +46,13 @@ impl Wire {
     }
 
     pub(super) async fn send(&mut self, octets: &[u8]) -> Result<(), Gone> {
-        self.stream.write_all(octets).await?;
-        Ok(self.stream.flush().await?)
+        if self.stream.write_all(octets).await.is_ok() && self.stream.flush().await.is_ok() {
+            return Ok(());
+        }
+        // It may have said goodbye before.
+        loop {
+            self.response().await?;
+        }
     }
 
     /// A response without its CRLF; each literal in it stands as `""`.
