@@ -57,6 +57,7 @@ fn setup(config: &Config, tls: Option<Arc<Tls>>) -> Result<Setup> {
     }));
     Ok(Setup {
         store_path: config.store.path.clone(),
+        engine: config.engine_options(),
         store: config.store_options()?,
         tls,
         wanted,
@@ -64,6 +65,7 @@ fn setup(config: &Config, tls: Option<Arc<Tls>>) -> Result<Setup> {
         imap: ImapOptions {
             plaintext_login_on_loopback: config.imap.plaintext_login_on_loopback,
             literal_minus: config.imap.literals == Literals::Minus,
+            off: config.off()?,
         },
         lmtp: LmtpOptions { domains: config.lmtp.domains.clone() },
     })

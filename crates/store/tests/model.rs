@@ -34,6 +34,7 @@ enum Op {
     Store { mailbox: usize, uids: Vec<u8>, mode: u8, flags: u8, session: usize, silent: bool },
     Expunge { mailbox: usize, among: Option<Vec<u8>> },
     Copy { from: usize, to: usize, uids: Vec<u8>, take_out: bool },
+    Replace { from: usize, to: usize, pick: u8, flags: u8, gone: bool },
     Create { mailbox: usize },
     Delete { mailbox: usize },
     Rename { from: usize, to: usize },
@@ -52,6 +53,8 @@ fn op() -> impl Strategy<Value = Op> {
         3 => (mailbox.clone(), proptest::option::of(uids())).prop_map(|(mailbox, among)| Op::Expunge { mailbox, among }),
         3 => (mailbox.clone(), mailbox.clone(), uids(), any::<bool>())
             .prop_map(|(from, to, uids, take_out)| Op::Copy { from, to, uids, take_out }),
+        3 => (mailbox.clone(), mailbox.clone(), any::<u8>(), any::<u8>(), any::<bool>())
+            .prop_map(|(from, to, pick, flags, gone)| Op::Replace { from, to, pick, flags, gone }),
         1 => mailbox.clone().prop_map(|mailbox| Op::Create { mailbox }),
         1 => mailbox.clone().prop_map(|mailbox| Op::Delete { mailbox }),
         1 => (mailbox.clone(), mailbox.clone()).prop_map(|(from, to)| Op::Rename { from, to }),
@@ -114,11 +117,7 @@ impl World {
     async fn apply(&mut self, op: &Op) {
         match op {
             Op::Append { mailbox, count, flags: bits } => {
-                let messages = (0..*count).map(|n| {
-                    let mut incoming = self.account.receive().unwrap();
-                    incoming.push(format!("Subject: {n}\r\n\r\ntext\r\n").as_bytes()).unwrap();
-                    NewMessage { content: incoming.finish().unwrap(), flags: flags(*bits), internal_date: None }
-                });
+                let messages = (0..*count).map(|n| self.message(n, *bits));
                 let result = self.account.append(&self.who, &name(*mailbox), messages.collect()).await;
                 let Some(model) = self.model.get_mut(BOXES[*mailbox]) else {
                     assert!(matches!(result, Err(store::Error::NoSuchTarget)));
@@ -200,6 +199,7 @@ impl World {
                     source.messages.retain(|m| !chosen.contains(Uid::new(m.uid).unwrap()));
                 }
             }
+            Op::Replace { from, to, pick, flags, gone } => self.replace(*from, *to, *pick, *flags, *gone).await,
             Op::Create { mailbox } => {
                 let result = self.account.create_mailbox(&self.who, name(*mailbox), None).await;
                 assert_eq!(result.is_err(), self.model.contains_key(BOXES[*mailbox]), "{result:?}");
@@ -232,6 +232,35 @@ impl World {
                 }
             }
         }
+    }
+
+    fn message(&self, subject: usize, bits: u8) -> NewMessage {
+        let mut incoming = self.account.receive().unwrap();
+        incoming.push(format!("Subject: {subject}\r\n\r\ntext\r\n").as_bytes()).unwrap();
+        NewMessage { content: incoming.finish().unwrap(), flags: flags(bits), internal_date: None }
+    }
+
+    /// `gone`: the message is one that was never there.
+    async fn replace(&mut self, from: usize, to: usize, pick: u8, bits: u8, gone: bool) {
+        let Some(source) = self.model.get(BOXES[from]).cloned() else { return };
+        let chosen = uids(&source, &[pick]).iter().next().filter(|_| !gone);
+        let uid = chosen.unwrap_or(Uid::new(source.next).unwrap());
+        let handle = self.account.open(&self.who, &name(from)).unwrap();
+        let result = handle.replace(&self.who, uid, &name(to), self.message(0, bits)).await;
+        let known = self.model.contains_key(BOXES[to]);
+        let Some(appended) = (match result {
+            Ok(appended) => Some(appended),
+            Err(store::Error::NoSuchTarget) if !known => None,
+            Err(store::Error::Expunged) if known && chosen.is_none() => None,
+            Err(error) => panic!("{error}"),
+        }) else {
+            return;
+        };
+        self.model.get_mut(BOXES[from]).unwrap().messages.retain(|m| m.uid != uid.get());
+        let target = self.model.get_mut(BOXES[to]).unwrap();
+        assert_eq!(appended.uids.iter().map(Uid::get).collect::<Vec<_>>(), [target.next]);
+        target.messages.push(Message { uid: target.next, flags: flags(bits) });
+        target.next += 1;
     }
 
     fn add(&mut self, name: &'static str) {

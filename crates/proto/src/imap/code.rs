@@ -84,6 +84,8 @@ pub enum Code {
     UidNext(Uid),
     /// RFC 4315 §3, RFC 9051 §7.1
     UidNotSticky,
+    /// RFC 9586 §3: a sequence number although UIDONLY is enabled.
+    UidRequired,
     /// RFC 9051 §7.1
     UidValidity(UidValidity),
     /// RFC 5530 §3
@@ -163,6 +165,7 @@ impl Code {
             Self::TryCreate => "TRYCREATE",
             Self::UidNext(_) => "UIDNEXT",
             Self::UidNotSticky => "UIDNOTSTICKY",
+            Self::UidRequired => "UIDREQUIRED",
             Self::UidValidity(_) => "UIDVALIDITY",
             Self::Unavailable => "UNAVAILABLE",
             Self::UnknownCte => "UNKNOWN-CTE",

@@ -6,6 +6,7 @@ mod expunge;
 mod flags;
 mod mailboxes;
 mod relocate;
+mod replace;
 
 pub use append::{Appended, NewMessage};
 pub use flags::{FlagChange, FlagMode, FlagsStored};

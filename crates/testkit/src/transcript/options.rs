@@ -24,6 +24,10 @@ pub struct Options {
     pub literals: Literals,
     /// LOGIN and PLAIN without TLS, which the configuration can allow on loopback.
     pub plaintext_login: bool,
+    /// Capabilities that are switched off for everybody.
+    pub off: Vec<String>,
+    /// Capabilities that are switched off for one account, which `accounts` has.
+    pub account_off: Vec<(String, Vec<String>)>,
 }
 
 impl Default for Options {
@@ -33,18 +37,26 @@ impl Default for Options {
             limits: Limits::default(),
             literals: Literals::Plus,
             plaintext_login: true,
+            off: vec![],
+            account_off: vec![],
         }
     }
 }
 
 impl Options {
-    /// Sets one option: `literals=plus|minus`, `plaintext=allow|refuse`, or a limit by its name.
+    /// Sets one option: `literals=plus|minus`, `plaintext=allow|refuse`, `off=MOVE,ID`,
+    /// `off:alice=MOVE,ID`, or a limit by its name.
     pub fn set(&mut self, key: &str, value: &str) -> Result<(), String> {
         match (key, value) {
             ("literals", "plus") => self.literals = Literals::Plus,
             ("literals", "minus") => self.literals = Literals::Minus,
             ("plaintext", "allow") => self.plaintext_login = true,
             ("plaintext", "refuse") => self.plaintext_login = false,
+            ("off", names) => self.off = names.split(',').map(str::to_owned).collect(),
+            (key, names) if key.starts_with("off:") => {
+                let account = key.trim_start_matches("off:").to_owned();
+                self.account_off.push((account, names.split(',').map(str::to_owned).collect()));
+            }
             _ => return set_limit(&mut self.limits, key, value),
         }
         Ok(())
