@@ -107,13 +107,11 @@ impl Device {
     /// Synchronises every mailbox; ends with a picture of all that the server has.
     pub async fn catch_up(&mut self, dial: &mut Dial<'_>) -> Result<(), Gone> {
         loop {
-            let done = match &self.online {
-                None => self.connect(dial).await,
-                Some(_) => self.synchronise().await,
-            };
-            match done {
-                Ok(()) if self.online.as_ref().is_some_and(|online| online.owed.is_empty()) => return Ok(()),
-                Ok(()) => {}
+            if self.online.is_none() {
+                self.connect(dial).await?;
+            }
+            match self.synchronise().await {
+                Ok(()) => return Ok(()),
                 Err(gone) => self.gone(gone)?,
             }
         }
