@@ -3,7 +3,7 @@
 //!
 //! A history is decided by its seed. `REPLAY_SEED` plays one and those behind it, `REPLAY_ROUNDS` says how
 //! many rounds to play altogether on each engine, `REPLAY_LOG` shows what was said.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, clippy::print_stdout, missing_docs)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -83,7 +83,8 @@ impl History {
     fn play(mut self, harness: &InProcess, engine: &Opener) {
         let mut round = 0;
         while round < LENGTH {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+            let runtime =
+                tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
             runtime.block_on(async {
                 let mut server = harness.start_on(engine(), &self.options).await.unwrap();
                 loop {

@@ -25,7 +25,9 @@ fn every_device_has_what_kill_9_leaves() {
     let (seed, rounds) = (number("REPLAY_SEED").unwrap_or(1), number("REPLAY_ROUNDS").unwrap_or(12));
     let directory = tempfile::tempdir().unwrap();
     let config = configure(directory.path());
-    assert!(output(program().args(["account", "create", "alice", "--config"]).arg(&config), "secret\n").status.success());
+    assert!(
+        output(program().args(["account", "create", "alice", "--config"]).arg(&config), "secret\n").status.success()
+    );
     let mut chance = Random::new(seed);
     let mut devices = vec![];
     for round in 0..rounds {

@@ -72,7 +72,9 @@ impl Device {
     pub(super) async fn replay_offline(&mut self) -> Result<(), Gone> {
         while let Some(act) = self.offline.first().cloned() {
             match act {
-                Offline::Draft { name } => drop(self.ask(&format!("APPEND {name} (\\Draft) {}", literal("draft"))).await?),
+                Offline::Draft { name } => {
+                    drop(self.ask(&format!("APPEND {name} (\\Draft) {}", literal("draft"))).await?)
+                }
                 Offline::Flag { name, validity, uid, add, flag, base } => {
                     let open = self.selected().is_some_and(|selected| selected.name == name && selected.writable);
                     let open = open || self.open(&name).await?;
@@ -89,7 +91,8 @@ impl Device {
 
     async fn replay_flag(&mut self, uid: u32, add: bool, flag: String, base: u64) -> Result<(), Gone> {
         let now = self.here().and_then(|kept| kept.messages.get(&uid)).map(|message| message.modseq);
-        let condition = if self.strategy.counts_changes() { format!(" (UNCHANGEDSINCE {base})") } else { String::new() };
+        let condition =
+            if self.strategy.counts_changes() { format!(" (UNCHANGEDSINCE {base})") } else { String::new() };
         let command = format!("UID STORE {uid}{condition} {}FLAGS.SILENT ({flag})", sign(add));
         let then = Then::Silent { uids: [uid].into(), add, flag };
         let reply = self.ask_then(&command, then).await?;
@@ -97,7 +100,8 @@ impl Device {
         if let (true, true, Some(now)) = (self.alone, self.strategy.counts_changes(), now) {
             assert_eq!(!reply.modified.is_empty(), now > base, "{command}: the message was at {now}");
         }
-        if let (true, Some(message)) = (reply.modified.is_empty(), self.here().and_then(|kept| kept.messages.get(&uid))) {
+        if let (true, Some(message)) = (reply.modified.is_empty(), self.here().and_then(|kept| kept.messages.get(&uid)))
+        {
             // What comes next was done knowing of this.
             let known = message.modseq;
             for act in &mut self.offline {

@@ -220,9 +220,7 @@ impl Device {
         self.number_known();
         let (selected, kept) = (self.selected()?, self.here()?);
         let complete = match &selected.numbers {
-            Numbers::Known(numbers) => {
-                numbers.len() == kept.messages.len() && numbers.iter().all(Option::is_some)
-            }
+            Numbers::Known(numbers) => numbers.len() == kept.messages.len() && numbers.iter().all(Option::is_some),
             Numbers::Count(count) => *count == kept.messages.len(),
         };
         let fetched = kept.messages.values().all(|message| !message.email.is_empty());

@@ -18,16 +18,30 @@ pub(super) struct Asked {
 #[derive(Clone, Debug)]
 pub(super) enum Then {
     Nothing,
-    Select { name: String, writable: bool },
+    Select {
+        name: String,
+        writable: bool,
+    },
     Close,
     /// A search for all messages.
     Census,
     /// A STORE.SILENT of these messages.
-    Silent { uids: BTreeSet<u32>, add: bool, flag: String },
+    Silent {
+        uids: BTreeSet<u32>,
+        add: bool,
+        flag: String,
+    },
     /// A STORE of the keyword that only this device sets.
-    Own { validity: u32, uid: u32, keyword: String, add: bool },
+    Own {
+        validity: u32,
+        uid: u32,
+        keyword: String,
+        add: bool,
+    },
     /// An APPEND to a place from which nothing is removed, where `keep`.
-    Append { keep: bool },
+    Append {
+        keep: bool,
+    },
 }
 
 /// The selected mailbox.
