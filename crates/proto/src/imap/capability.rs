@@ -65,6 +65,8 @@ pub enum Capability {
     UidOnly,
     /// RFC 9394
     Partial,
+    /// RFC 10022
+    UidBatches,
     /// RFC 8474
     ObjectId,
     /// RFC 8514
@@ -116,6 +118,7 @@ impl fmt::Display for Capability {
             Self::QResync => "QRESYNC",
             Self::UidOnly => "UIDONLY",
             Self::Partial => "PARTIAL",
+            Self::UidBatches => "UIDBATCHES",
             Self::ObjectId => "OBJECTID",
             Self::SaveDate => "SAVEDATE",
             Self::LiteralPlus => "LITERAL+",

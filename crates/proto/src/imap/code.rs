@@ -78,6 +78,10 @@ pub enum Code {
     ServerBug,
     /// RFC 7889 §4, RFC 4469 §6.1
     TooBig,
+    /// RFC 10022: a UIDBATCHES with batches that are too small.
+    TooFew,
+    /// RFC 10022: a UIDBATCHES with more batches than there can be in one answer.
+    TooMany,
     /// RFC 9051 §7.1
     TryCreate,
     /// RFC 9051 §7.1.
@@ -162,6 +166,8 @@ impl Code {
             Self::ReadWrite => "READ-WRITE",
             Self::ServerBug => "SERVERBUG",
             Self::TooBig => "TOOBIG",
+            Self::TooFew => "TOOFEW",
+            Self::TooMany => "TOOMANY",
             Self::TryCreate => "TRYCREATE",
             Self::UidNext(_) => "UIDNEXT",
             Self::UidNotSticky => "UIDNOTSTICKY",

@@ -66,6 +66,7 @@ pub(crate) fn extensions(message_size: u64) -> Vec<Capability> {
         C::CondStore,
         C::QResync,
         C::UidOnly,
+        C::UidBatches,
         C::ObjectId,
         C::SaveDate,
         C::Binary,

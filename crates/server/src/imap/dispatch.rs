@@ -138,6 +138,7 @@ async fn selected(mut selected: Box<Selected>, room: &mut Room<'_>, command: Com
         Command::Fetch(fetch) => Box::pin(cmd::fetch::fetch(it, wire, &fetch)).await,
         Command::Search(search) => Box::pin(cmd::search::search(it, wire, room.tag, &search)).await,
         Command::Sort(sort) => Box::pin(cmd::sort::sort(it, wire, room.tag, &sort)).await,
+        Command::UidBatches(batches) => cmd::uid_batches::uid_batches(it, wire, room.tag, batches),
         Command::Thread(thread) => Box::pin(cmd::thread::thread(it, wire, &thread)).await,
         command => Box::pin(for_account(&mut it.user, wire, server, command)).await,
     };
@@ -191,6 +192,7 @@ pub(crate) fn needs_selection(command: &Command) -> bool {
             | Command::Search(_)
             | Command::Sort(_)
             | Command::Thread(_)
+            | Command::UidBatches(_)
             | Command::Fetch(_)
             | Command::Store(_)
             | Command::Copy(_)

@@ -21,6 +21,7 @@ pub mod sort;
 pub mod status;
 pub mod store;
 pub mod thread;
+pub mod uid_batches;
 
 use types::{Limits, MailboxName};
 
@@ -43,6 +44,7 @@ pub use sort::{Sort, SortCriterion, SortKey};
 pub use status::{Status, StatusItem};
 pub use store::{Store, StoreMode};
 pub use thread::{Thread, ThreadAlgorithm};
+pub use uid_batches::UidBatches;
 
 /// A command with its tag.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -121,6 +123,8 @@ pub enum Command {
     Sort(Sort),
     /// RFC 5256 §3
     Thread(Thread),
+    /// RFC 10022
+    UidBatches(UidBatches),
 }
 
 impl Command {
@@ -191,6 +195,7 @@ fn parse_command(c: &mut Cursor<'_>) -> Result<Command, ParseError> {
         "LSUB" => Command::Lsub(Lsub::parse(c)?),
         "STATUS" => Command::Status(Status::parse(c)?),
         "APPEND" => return Err(append::without_message(c)),
+        "UIDBATCHES" => Command::UidBatches(UidBatches::parse(c)?),
         "UID" => {
             c.space()?;
             let word = c.word("a command after UID")?;

@@ -67,6 +67,7 @@ impl Needs {
             Command::Create(create) => self.when(!create.special_use.is_empty(), C::CreateSpecialUse),
             Command::List(list) => self.list(list),
             Command::Status(status) => self.status(&status.items),
+            Command::UidBatches(_) => self.0.push(C::UidBatches),
             Command::UidExpunge(ids) => {
                 self.0.push(C::UidPlus);
                 self.ids(ids);

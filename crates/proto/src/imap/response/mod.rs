@@ -9,6 +9,7 @@ mod search;
 mod sort;
 mod status;
 pub(crate) mod text;
+mod uid_batches;
 
 use base64::engine::Engine;
 use base64::engine::general_purpose::STANDARD;

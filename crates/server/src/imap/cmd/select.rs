@@ -56,6 +56,7 @@ pub(crate) async fn select(
         view: View::new(&snapshot),
         read_only,
         saved: IdSet::new(),
+        batches: None,
         recent,
         keywords_told: 0,
     });
