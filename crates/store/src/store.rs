@@ -7,12 +7,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use engine::Engine;
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
-use types::{AccountId, Limits, MailboxName, SpecialUse};
+use types::{AccountId, Limits, MailboxName, SpecialUse, UnixTime};
 
 use crate::account::{Account, AccountCell, Shared};
 use crate::blocking::blocking;
 use crate::clock::Clock;
 use crate::error::{Error, Result};
+use crate::retention::Retention;
 use crate::source::Source;
 
 /// Accounts that stay in memory although nobody uses them; each is a few KiB beside its snapshots,
@@ -26,6 +27,8 @@ pub struct Options {
     pub limits: Arc<Limits>,
     /// What each new account has besides INBOX.
     pub default_mailboxes: Vec<(MailboxName, Option<SpecialUse>)>,
+    /// For how long what was expunged or deleted is kept.
+    pub retention: Retention,
 }
 
 /// A store. Cloning gives another handle to the same.
@@ -54,7 +57,7 @@ impl Default for Options {
             let name = MailboxName::new(special_use.as_str().trim_start_matches('\\')).ok()?;
             Some((name, Some(special_use)))
         });
-        Self { limits: Arc::default(), default_mailboxes: named.collect() }
+        Self { limits: Arc::default(), default_mailboxes: named.collect(), retention: Retention::default() }
     }
 }
 
@@ -63,11 +66,12 @@ impl Store {
     pub fn open(engine: Arc<dyn Engine>, clock: Arc<dyn Clock>, options: Options) -> Result<Self> {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let searches = Arc::new(Semaphore::new(processors));
-        let shared = Arc::new(Shared { clock, limits: options.limits, searches });
+        let Options { limits, default_mailboxes, retention } = options;
+        let shared = Arc::new(Shared { clock, limits, retention, searches });
         let store = Self(Arc::new(Inner {
             engine,
             shared,
-            default_mailboxes: options.default_mailboxes,
+            default_mailboxes,
             accounts: Mutex::default(),
             uses: AtomicU64::new(0),
         }));
@@ -94,6 +98,11 @@ impl Store {
         self.0.engine.read_only()
     }
 
+    /// What time it is.
+    pub(crate) fn now(&self) -> UnixTime {
+        self.0.shared.clock.now()
+    }
+
     pub(crate) fn engine(&self) -> &Arc<dyn Engine> {
         &self.0.engine
     }
@@ -115,6 +124,10 @@ impl Store {
         let mut accounts = self.0.accounts.lock();
         let slot = accounts.entry(id).or_insert_with(|| Slot { cell: Arc::new(cell), used });
         Ok(Account(Arc::clone(&slot.cell)))
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.0.shared
     }
 
     pub(crate) fn forget(&self, id: AccountId) {

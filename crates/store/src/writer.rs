@@ -108,6 +108,23 @@ impl Counters {
         types::AccountId(self.next_mailbox().0)
     }
 
+    /// As if so many more had been given out: what a lost commit may have given is not given again.
+    /// A second for each UIDVALIDITY.
+    pub(crate) fn skip(&mut self, many: u32, now: UnixTime) {
+        let now = u32::try_from(now.0.max(1)).unwrap_or(u32::MAX - 1);
+        self.uid_validity = self.uid_validity.max(now).saturating_add(many);
+        for counter in [&mut self.mailbox, &mut self.email, &mut self.thread] {
+            *counter = counter.saturating_add(many.into());
+        }
+    }
+
+    /// These have been given out.
+    pub(crate) fn pass(&mut self, mailbox: MailboxId, email: EmailId, thread: ThreadId) {
+        self.mailbox = self.mailbox.max(mailbox.0.saturating_add(1));
+        self.email = self.email.max(email.0.saturating_add(1));
+        self.thread = self.thread.max(thread.0.saturating_add(1));
+    }
+
     /// Everything that was given out is below these; for [`crate::Store::check`].
     pub(crate) fn bounds(&self) -> (MailboxId, EmailId, ThreadId) {
         (MailboxId(self.mailbox), EmailId(self.email), ThreadId(self.thread))

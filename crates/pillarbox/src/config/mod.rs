@@ -17,7 +17,8 @@ use server::imap::switch::Off;
 use types::{Limits, MailboxName, SpecialUse};
 
 use limits::LimitsTable;
-use units::{Mode, Span};
+use units::Mode;
+pub(crate) use units::Span;
 
 /// The example file: every option, with its default and what it means.
 pub(crate) const EXAMPLE: &str = include_str!("pillarbox.toml");
@@ -33,6 +34,7 @@ pub(crate) struct Config {
     pub(crate) imaps: ImapsTable,
     pub(crate) lmtp: LmtpTable,
     pub(crate) accounts: AccountsTable,
+    pub(crate) retention: RetentionTable,
     pub(crate) log: LogTable,
     limits: LimitsTable,
 }
@@ -81,6 +83,13 @@ pub(crate) struct LmtpTable {
     pub(crate) socket: Option<PathBuf>,
     socket_mode: Mode,
     pub(crate) domains: Vec<String>,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct RetentionTable {
+    expunged: Span,
+    history: Span,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
@@ -159,6 +168,13 @@ impl Default for AccountsTable {
     }
 }
 
+impl Default for RetentionTable {
+    fn default() -> Self {
+        let store::Retention { expunged, history } = store::Retention::default();
+        Self { expunged: Span(expunged), history: Span(history) }
+    }
+}
+
 impl Default for LogTable {
     fn default() -> Self {
         Self { level: LogLevel::Info, format: LogFormat::Text, time: true }
@@ -208,7 +224,8 @@ impl Config {
 
     /// How the store is to behave.
     pub(crate) fn store_options(&self) -> Result<store::Options> {
-        Ok(store::Options { limits: self.limits().into(), default_mailboxes: self.folders()? })
+        let retention = store::Retention { expunged: self.retention.expunged.0, history: self.retention.history.0 };
+        Ok(store::Options { limits: self.limits().into(), default_mailboxes: self.folders()?, retention })
     }
 
     /// How the server's engine is to keep the store.

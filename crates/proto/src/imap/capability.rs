@@ -81,6 +81,8 @@ pub enum Capability {
     MultiAppend,
     /// RFC 8508
     Replace,
+    /// RFC 9755
+    Utf8Accept,
     /// RFC 7889: octets of the largest message, for every mailbox.
     AppendLimit(u64),
 }
@@ -126,6 +128,7 @@ impl fmt::Display for Capability {
             Self::Binary => "BINARY",
             Self::MultiAppend => "MULTIAPPEND",
             Self::Replace => "REPLACE",
+            Self::Utf8Accept => "UTF8=ACCEPT",
             Self::AppendLimit(octets) => return write!(f, "APPENDLIMIT={octets}"),
         })
     }
