@@ -73,6 +73,7 @@ fn examples() -> Vec<(Capability, Brings)> {
         (C::QResync, Command("a EXAMINE x (QRESYNC (1 1))")),
         (C::QResync, Command("a UID FETCH 1 FLAGS (CHANGEDSINCE 1 VANISHED)")),
         (C::UidOnly, Enabled),
+        (C::UidBatches, Command("a UIDBATCHES 2000")),
         (C::ObjectId, Command("a STATUS x (MAILBOXID)")),
         (C::ObjectId, Command("a FETCH 1 (UID EMAILID)")),
         (C::ObjectId, Command("a FETCH 1 THREADID")),
@@ -86,6 +87,9 @@ fn examples() -> Vec<(Capability, Brings)> {
         (C::Binary, Append("a APPEND x ~{1}")),
         (C::MultiAppend, Message(" {1}")),
         (C::Replace, Append("a UID REPLACE 1 x {1}")),
+        (C::Utf8Accept, Enabled),
+        (C::CompressDeflate, Command("a COMPRESS DEFLATE")),
+        (C::Unauthenticate, Command("a UNAUTHENTICATE")),
         (C::AppendLimit(0), Command("a STATUS x (APPENDLIMIT)")),
     ]
 }
