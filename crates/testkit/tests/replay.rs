@@ -1,5 +1,5 @@
-//! Five devices, each with another way to synchronise, and whatever users, bad connections and restarts do
-//! to them: after each round all of them have what is in the store.
+//! Five devices, each with another way to synchronise, and whatever users, bad connections, restarts and
+//! purges do to them: after each round all of them have what is in the store.
 //!
 //! A history is decided by its seed. `REPLAY_SEED` plays one and those behind it, `REPLAY_ROUNDS` says how
 //! many rounds to play altogether on each engine, `REPLAY_LOG` shows what was said.
@@ -8,11 +8,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use engine::Engine;
 use engine::local::{Local, Options as LocalOptions};
 use engine::memory::Memory;
-use store::Store;
+use store::{Retention, Store};
 use testkit::device::{Device, Differences, Gone, Kept, Message, Picture, Strategy, announced, deliver};
 use testkit::engines::Synchronous;
 use testkit::fault_disk::Random;
@@ -22,6 +23,8 @@ use types::{AccountName, Flag, Flags, Principal};
 
 /// Rounds of one history.
 const LENGTH: u64 = 12;
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 #[test]
 fn every_device_has_what_the_memory_engine_has() {
@@ -116,6 +119,12 @@ impl History {
             let number = self.chance.below(self.devices.len() as u64) as usize;
             if self.chance.chance(15) {
                 deliver(server.connect(Listener::Lmtp).unwrap(), 1 + self.chance.below(3)).await?;
+            }
+            if self.chance.chance(50) {
+                // What is purged may be what a device has not been told of.
+                server.time_passes(DAY * self.chance.below(20) as u32);
+                let history = DAY * [1, 10, 180][self.chance.below(3) as usize];
+                server.store().purge_all(Retention { expunged: DAY, history }).await.unwrap();
             }
             self.devices[number].act(&mut |listener| dial(server, listener), &mut self.chance).await?;
         }
