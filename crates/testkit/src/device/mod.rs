@@ -3,7 +3,7 @@
 //!
 //! A device does what an RFC tells a client to do and no more, so that a picture that differs from the
 //! server's mailbox afterwards is the server's fault. What the server must keep beyond that is in
-//! [`promises`](self::promises): what was acknowledged stays, and what was told never comes undone.
+//! `promises`: what was acknowledged stays, and what was told never comes undone.
 //!
 //! [`Device::act`] does something at random; [`Device::come_back`] and [`Device::catch_up`] end with a
 //! picture that must be right. The files: `wire` has octets and lines, `picture` what is kept, `told`
