@@ -9,6 +9,7 @@ mod config;
 mod console;
 mod demo;
 mod logging;
+mod migrate;
 mod purge;
 mod random;
 mod recover;
@@ -37,6 +38,10 @@ enum Command {
     Demo(demo::Options),
     /// Creates, lists and deletes accounts and sets their passwords, also while the server runs.
     Account(account::Options),
+    /// Takes over mail from files of another mail server.
+    Import(migrate::Options),
+    /// Writes the mail of an account into files that other mail servers and programs read.
+    Export(migrate::Options),
     /// Lists what was expunged or deleted and brings it back, also while the server runs.
     Undelete(undelete::Options),
     /// Takes away now, for good, what was expunged or deleted: retention does it by itself later.
@@ -81,6 +86,8 @@ fn main() -> ExitCode {
         Command::Check(options) => check::check(&options),
         Command::Backup(options) => backup::backup(&options),
         Command::Restore(options) => backup::restore(&options),
+        Command::Import(options) => migrate::migrate(options, migrate::Direction::Import),
+        Command::Export(options) => migrate::migrate(options, migrate::Direction::Export),
         Command::Undelete(options) => undelete::undelete(options),
         Command::Purge(options) => purge::purge(&options),
         Command::Config { action: ConfigAction::Example } => console::print(config::EXAMPLE.trim_end()),

@@ -5,4 +5,5 @@ mod backup;
 mod common;
 mod damage;
 mod demo;
+mod replay;
 mod serve;
