@@ -13,6 +13,7 @@ use crate::account::{Account, AccountCell, Shared};
 use crate::blocking::blocking;
 use crate::clock::Clock;
 use crate::error::{Error, Result};
+use crate::quota::QuotaOptions;
 use crate::source::Source;
 
 /// Accounts that stay in memory although nobody uses them; each is a few KiB beside its snapshots,
@@ -26,6 +27,8 @@ pub struct Options {
     pub limits: Arc<Limits>,
     /// What each new account has besides INBOX.
     pub default_mailboxes: Vec<(MailboxName, Option<SpecialUse>)>,
+    /// What accounts may use, and who is told.
+    pub quota: QuotaOptions,
 }
 
 /// A store. Cloning gives another handle to the same.
@@ -54,7 +57,7 @@ impl Default for Options {
             let name = MailboxName::new(special_use.as_str().trim_start_matches('\\')).ok()?;
             Some((name, Some(special_use)))
         });
-        Self { limits: Arc::default(), default_mailboxes: named.collect() }
+        Self { limits: Arc::default(), default_mailboxes: named.collect(), quota: QuotaOptions::default() }
     }
 }
 
@@ -63,7 +66,7 @@ impl Store {
     pub fn open(engine: Arc<dyn Engine>, clock: Arc<dyn Clock>, options: Options) -> Result<Self> {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let searches = Arc::new(Semaphore::new(processors));
-        let shared = Arc::new(Shared { clock, limits: options.limits, searches });
+        let shared = Arc::new(Shared { clock, limits: options.limits, quota: options.quota, searches });
         let store = Self(Arc::new(Inner {
             engine,
             shared,
@@ -87,6 +90,10 @@ impl Store {
     /// The limits.
     pub fn limits(&self) -> &Arc<Limits> {
         &self.0.shared.limits
+    }
+
+    pub(crate) fn quota_options(&self) -> &QuotaOptions {
+        &self.0.shared.quota
     }
 
     /// Why nothing can be written, if so.

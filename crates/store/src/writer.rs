@@ -117,7 +117,10 @@ impl Account {
         let (tx, rx) = oneshot::channel();
         let apply = move |txn: &mut Txn| -> Option<Answer> {
             // A receiver that is gone is a client that hung up; the verb happens all the same.
-            match verb(txn) {
+            let quota = txn.quota();
+            // RFC 9208: the one rule, for every verb.
+            let kept = |outcome, txn: &Txn| quota.permits(&txn.tree().usage()).map(|()| outcome);
+            match verb(txn).and_then(|outcome| kept(outcome, txn)) {
                 Ok(outcome) => Some(Box::new(move |committed: Result<()>| {
                     let _ = tx.send(committed.map(|()| outcome));
                 })),

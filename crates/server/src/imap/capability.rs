@@ -2,6 +2,7 @@
 
 use auth::Mechanism;
 use proto::imap::Capability;
+use types::Resource;
 
 use super::wire::Wire;
 use crate::context::Context;
@@ -61,6 +62,9 @@ pub(crate) fn capabilities(wire: &Wire, server: &Context, logged_in: bool) -> Ve
         C::Binary,
         C::MultiAppend,
         C::AppendLimit(server.limits.message_size),
+        C::Quota,
+        C::QuotaSet,
     ]);
+    list.extend(Resource::ALL.map(C::QuotaRes));
     list
 }

@@ -5,6 +5,7 @@ mod append;
 mod expunge;
 mod flags;
 mod mailboxes;
+mod quota;
 mod relocate;
 
 pub use append::{Appended, NewMessage};

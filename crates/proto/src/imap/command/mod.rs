@@ -12,6 +12,7 @@ pub mod list;
 pub mod login;
 pub mod lsub;
 pub mod move_;
+pub mod quota;
 pub mod rename;
 pub mod search;
 pub mod select;
@@ -34,6 +35,7 @@ pub use list::{List, ListReturn, ListSelection};
 pub use login::Login;
 pub use lsub::Lsub;
 pub use move_::Move;
+pub use quota::{QuotaRoot, SetQuota};
 pub use rename::Rename;
 pub use search::{Day, Search, SearchKey, SearchReturn};
 pub use select::{Qresync, Select};
@@ -115,6 +117,12 @@ pub enum Command {
     Copy(Copy),
     /// RFC 9051 §6.4.8
     Move(Move),
+    /// RFC 9208 §4.1.1
+    GetQuota(QuotaRoot),
+    /// RFC 9208 §4.1.2
+    GetQuotaRoot(MailboxName),
+    /// RFC 9208 §4.1.3
+    SetQuota(SetQuota),
     /// RFC 5256 §3
     Sort(Sort),
     /// RFC 5256 §3
@@ -188,6 +196,9 @@ fn parse_command(c: &mut Cursor<'_>) -> Result<Command, ParseError> {
         "LIST" => Command::List(List::parse(c)?),
         "LSUB" => Command::Lsub(Lsub::parse(c)?),
         "STATUS" => Command::Status(Status::parse(c)?),
+        "GETQUOTA" => Command::GetQuota(QuotaRoot::parse(c)?),
+        "GETQUOTAROOT" => Command::GetQuotaRoot(parse_mailbox(c)?),
+        "SETQUOTA" => Command::SetQuota(SetQuota::parse(c)?),
         "APPEND" => return Err(append::without_message(c)),
         "UID" => {
             c.space()?;
@@ -217,7 +228,7 @@ fn parse_message_command(word: &str, by_uid: bool, c: &mut Cursor<'_>) -> Result
     })
 }
 
-/// `delete = "DELETE" SP mailbox`, `subscribe = "SUBSCRIBE" SP mailbox`, `unsubscribe = "UNSUBSCRIBE" SP mailbox`
+/// `delete = "DELETE" SP mailbox`, `getquotaroot = "GETQUOTAROOT" SP mailbox`, `subscribe = "SUBSCRIBE" SP mailbox`, `unsubscribe = "UNSUBSCRIBE" SP mailbox`
 fn parse_mailbox(c: &mut Cursor<'_>) -> Result<MailboxName, ParseError> {
     c.space()?;
     c.mailbox()
@@ -278,7 +289,8 @@ mod tests {
         assert_eq!(ok("a DELETE blurdybloop"), Command::Delete(name("blurdybloop")));
         assert_eq!(ok("a SUBSCRIBE \"a b\""), Command::Subscribe(name("a b")));
         assert_eq!(ok("a UNSUBSCRIBE {3}\r\na b"), Command::Unsubscribe(name("a b")));
-        for word in ["DELETE", "SUBSCRIBE", "UNSUBSCRIBE"] {
+        assert_eq!(ok("a GETQUOTAROOT inbox"), Command::GetQuotaRoot(MailboxName::inbox()));
+        for word in ["DELETE", "GETQUOTAROOT", "SUBSCRIBE", "UNSUBSCRIBE"] {
             bad(&format!("a {word}"));
             bad(&format!("a {word} x y"));
             no(&format!("a {word} \"a*\""));
@@ -309,7 +321,7 @@ mod tests {
 
         #[test]
         fn nearly_right_commands_do_no_harm(
-            text in "a (UID )?(SEARCH|SORT|THREAD|FETCH 1|STORE 1|LIST|STATUS x|ID|APPEND x|CREATE x|SELECT|LOGIN|AUTHENTICATE)( |\\(|\\)|\"|\\[|\\]|<|>|\\.|\\{1\\}\r\n|[0-9]|\\*|,|:|\\$|NOT|OR|BODY|BINARY|HEADER\\.FIELDS|RETURN|STATUS|REFS|REVERSE|DATE|UTF-8|1-Jan-2000|\\\\Seen|FLAGS|CONDSTORE|QRESYNC|CHANGEDSINCE|VANISHED|UNCHANGEDSINCE|MODSEQ|x){0,30}"
+            text in "a (UID )?(SEARCH|SORT|THREAD|FETCH 1|STORE 1|LIST|STATUS x|ID|APPEND x|CREATE x|SELECT|LOGIN|AUTHENTICATE|GETQUOTA|SETQUOTA x)( |\\(|\\)|\"|\\[|\\]|<|>|\\.|\\{1\\}\r\n|[0-9]|\\*|,|:|\\$|NOT|OR|BODY|BINARY|HEADER\\.FIELDS|RETURN|STATUS|REFS|REVERSE|DATE|UTF-8|1-Jan-2000|\\\\Seen|FLAGS|CONDSTORE|QRESYNC|CHANGEDSINCE|VANISHED|UNCHANGEDSINCE|MODSEQ|STORAGE|x){0,30}"
         ) {
             let dialect = Dialect { condstore: true, qresync: true, ..Dialect::REV1 };
             let _ = Request::parse(text.as_bytes(), dialect, &Limits::default());

@@ -6,7 +6,7 @@
 
 use proto::imap::command::{AppendHead, AppendMessage};
 use proto::imap::{Code, Event, ParseError, Refusal};
-use store::{Error, Incoming, NewMessage};
+use store::{Error, Growth, Incoming, NewMessage};
 use types::MailboxName;
 
 use crate::context::Context;
@@ -16,7 +16,7 @@ use crate::imap::wire::Wire;
 
 pub(crate) async fn append(wire: &mut Wire, server: &Context, user: &Authenticated, head: AppendHead) -> Outcome {
     let AppendHead { mailbox, message, .. } = head;
-    let mut upload = Upload { user, server, to: mailbox, messages: vec![], current: None, refused: None };
+    let mut upload = Upload { user, server, to: mailbox, messages: vec![], current: None, growth: Growth::default(), refused: None };
     if upload.begin(Ok(message)) {
         wire.fragmenter().accept();
     }
@@ -69,6 +69,8 @@ struct Upload<'a> {
     to: MailboxName,
     messages: Vec<NewMessage>,
     current: Option<(Incoming, AppendMessage)>,
+    /// By what the messages so far will raise the usage.
+    growth: Growth,
     /// The first reason for which nothing will be appended.
     refused: Option<Failure>,
 }
@@ -106,6 +108,9 @@ impl Upload<'_> {
             self.refused = Some(Failure::no(Code::Cannot, "A message of no octets cancels the APPEND"));
             return Ok(());
         }
+        // RFC 9208 §4.3.1; the store decides when the messages are there.
+        self.growth = self.growth.plus_message(message.literal.size);
+        self.user.account.may_grow(self.growth)?;
         self.current = Some((self.user.account.receive()?, message));
         Ok(())
     }
