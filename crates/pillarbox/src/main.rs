@@ -8,9 +8,11 @@ mod config;
 mod console;
 mod demo;
 mod logging;
+mod quota;
 mod random;
 mod run;
 mod serve;
+mod warnings;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -31,7 +33,7 @@ enum Command {
     Serve(ConfigFile),
     /// Runs a server to try out, with two accounts and sample mail, on this machine only.
     Demo(demo::Options),
-    /// Creates, lists and deletes accounts and sets their passwords, also while the server runs.
+    /// Creates, lists and deletes accounts, sets their passwords and quotas, also while the server runs.
     Account(account::Options),
     /// Looks at everything in the store and says in plain words what is wrong.
     Check(ConfigFile),

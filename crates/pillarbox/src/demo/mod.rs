@@ -161,6 +161,7 @@ fn setup(options: &Options, home: &Home, tls: Arc<Tls>) -> Setup {
         hostname: "localhost".to_owned(),
         imap: ImapOptions { plaintext_login_on_loopback: true, literal_minus: false },
         lmtp: LmtpOptions::default(),
+        warnings: None,
     }
 }
 
