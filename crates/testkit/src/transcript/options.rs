@@ -66,7 +66,8 @@ impl Options {
     }
 
     fn set_quota(&mut self, key: &str, value: &str) -> Result<(), String> {
-        let resource = key.strip_prefix("quota.").and_then(Resource::parse).ok_or_else(|| format!("no resource: {key}"))?;
+        let resource =
+            key.strip_prefix("quota.").and_then(Resource::parse).ok_or_else(|| format!("no resource: {key}"))?;
         *self.quota.get_mut(resource) = Some(Value::read(value)?);
         Ok(())
     }

@@ -92,7 +92,10 @@ mod tests {
         // RFC 9051 §6.3.11
         let items = vec![StatusItem::UidNext, StatusItem::Messages];
         assert_eq!(parsed("A042 STATUS blurdybloop (UIDNEXT MESSAGES)"), ("blurdybloop".into(), items));
-        let all = parsed("a STATUS x (messages recent uidnext uidvalidity unseen deleted deleted-storage size appendlimit size)").1;
+        let all = parsed(
+            "a STATUS x (messages recent uidnext uidvalidity unseen deleted deleted-storage size appendlimit size)",
+        )
+        .1;
         assert_eq!(all.len(), 9);
         for text in ["a STATUS x", "a STATUS x ()", "a STATUS x MESSAGES", "a STATUS x (FOO)", "a STATUS x (SIZE )"] {
             bad(text);

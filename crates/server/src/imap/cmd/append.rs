@@ -16,7 +16,8 @@ use crate::imap::wire::Wire;
 
 pub(crate) async fn append(wire: &mut Wire, server: &Context, user: &Authenticated, head: AppendHead) -> Outcome {
     let AppendHead { mailbox, message, .. } = head;
-    let mut upload = Upload { user, server, to: mailbox, messages: vec![], current: None, growth: Growth::default(), refused: None };
+    let mut upload =
+        Upload { user, server, to: mailbox, messages: vec![], current: None, growth: Growth::default(), refused: None };
     if upload.begin(Ok(message)) {
         wire.fragmenter().accept();
     }
