@@ -32,6 +32,7 @@ pub(crate) const WORDS: &[&str] = &[
     "UID ",
     "LOGIN ",
     "APPEND ",
+    "REPLACE 1 x ",
     "FETCH ",
     "STORE ",
     "SEARCH ",
@@ -130,8 +131,8 @@ fn waits_for_line(text: &[u8]) -> bool {
 /// No command breaks the parser, in any dialect; and what has a tag keeps it, understood or not.
 pub(crate) fn command(data: &[u8]) {
     let limits = limits();
-    for (rev2, utf8) in [(false, false), (true, false), (false, true)] {
-        let dialect = Dialect { rev2, utf8, condstore: utf8, qresync: utf8 };
+    for (rev2, utf8, uid_only) in [(false, false, false), (true, false, true), (false, true, false)] {
+        let dialect = Dialect { rev2, utf8, condstore: utf8, qresync: utf8, uid_only };
         let tag = proto::imap::Tag::of_line(data);
         match Request::parse(data, dialect, &limits) {
             Ok(request) => assert_eq!(Some(request.tag), tag, "an answer needs its tag"),

@@ -30,6 +30,22 @@ enum Action {
     },
     /// Prints the names of all accounts.
     List,
+    /// Prints what there is to know about an account.
+    Show {
+        /// Whose.
+        name: String,
+    },
+    /// Switches capabilities off for an account whose client misuses them, or on again.
+    SetCapabilities {
+        /// Whose.
+        name: String,
+        /// Names as in CAPABILITY, with commas between them.
+        #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+        disable: Vec<String>,
+        /// Takes back a `--disable`. What the configuration switches off stays off.
+        #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+        enable: Vec<String>,
+    },
     /// Sets another password, which is asked for or read from the standard input.
     Passwd {
         /// Whose.
@@ -67,6 +83,10 @@ pub(crate) fn account(options: &Options) -> Result<()> {
         Action::SetQuota { name, change } => Request::SetQuota { name: name.clone(), change: *change },
         Action::Usage { name, json } => Request::Usage { name: name.clone(), json: *json },
         Action::List => Request::List,
+        Action::Show { name } => Request::Show { name: name.clone() },
+        Action::SetCapabilities { name, disable, enable } => {
+            Request::SetCapabilities { name: name.clone(), disable: disable.clone(), enable: enable.clone() }
+        }
     };
     for line in perform(&config, request)? {
         console::print(&line)?;
@@ -84,7 +104,7 @@ pub(crate) fn perform(config: &Config, request: Request) -> Result<Vec<String>> 
         Some(response) => response,
         None => {
             refuse_foreign_store(&config.store.path)?;
-            let (engine, store) = run::open_store(&config.store.path, config.store_options()?)?;
+            let (engine, store) = run::open_store(&config.store.path, Default::default(), config.store_options()?)?;
             let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
             let response = runtime.block_on(execute(&store, request));
             drop((runtime, store, engine));

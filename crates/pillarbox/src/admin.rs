@@ -10,11 +10,12 @@ use anyhow::{Context, Result};
 use auth::{PasswordHash, Secret};
 use serde::{Deserialize, Serialize};
 use server::connections::Connections;
+use server::imap::switch::known_name;
 use server::listen::{Connection, Listener, Reception};
 use server::shutdown::Shutdown;
 use store::Store;
 use tracing::{info, warn};
-use types::{AccountName, Limits};
+use types::{AccountName, DateTime, Limits, UnixTime};
 
 use crate::quota::{self, Change};
 use crate::random;
@@ -30,6 +31,10 @@ pub(crate) enum Request {
     Create { name: String, password: String },
     /// The names of all accounts.
     List,
+    /// What there is to know about one.
+    Show { name: String },
+    /// Capabilities that its sessions are not offered any more, and those that they are again.
+    SetCapabilities { name: String, disable: Vec<String>, enable: Vec<String> },
     /// Another password.
     SetPassword { name: String, password: String },
     /// Other limits.
@@ -123,6 +128,23 @@ async fn apply(store: &Store, request: Request) -> Result<Vec<String>> {
             let accounts = store::blocking(|| store.accounts())?;
             Ok(accounts.into_iter().map(|account| account.name.to_string()).collect())
         }
+        Request::Show { name } => {
+            let name = account(&name)?;
+            let found = store::blocking(|| store.find_account(&name))?;
+            let record = found.with_context(|| format!("{:?}: there is no such account", name.as_str()))?;
+            Ok(vec![
+                format!("name: {}", record.name),
+                format!("created: {}", day(record.created)),
+                format!("capabilities switched off: {}", listed(&record.off)),
+            ])
+        }
+        Request::SetCapabilities { name, disable, enable } => {
+            let name = account(&name)?;
+            let known = |names: Vec<String>| names.iter().map(|name| known_name(name)).collect::<Result<_, _>>();
+            let off = listed(&store.switch(&name, known(disable)?, known(enable)?).await?);
+            info!("account {name}: capabilities switched off: {off}");
+            Ok(vec![format!("account {name}: capabilities switched off: {off} (from the next login on)")])
+        }
         Request::Check => Ok(store::blocking(|| store.check())?),
     }
 }
@@ -135,6 +157,15 @@ fn usage(store: &Store, names: &[AccountName], json: bool) -> Result<Vec<String>
         return Ok(vec![serde_json::to_string_pretty(&objects)?]);
     }
     Ok(quotas.iter().map(|(name, quota)| quota::line(name, quota)).collect())
+}
+
+fn listed(names: &[String]) -> String {
+    if names.is_empty() { "none".to_owned() } else { names.join(" ") }
+}
+
+fn day(time: UnixTime) -> String {
+    let civil = DateTime::utc(time).civil();
+    format!("{:04}-{:02}-{:02}", civil.year, civil.month, civil.day)
 }
 
 async fn hash(password: String) -> Result<String> {

@@ -57,6 +57,7 @@ pub(crate) struct Wanted {
 /// Everything a server needs to know.
 pub(crate) struct Setup {
     pub(crate) store_path: PathBuf,
+    pub(crate) engine: engine::local::Options,
     pub(crate) store: store::Options,
     pub(crate) tls: Option<Arc<Tls>>,
     pub(crate) wanted: Vec<Wanted>,
@@ -76,9 +77,12 @@ pub(crate) struct Server {
 }
 
 /// Opens the store in a directory; the engine is handed back so that it can be the last to go.
-pub(crate) fn open_store(path: &Path, options: store::Options) -> Result<(Arc<dyn Engine>, Store)> {
-    let engine = Local::open(path, engine::local::Options::default())
-        .with_context(|| format!("cannot open the store {}", path.display()))?;
+pub(crate) fn open_store(
+    path: &Path,
+    engine: engine::local::Options,
+    options: store::Options,
+) -> Result<(Arc<dyn Engine>, Store)> {
+    let engine = Local::open(path, engine).with_context(|| format!("cannot open the store {}", path.display()))?;
     let engine: Arc<dyn Engine> = Arc::new(engine);
     let store = Store::open(engine.clone(), Arc::new(SystemClock), options)
         .with_context(|| format!("cannot open the store {}", path.display()))?;
@@ -91,7 +95,7 @@ pub(crate) fn run(setup: Setup, work: impl AsyncFnOnce(&Server, Signals) -> Resu
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start threads")?;
     // Listeners before the store: a busy port is told at once, and without touching anything.
     let listeners = runtime.block_on(async { bind(&setup.wanted) })?;
-    let (engine, store) = open_store(&setup.store_path, setup.store.clone())?;
+    let (engine, store) = open_store(&setup.store_path, setup.engine.clone(), setup.store.clone())?;
     let done = runtime.block_on(async {
         let signals = Signals::catch().context("cannot catch signals")?;
         let server = Server::start(setup, store, listeners).await?;

@@ -64,6 +64,7 @@ fn setup(config: &Config, tls: Option<Arc<Tls>>) -> Result<Setup> {
     let warnings = Warnings::new(&config.quota.warning_command, &mut store.quota);
     Ok(Setup {
         store_path: config.store.path.clone(),
+        engine: config.engine_options(),
         store,
         tls,
         wanted,
@@ -71,6 +72,7 @@ fn setup(config: &Config, tls: Option<Arc<Tls>>) -> Result<Setup> {
         imap: ImapOptions {
             plaintext_login_on_loopback: config.imap.plaintext_login_on_loopback,
             literal_minus: config.imap.literals == Literals::Minus,
+            off: config.off()?,
         },
         lmtp: LmtpOptions { domains: config.lmtp.domains.clone(), over_quota },
         warnings,

@@ -258,7 +258,7 @@ fn responses(dialect: Dialect) -> Vec<(&'static str, Vec<u8>)> {
     ];
     write("status", &|e| e.status(&name, &values));
     write("fetch", &|e| {
-        let mut f = e.fetch(SeqNum::MIN);
+        let mut f = e.fetch(SeqNum::MIN, uid(9));
         f.uid(uid(9));
         f.flags(&[Flag::Seen, Flag::parse("$Junk").unwrap()].into_iter().collect(), true);
         f.internal_date(DateTime { time: UnixTime(837_596_665), zone: -420 });

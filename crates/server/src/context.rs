@@ -5,6 +5,7 @@ use std::sync::Arc;
 use store::{Clock, Store};
 use types::Limits;
 
+use crate::imap::switch::Off;
 use crate::login::LoginGate;
 use crate::tls::Tls;
 
@@ -35,6 +36,8 @@ pub struct ImapOptions {
     pub plaintext_login_on_loopback: bool,
     /// `LITERAL-` instead of `LITERAL+` (RFC 7888).
     pub literal_minus: bool,
+    /// The capabilities that nobody is offered.
+    pub off: Off,
 }
 
 /// What the configuration says about LMTP.

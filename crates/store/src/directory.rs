@@ -27,6 +27,8 @@ pub struct AccountRecord {
     pub password_hash: String,
     /// When.
     pub created: UnixTime,
+    /// The names of what its sessions are not offered, sorted. The store does not look into them.
+    pub off: Vec<String>,
 }
 
 impl std::fmt::Debug for AccountRecord {
@@ -37,18 +39,28 @@ impl std::fmt::Debug for AccountRecord {
 
 impl AccountRecord {
     fn encode(&self) -> Vec<u8> {
-        let mut w = Writer::new(1);
+        let mut w = Writer::new(2);
         w.number(self.id.0).bytes(self.password_hash.as_bytes()).signed(self.created.0);
+        w.number(self.off.len() as u64);
+        for name in &self.off {
+            w.bytes(name.as_bytes());
+        }
         w.finish()
     }
 
     fn decode(key: &[u8], value: &[u8]) -> Result<Self> {
-        let (_, mut r) = Reader::new("an account", value, 1)?;
+        let (version, mut r) = Reader::new("an account", value, 2)?;
         let id = AccountId(r.number()?);
         let password_hash = r.text()?.to_owned();
         let created = UnixTime(r.signed()?);
+        let mut off = vec![];
+        if version >= 2 {
+            for _ in 0..r.count()? {
+                off.push(r.text()?.to_owned());
+            }
+        }
         let name = key::text(key).and_then(|name| AccountName::new(name).ok());
-        let record = Self { id, name: r.valid(name)?, password_hash, created };
+        let record = Self { id, name: r.valid(name)?, password_hash, created, off };
         r.end()?;
         Ok(record)
     }
@@ -82,7 +94,7 @@ impl Store {
                     return Err(Error::AccountExists);
                 }
                 let id = txn.counters().next_account();
-                let record = AccountRecord { id, name, password_hash, created: txn.now };
+                let record = AccountRecord { id, name, password_hash, created: txn.now, off: vec![] };
                 txn.with(store.first_batch(id, txn.now)?);
                 put(txn, &record);
                 Ok(id)
@@ -98,6 +110,23 @@ impl Store {
                 let record = pending(txn, &name)?.ok_or(Error::NoSuchAccount)?;
                 put(txn, &AccountRecord { password_hash, ..record });
                 Ok(())
+            })
+            .await
+    }
+
+    /// Adds names to those that the account's sessions are not offered, and takes others from them;
+    /// gives what there is then. Sessions that are open stay as they are.
+    pub async fn switch(&self, name: &AccountName, off: Vec<String>, on: Vec<String>) -> Result<Vec<String>> {
+        let name = name.clone();
+        self.directory()?
+            .write(move |txn| {
+                let mut record = pending(txn, &name)?.ok_or(Error::NoSuchAccount)?;
+                record.off.extend(off.iter().cloned());
+                record.off.retain(|name| !on.contains(name));
+                record.off.sort_unstable();
+                record.off.dedup();
+                put(txn, &record);
+                Ok(record.off)
             })
             .await
     }
@@ -190,4 +219,32 @@ fn pending(txn: &mut Txn, name: &AccountName) -> Result<Option<AccountRecord>> {
 
 fn put(txn: &mut Txn, record: &AccountRecord) {
     txn.write(key::directory(record.name.as_str()), Some(record.encode()));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(off: &[&str]) -> AccountRecord {
+        let off = off.iter().map(|name| (*name).to_owned()).collect();
+        let name = AccountName::new("alice").unwrap();
+        AccountRecord { id: AccountId(7), name, password_hash: "hash".into(), created: UnixTime(-5), off }
+    }
+
+    #[test]
+    fn both_layouts_are_readable() {
+        let key = key::directory("alice");
+        for record in [record(&[]), record(&["ID", "SORT"])] {
+            assert!(AccountRecord::decode(&key, &record.encode()).unwrap() == record);
+        }
+        // As Pillarbox wrote it before there was anything to switch.
+        let mut w = Writer::new(1);
+        w.number(7).bytes(b"hash").signed(-5);
+        assert!(AccountRecord::decode(&key, &w.finish()).unwrap() == record(&[]));
+        let mut w = Writer::new(3);
+        w.number(7).bytes(b"hash").signed(-5);
+        assert!(AccountRecord::decode(&key, &w.finish()).is_err());
+        let truncated = record(&["ID"]).encode();
+        assert!(AccountRecord::decode(&key, &truncated[..truncated.len() - 1]).is_err());
+    }
 }

@@ -39,6 +39,7 @@ enum Op {
     Store { mailbox: usize, uids: Vec<u8>, mode: u8, flags: u8, session: usize, silent: bool },
     Expunge { mailbox: usize, among: Option<Vec<u8>> },
     Copy { from: usize, to: usize, uids: Vec<u8>, take_out: bool },
+    Replace { from: usize, to: usize, pick: u8, flags: u8, gone: bool },
     Create { mailbox: usize },
     Delete { mailbox: usize },
     Rename { from: usize, to: usize },
@@ -58,6 +59,8 @@ fn op() -> impl Strategy<Value = Op> {
         3 => (mailbox.clone(), proptest::option::of(uids())).prop_map(|(mailbox, among)| Op::Expunge { mailbox, among }),
         3 => (mailbox.clone(), mailbox.clone(), uids(), any::<bool>())
             .prop_map(|(from, to, uids, take_out)| Op::Copy { from, to, uids, take_out }),
+        3 => (mailbox.clone(), mailbox.clone(), any::<u8>(), any::<u8>(), any::<bool>())
+            .prop_map(|(from, to, pick, flags, gone)| Op::Replace { from, to, pick, flags, gone }),
         1 => mailbox.clone().prop_map(|mailbox| Op::Create { mailbox }),
         1 => mailbox.clone().prop_map(|mailbox| Op::Delete { mailbox }),
         1 => (mailbox.clone(), mailbox.clone()).prop_map(|(from, to)| Op::Rename { from, to }),
@@ -112,6 +115,10 @@ fn uids(model: &Box_, picks: &[u8]) -> IdSet<Uid> {
     picks.iter().filter(|_| !all.is_empty()).map(|&p| Uid::new(all[usize::from(p) % all.len()].uid).unwrap()).collect()
 }
 
+fn content(subject: usize) -> String {
+    format!("Subject: {subject}\r\n\r\ntext\r\n")
+}
+
 fn used(model: &Model) -> Resources<u64> {
     let messages = || model.values().flat_map(|mailbox| &mailbox.messages);
     Resources {
@@ -154,12 +161,7 @@ impl World {
     async fn apply(&mut self, op: &Op) {
         match op {
             Op::Append { mailbox, count, flags: bits } => {
-                let content = |n: usize| format!("Subject: {n}\r\n\r\ntext\r\n");
-                let messages = (0..*count).map(|n| {
-                    let mut incoming = self.account.receive().unwrap();
-                    incoming.push(content(n).as_bytes()).unwrap();
-                    NewMessage { content: incoming.finish().unwrap(), flags: flags(*bits), internal_date: None }
-                });
+                let messages = (0..*count).map(|n| self.message(n, *bits));
                 let result = self.account.append(&self.who, &name(*mailbox), messages.collect()).await;
                 let mut after = self.model.clone();
                 let Some(model) = after.get_mut(BOXES[*mailbox]) else {
@@ -260,6 +262,7 @@ impl World {
                 assert_eq!(copied.to.iter().map(Uid::get).collect::<Vec<_>>(), expected);
                 self.model = after;
             }
+            Op::Replace { from, to, pick, flags, gone } => self.replace(*from, *to, *pick, *flags, *gone).await,
             Op::Create { mailbox } => {
                 let result = self.account.create_mailbox(&self.who, name(*mailbox), None).await;
                 let mut after = self.model.clone();
@@ -305,6 +308,46 @@ impl World {
                 }
             }
         }
+    }
+
+    fn message(&self, subject: usize, bits: u8) -> NewMessage {
+        let mut incoming = self.account.receive().unwrap();
+        incoming.push(content(subject).as_bytes()).unwrap();
+        NewMessage { content: incoming.finish().unwrap(), flags: flags(bits), internal_date: None }
+    }
+
+    /// `gone`: the message is one that was never there.
+    async fn replace(&mut self, from: usize, to: usize, pick: u8, bits: u8, gone: bool) {
+        let Some(source) = self.model.get(BOXES[from]).cloned() else { return };
+        let chosen = uids(&source, &[pick]).iter().next().filter(|_| !gone);
+        let uid = chosen.unwrap_or(Uid::new(source.next).unwrap());
+        let handle = self.account.open(&self.who, &name(from)).unwrap();
+        // Longer and shorter than the others.
+        let subject = 10usize.pow(u32::from(pick % 9));
+        let result = handle.replace(&self.who, uid, &name(to), self.message(subject, bits)).await;
+        let known = self.model.contains_key(BOXES[to]);
+        if !known || chosen.is_none() {
+            let error = result.unwrap_err();
+            let right = if known {
+                matches!(error, store::Error::Expunged)
+            } else {
+                matches!(error, store::Error::NoSuchTarget)
+            };
+            assert!(right, "{error}");
+            return;
+        }
+        let mut after = self.model.clone();
+        after.get_mut(BOXES[from]).unwrap().messages.retain(|m| m.uid != uid.get());
+        let target = after.get_mut(BOXES[to]).unwrap();
+        let given = target.next;
+        target.messages.push(Message { uid: given, flags: flags(bits), size: content(subject).len() as u64 });
+        target.next += 1;
+        if self.refuses(&after) {
+            assert!(matches!(result, Err(store::Error::OverQuota(_))), "{result:?}");
+            return;
+        }
+        assert_eq!(result.unwrap().uids.iter().map(Uid::get).collect::<Vec<_>>(), [given]);
+        self.model = after;
     }
 
     async fn rename(&mut self, from: usize, to: usize) {

@@ -119,10 +119,14 @@ impl Running {
         for name in &options.accounts {
             let name = AccountName::new(name).map_err(text)?;
             store.create_account(&name, HASH.to_owned()).await.map_err(text)?;
+            if let Some((_, off)) = options.account_off.iter().find(|(account, _)| *account == name.as_str()) {
+                store.switch(&name, off.clone(), vec![]).await.map_err(text)?;
+            }
         }
         let imap = ImapOptions {
             plaintext_login_on_loopback: options.plaintext_login,
             literal_minus: options.literals == Literals::Minus,
+            off: server::imap::switch::Off::named(&options.off).map_err(text)?,
         };
         let context = Context {
             store,

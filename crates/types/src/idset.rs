@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::ops::Range;
 
 use crate::id::Number;
 
@@ -85,6 +86,25 @@ impl<T: Number> IdSet<T> {
         let from = self.ranges.partition_point(|&(_, b)| b < first);
         let ranges = self.ranges.iter().skip(from).take_while(move |&&(a, _)| a <= last);
         ranges.map(move |&(a, b)| (a.max(first), b.min(last)))
+    }
+
+    /// The numbers at these positions, counted from 0 with the smallest.
+    pub fn at(&self, positions: Range<u64>) -> Self {
+        let mut ranges = Vec::new();
+        let mut before = 0;
+        for &(a, b) in &self.ranges {
+            if before >= positions.end {
+                break;
+            }
+            let after = before + u64::from(b - a) + 1;
+            let (from, to) = (positions.start.clamp(before, after), positions.end.clamp(before, after));
+            if from < to {
+                // Both are less than the length of the range, which fits.
+                ranges.push((a + (from - before) as u32, b - (after - to) as u32));
+            }
+            before = after;
+        }
+        Self { ranges, kind: PhantomData }
     }
 
     /// Adds one number. Constant time at the end, where new mail goes.
@@ -295,6 +315,12 @@ mod tests {
             prop_assert_eq!(numbers(&x.within(low, high)), inside.clone());
             prop_assert_eq!(x.count_within(low, high), inside.len() as u64);
             prop_assert_eq!(x.touches(low, high), !inside.is_empty());
+
+            let (from, to) = (u64::from(n.min(m)) - 1, u64::from(n.max(m)));
+            let there: BTreeSet<u32> = a.iter().copied().skip(from as usize).take((to - from) as usize).collect();
+            let at = x.at(from..to);
+            well_formed(&at);
+            prop_assert_eq!(numbers(&at), there);
         }
     }
 

@@ -28,6 +28,8 @@ pub struct Limits {
     pub list_patterns: usize,
     /// Ranges in one sequence set.
     pub set_ranges: usize,
+    /// Batches in one answer to UIDBATCHES: at least 200 (RFC 10022). Above: `NO [TOOMANY]`.
+    pub uid_batches: usize,
     /// Messages in one MULTIAPPEND (RFC 3502).
     pub multiappend: usize,
     /// Errors (BAD, failed logins) of a connection before BYE.
@@ -97,6 +99,7 @@ impl Default for Limits {
             fetch_items: 1000,
             list_patterns: 100,
             set_ranges: 10_000,
+            uid_batches: 10_000,
             multiappend: 1000,
             errors: 20,
             login_failures: 5,

@@ -28,6 +28,11 @@ impl<T: Number> SequenceSet<T> {
         (!ranges.is_empty()).then_some(Self { ranges, kind: PhantomData })
     }
 
+    /// One number.
+    pub fn one(bound: SetBound<T>) -> Self {
+        Self { ranges: vec![(bound, bound)], kind: PhantomData }
+    }
+
     /// The ranges as written.
     pub fn ranges(&self) -> &[(SetBound<T>, SetBound<T>)] {
         &self.ranges

@@ -21,6 +21,7 @@ use types::AccountId;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::OpenError;
+use super::reader::{bytes, form_and_hash};
 use crate::segment::{HEADER_LEN, Input, PIECE_META_LEN, Piece, decode_pieces, encode_pieces};
 use crate::{BlobId, Error};
 
@@ -141,6 +142,30 @@ pub(crate) fn verify(account: AccountId, key: &[u8], form: i64, hash: i64, value
     }
     if seal(account, key, form, value) != hash {
         return Err(Error::Damaged(format!("account {account}, key {}", shown(key))));
+    }
+    Ok(())
+}
+
+/// Says no where anything in an index is not as it was stored: SQLite's own structure, or a value.
+pub(crate) fn verify_all(connection: &Connection) -> Result<(), Error> {
+    let structure: String = connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0)).map_err(error)?;
+    if structure != "ok" {
+        return Err(Error::Damaged(format!("the index (SQLite says: {structure})")));
+    }
+    let mut select = connection.prepare("SELECT account, key, form, hash, value FROM entry").map_err(error)?;
+    let mut rows = select.query([]).map_err(error)?;
+    while let Some(row) = rows.next().map_err(error)? {
+        let account = AccountId(row.get::<_, i64>(0).map_err(error)?.cast_unsigned());
+        let (form, hash) = form_and_hash(row, 2)?;
+        verify(account, bytes(row, 1)?, form, hash, bytes(row, 4)?)?;
+    }
+    let mut select = connection.prepare("SELECT account, id, form, hash, places FROM blob").map_err(error)?;
+    let mut rows = select.query([]).map_err(error)?;
+    while let Some(row) = rows.next().map_err(error)? {
+        let (account, id): (i64, i64) = (row.get(0).map_err(error)?, row.get(1).map_err(error)?);
+        let (form, hash) = form_and_hash(row, 2)?;
+        let (account, id) = (AccountId(account.cast_unsigned()), BlobId(id.cast_unsigned()));
+        Places::from_row(account, id, form, hash, bytes(row, 4)?)?;
     }
     Ok(())
 }

@@ -4,6 +4,7 @@
 //! store/lock           held by the process that owns the store
 //! store/index.db       SQLite: see `index`
 //! store/segments/*.seg bodies: see [`crate::segment`]
+//! store/copies/*.db    copies of the index: see `copies`
 //! ```
 //!
 //! * What was acknowledged has been synced: bodies first, then the index that names them.
@@ -15,6 +16,7 @@
 mod blob;
 mod check;
 mod checkpoint;
+mod copies;
 mod index;
 mod leftovers;
 mod reader;
@@ -28,10 +30,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Sender};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use types::AccountId;
 
 use self::checkpoint::Checkpoint;
+use self::copies::Copier;
+pub use self::copies::Copies;
 use self::reader::{Readers, View};
 use self::segments::Segments;
 use self::writer::{Job, Writer};
@@ -58,6 +63,8 @@ pub struct Options {
     pub idle_readers: usize,
     /// Octets of a page of SQLite; counts when the store is made.
     pub page_size: u32,
+    /// When the index is copied; never, if `None`.
+    pub copies: Option<Copies>,
 }
 
 impl Default for Options {
@@ -71,6 +78,7 @@ impl Default for Options {
             checkpoint_pages: 2048,
             idle_readers: 8,
             page_size: 8192,
+            copies: None,
         }
     }
 }
@@ -109,7 +117,10 @@ pub struct Local {
     queue: Option<Sender<Job>>,
     segments: Arc<Segments>,
     readers: Arc<Readers>,
-    /// The writer, then the checkpoint thread.
+    /// Without it the thread that makes copies ends.
+    copying: Option<Sender<()>>,
+    store: PathBuf,
+    /// The writer, the checkpoint thread, then the one that makes copies.
     threads: Vec<JoinHandle<()>>,
     /// The last to go.
     _lock: File,
@@ -141,13 +152,27 @@ impl Local {
             move || checkpoint.run(&connection, &segments, &woken)
         };
         let (queue, jobs) = mpsc::channel();
-        let Options { group_bytes, group_batches, .. } = options;
+        let Options { group_bytes, group_batches, copies, .. } = options;
         let writer = Writer { connection, segments: Arc::clone(&segments), checkpoint, group_bytes, group_batches };
-        let threads = vec![
+        let mut threads = vec![
             thread::Builder::new().name("commit".to_owned()).spawn(move || writer.run(&jobs))?,
             thread::Builder::new().name("checkpoint".to_owned()).spawn(checkpointer)?,
         ];
-        Ok(Self { queue: Some(queue), segments, readers, threads, _lock: lock })
+        let mut copying = None;
+        if let Some(copies) = copies {
+            let copier = Copier { store: store.to_owned(), segments: Arc::clone(&segments), copies };
+            let (sender, end) = mpsc::channel();
+            threads.push(thread::Builder::new().name("copies".to_owned()).spawn(move || copier.run(&end))?);
+            copying = Some(sender);
+        }
+        Ok(Self { queue: Some(queue), segments, readers, copying, store: store.to_owned(), threads, _lock: lock })
+    }
+
+    /// Copies the index now, as the thread does that makes copies; `keep` of them stay.
+    pub fn copy_index(&self, keep: usize) -> Result<Option<PathBuf>, Error> {
+        let copies = Copies { every: Duration::ZERO, keep };
+        let copier = Copier { store: self.store.clone(), segments: Arc::clone(&self.segments), copies };
+        copier.make(&mut None, || true)
     }
 }
 
@@ -190,7 +215,7 @@ impl Engine for Local {
 
 impl Drop for Local {
     fn drop(&mut self) {
-        self.queue = None;
+        (self.queue, self.copying) = (None, None);
         self.readers.close();
         for thread in self.threads.drain(..) {
             if thread.join().is_err() {

@@ -43,6 +43,7 @@ limits! {
     nesting: usize,
     search_keys: usize,
     set_ranges: usize,
+    uid_batches: usize,
     multiappend: usize,
     fetch_items: usize,
     list_patterns: usize,

@@ -9,13 +9,15 @@ pub(crate) mod units;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
+use server::imap::switch::Off;
 use types::{AccountName, Limits, MailboxName, Resource, Resources, SpecialUse};
 
 use limits::LimitsTable;
-use units::{Ceiling, Mode, Size};
+use units::{Ceiling, Mode, Size, Span};
 
 /// The example file: every option, with its default and what it means.
 pub(crate) const EXAMPLE: &str = include_str!("pillarbox.toml");
@@ -40,6 +42,8 @@ pub(crate) struct Config {
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct StoreTable {
     pub(crate) path: PathBuf,
+    copies: usize,
+    copy_interval: Span,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize)]
@@ -56,6 +60,7 @@ pub(crate) struct ImapTable {
     pub(crate) plaintext_login_on_loopback: bool,
     pub(crate) literals: Literals,
     quota_administrators: Vec<String>,
+    disabled_capabilities: Vec<String>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
@@ -139,7 +144,7 @@ pub(crate) enum LogFormat {
 
 impl Default for StoreTable {
     fn default() -> Self {
-        Self { path: "/var/lib/pillarbox".into() }
+        Self { path: "/var/lib/pillarbox".into(), copies: 3, copy_interval: Span(Duration::from_secs(3600)) }
     }
 }
 
@@ -150,6 +155,7 @@ impl Default for ImapTable {
             plaintext_login_on_loopback: false,
             literals: Literals::Plus,
             quota_administrators: vec![],
+            disabled_capabilities: vec![],
         }
     }
 }
@@ -222,6 +228,7 @@ impl Config {
         let config: Self = toml::from_str(text).map_err(|error| anyhow::anyhow!(explain(&error)))?;
         config.folders()?;
         config.quota()?;
+        config.off()?;
         if config.tls()?.is_none() && !config.imaps.listen.is_empty() {
             bail!(
                 "imaps.listen needs a certificate: set tls.certificate and tls.key, or write `listen = []` under [imaps]"
@@ -230,6 +237,9 @@ impl Config {
         // RFC 2033 §5: "it MUST NOT be used on the TCP service port 25".
         if config.lmtp.listen.iter().any(|address| address.port() == 25) {
             bail!("lmtp.listen cannot use port 25, which is for SMTP (RFC 2033 §5)");
+        }
+        if config.store.copy_interval.0.as_secs() < 60 {
+            bail!("store.copy_interval must be at least 1m; write `copies = 0` for no copies");
         }
         if config.limits.limits().idle_timeout.as_secs() < 30 * 60 {
             bail!("limits.idle_timeout must be at least 30m (RFC 9051 §5.4)");
@@ -264,6 +274,13 @@ impl Config {
         })
     }
 
+    /// How the server's engine is to keep the store.
+    pub(crate) fn engine_options(&self) -> engine::local::Options {
+        let StoreTable { copies, copy_interval, .. } = &self.store;
+        let copies = (*copies > 0).then_some(engine::local::Copies { every: copy_interval.0, keep: *copies });
+        engine::local::Options { copies, ..Default::default() }
+    }
+
     /// The limits.
     pub(crate) fn limits(&self) -> Limits {
         self.limits.limits()
@@ -277,6 +294,11 @@ impl Config {
             (Some(_), None) => bail!("tls.certificate is set, tls.key is not"),
             (None, Some(_)) => bail!("tls.key is set, tls.certificate is not"),
         }
+    }
+
+    /// The capabilities that nobody is offered.
+    pub(crate) fn off(&self) -> Result<Off> {
+        Off::named(&self.imap.disabled_capabilities).context("imap.disabled_capabilities")
     }
 
     /// Permissions of the LMTP socket.

@@ -69,8 +69,11 @@ fn wrong_values_are_named() {
     assert!(error("[lmtp]\nsocket_mode = \"9\"").contains("octal"));
     assert!(error("[log]\nlevel = \"loud\"").contains("`info`"));
     assert!(error("[tls]\nkey = \"x\"").contains("tls.certificate is not"));
+    assert!(error("imap.disabled_capabilities = [\"IDEL\"]").contains("\"IDEL\" is no capability"));
+    assert!(error("imap.disabled_capabilities = [\"IDEL\"]").contains("IDLE, "));
     assert!(error("").contains("tls.certificate"));
     assert!(error(&format!("{QUIET}limits.idle_timeout = \"29m\"")).contains("30m"));
+    assert!(error(&format!("{QUIET}store.copy_interval = \"59s\"")).contains("1m"));
     assert!(error(&format!("{QUIET}lmtp.listen = [\"127.0.0.1:25\"]")).contains("port 25"));
     assert!(error(&format!("{QUIET}accounts.folders = [{{ name = \"a*\" }}]")).contains("wildcards"));
     assert!(error(&format!("{QUIET}accounts.folders = [{{ name = \"a\", use = \"Sent\" }}]")).contains("Sent"));
@@ -83,6 +86,10 @@ fn values_arrive() {
     assert_eq!(config.limits().message_size, 10_000_000);
     assert_eq!(config.limits().login_timeout.as_secs(), 120);
     assert_eq!(config.folders().unwrap().len(), 5);
+    let copies = config.engine_options().copies.unwrap();
+    assert_eq!((copies.every.as_secs(), copies.keep), (3600, 3));
+    let none = Config::parse(&format!("{QUIET}store.copies = 0\n")).unwrap();
+    assert_eq!(none.engine_options().copies, None);
     assert_eq!(config.socket_mode(), 0o660);
 }
 

@@ -155,11 +155,12 @@ fn setup(options: &Options, home: &Home, tls: Arc<Tls>) -> Setup {
     });
     Setup {
         store_path: home.path.join("store"),
+        engine: Default::default(),
         store: store::Options::default(),
         tls: Some(tls),
         wanted: wanted.into(),
         hostname: "localhost".to_owned(),
-        imap: ImapOptions { plaintext_login_on_loopback: true, literal_minus: false },
+        imap: ImapOptions { plaintext_login_on_loopback: true, ..ImapOptions::default() },
         lmtp: LmtpOptions::default(),
         warnings: None,
     }

@@ -58,6 +58,41 @@ fn accounts_with_and_without_a_running_server() {
 }
 
 #[test]
+fn capabilities_are_switched_for_one_account_and_for_all() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = configure(directory.path());
+    account(&config, &["create", "alice"], "secret\n").unwrap();
+    account(&config, &["create", "bob"], "secret\n").unwrap();
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, format!("{text}disabled_capabilities = [\"WITHIN\"]\n")).unwrap();
+    let set = |words: &[&str]| account(&config, &[&["set-capabilities", "alice"], words].concat(), "");
+    assert!(set(&["--disable", "ID"]).unwrap().contains("switched off: ID (from the next login on)"));
+
+    let server = serve(&config);
+    let login = |name: &str| {
+        let mut imap = server.connect("imap");
+        let greeting = imap.line();
+        assert!(greeting.contains(" ID ") && !greeting.contains(" WITHIN "), "{greeting}");
+        let told = imap.ask(&format!("a LOGIN {name} secret"), "a OK").pop().unwrap();
+        (imap, told)
+    };
+    assert!(set(&["--disable", "move,Sort", "--enable", "id"]).unwrap().contains("switched off: MOVE SORT ("));
+    assert!(account(&config, &["show", "alice"], "").unwrap().contains("capabilities switched off: MOVE SORT\n"));
+    let (mut alice, told) = login("alice");
+    assert!(told.contains(" ID ") && !told.contains(" MOVE ") && !told.contains(" SORT=DISPLAY "), "{told}");
+    alice.ask("b SELECT INBOX", "b OK");
+    alice.ask("c UID MOVE 1 Trash", "c BAD");
+    let (_, told) = login("bob");
+    assert!(told.contains(" MOVE ") && !told.contains(" WITHIN "), "{told}");
+    let error = set(&["--disable", "STARTTLS"]).unwrap_err();
+    assert!(
+        error.contains("\"STARTTLS\" is no capability that can be switched off") && error.contains("IDLE"),
+        "{error}"
+    );
+    assert!(account(&config, &["show", "carol"], "").unwrap_err().contains("no such account"));
+}
+
+#[test]
 fn mail_comes_in_and_is_there_after_a_restart() {
     let directory = tempfile::tempdir().unwrap();
     let config = configure(directory.path());

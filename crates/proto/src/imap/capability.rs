@@ -63,6 +63,12 @@ pub enum Capability {
     CondStore,
     /// RFC 7162 §3.2
     QResync,
+    /// RFC 9586
+    UidOnly,
+    /// RFC 9394
+    Partial,
+    /// RFC 10022
+    UidBatches,
     /// RFC 8474
     ObjectId,
     /// RFC 8514
@@ -75,6 +81,8 @@ pub enum Capability {
     Binary,
     /// RFC 3502
     MultiAppend,
+    /// RFC 8508
+    Replace,
     /// RFC 7889: octets of the largest message, for every mailbox.
     AppendLimit(u64),
     /// RFC 9208 §1: also that of RFC 2087.
@@ -116,12 +124,16 @@ impl fmt::Display for Capability {
             Self::Within => "WITHIN",
             Self::CondStore => "CONDSTORE",
             Self::QResync => "QRESYNC",
+            Self::UidOnly => "UIDONLY",
+            Self::Partial => "PARTIAL",
+            Self::UidBatches => "UIDBATCHES",
             Self::ObjectId => "OBJECTID",
             Self::SaveDate => "SAVEDATE",
             Self::LiteralPlus => "LITERAL+",
             Self::LiteralMinus => "LITERAL-",
             Self::Binary => "BINARY",
             Self::MultiAppend => "MULTIAPPEND",
+            Self::Replace => "REPLACE",
             Self::AppendLimit(octets) => return write!(f, "APPENDLIMIT={octets}"),
             Self::Quota => "QUOTA",
             Self::QuotaRes(resource) => return write!(f, "QUOTA=RES-{}", resource.name()),

@@ -78,12 +78,18 @@ pub enum Code {
     ServerBug,
     /// RFC 7889 §4, RFC 4469 §6.1
     TooBig,
+    /// RFC 10022: a UIDBATCHES with batches that are too small.
+    TooFew,
+    /// RFC 10022: a UIDBATCHES with more batches than there can be in one answer.
+    TooMany,
     /// RFC 9051 §7.1
     TryCreate,
     /// RFC 9051 §7.1.
     UidNext(Uid),
     /// RFC 4315 §3, RFC 9051 §7.1
     UidNotSticky,
+    /// RFC 9586 §3: a sequence number although UIDONLY is enabled.
+    UidRequired,
     /// RFC 9051 §7.1
     UidValidity(UidValidity),
     /// RFC 5530 §3
@@ -160,9 +166,12 @@ impl Code {
             Self::ReadWrite => "READ-WRITE",
             Self::ServerBug => "SERVERBUG",
             Self::TooBig => "TOOBIG",
+            Self::TooFew => "TOOFEW",
+            Self::TooMany => "TOOMANY",
             Self::TryCreate => "TRYCREATE",
             Self::UidNext(_) => "UIDNEXT",
             Self::UidNotSticky => "UIDNOTSTICKY",
+            Self::UidRequired => "UIDREQUIRED",
             Self::UidValidity(_) => "UIDVALIDITY",
             Self::Unavailable => "UNAVAILABLE",
             Self::UnknownCte => "UNKNOWN-CTE",

@@ -30,13 +30,18 @@ pub struct ParseError {
 
 impl ParseError {
     /// The client broke the grammar.
-    pub(super) fn bad(text: impl Into<String>) -> Self {
+    pub fn bad(text: impl Into<String>) -> Self {
         Self { tag: None, verdict: Verdict::Bad, code: None, text: text.into(), empties_saved: false }
     }
 
     /// The client asks for what cannot be.
     pub(super) fn no(code: Code, text: impl Into<String>) -> Self {
         Self { tag: None, verdict: Verdict::No, code: Some(code), text: text.into(), empties_saved: false }
+    }
+
+    /// RFC 9586 §3: a sequence number although UIDONLY is enabled.
+    pub(super) fn uid_required() -> Self {
+        Self { code: Some(Code::UidRequired), ..Self::bad("only UIDs name messages once UIDONLY is enabled") }
     }
 
     /// RFC 5530 §3 LIMIT

@@ -1,7 +1,7 @@
 //! Cuts the stream of a client into commands, lines and message literals.
 //!
 //! Sizes are checked here, before any grammar. Invariants: the buffer holds at most one command (or
-//! one head of an APPEND) of the allowed size and what one read brought beyond it; octets of
+//! one head of an APPEND or REPLACE) of the allowed size and what one read brought beyond it; octets of
 //! messages and of what is refused are never kept; how the stream is split into reads changes
 //! nothing but the pieces of [`Event::Octets`].
 
@@ -12,13 +12,16 @@ use types::Limits;
 use super::literal::LiteralHeader;
 use super::{Code, Tag};
 
-/// Which non-synchronising literals the server announces and takes (RFC 7888): one or the other.
+/// Which non-synchronising literals the server announces and takes (RFC 7888): one or the other, or
+/// neither.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum NonSyncLiterals {
     /// `LITERAL+`: of any size.
     Plus,
     /// `LITERAL-`: up to 4096 octets.
     Minus,
+    /// None at all.
+    None,
 }
 
 /// RFC 7888 §5
@@ -36,11 +39,14 @@ pub enum Refusal {
     /// RFC 7888 §5: with LITERAL-, 4096 octets.
     #[error("a non-synchronizing literal cannot be longer than 4096 octets")]
     NonSyncTooLong,
+    /// Where none are taken.
+    #[error("non-synchronizing literals are not possible here")]
+    NonSync,
     /// A message that the caller did not [`Fragmenter::accept`]: it knows why.
     #[error("the message was refused")]
     Message,
     /// Something other than a further message follows a message.
-    #[error("the end of the line or another message should follow the message")]
+    #[error("the end of the line, or another message of an APPEND, should follow the message")]
     AfterMessage,
 }
 
@@ -49,7 +55,7 @@ impl Refusal {
     pub fn code(self) -> Option<Code> {
         match self {
             Self::LiteralTooLong(_) | Self::NonSyncTooLong => Some(Code::TooBig),
-            Self::CommandTooLong(_) | Self::Message | Self::AfterMessage => None,
+            Self::NonSync | Self::CommandTooLong(_) | Self::Message | Self::AfterMessage => None,
         }
     }
 }
@@ -63,7 +69,7 @@ pub enum Event<T> {
     Line(T),
     /// A synchronising literal is accepted: write a continuation request now.
     Continue,
-    /// APPEND up to its first message: for [`super::command::AppendHead::parse`]. Call
+    /// APPEND or REPLACE up to its first message: for [`super::command::AppendHead::parse`]. Call
     /// [`Fragmenter::accept`] to take the message; otherwise it is refused by the next call of
     /// [`Fragmenter::next_event`].
     Append(T),
@@ -74,7 +80,7 @@ pub enum Event<T> {
     /// many as the header said; then comes [`Event::AppendNext`], [`Event::AppendEnd`] or
     /// [`Event::Refused`].
     Octets(T),
-    /// The line ends after the last message: the APPEND is complete.
+    /// The line ends after the last message: the APPEND or REPLACE is complete.
     AppendEnd,
     /// A command was refused and has been skipped: answer BAD, or with your own reason for
     /// [`Refusal::Message`]. The next command may follow.
@@ -163,6 +169,14 @@ struct Skip {
     budget: u64,
 }
 
+/// A command with messages.
+#[derive(Clone, Debug, Default)]
+struct Append {
+    tag: Option<Tag>,
+    /// More than one message may come: RFC 3502, but not in REPLACE (RFC 8508 §4.7).
+    several: bool,
+}
+
 /// Cuts the stream of one connection.
 #[derive(Debug)]
 pub struct Fragmenter {
@@ -174,8 +188,8 @@ pub struct Fragmenter {
     /// How far the search for a line end has come.
     searched: usize,
     state: State,
-    /// The tag of the APPEND whose messages are streaming.
-    append_tag: Option<Tag>,
+    /// The APPEND or REPLACE whose messages are streaming.
+    append: Append,
     literals: NonSyncLiterals,
     command_size: usize,
     command_size_after_login: usize,
@@ -192,7 +206,7 @@ impl Fragmenter {
             line: 0,
             searched: 0,
             state: State::Command,
-            append_tag: None,
+            append: Append::default(),
             literals,
             command_size: limits.command_size_before_login,
             command_size_after_login: limits.command_size,
@@ -204,6 +218,11 @@ impl Fragmenter {
     /// The client has logged in: commands may be as long as [`Limits::command_size`].
     pub fn logged_in(&mut self) {
         self.command_size = self.command_size_after_login;
+    }
+
+    /// From the next literal on, these are taken.
+    pub fn take_literals(&mut self, literals: NonSyncLiterals) {
+        self.literals = literals;
     }
 
     /// Where to append what the socket brings: only append, a few KiB at a time, and take all
@@ -304,9 +323,10 @@ impl Fragmenter {
             self.begin_command(end);
             return Step::Event(Event::Command(command));
         };
-        let is_message = is_append_message(self.buffer.get(self.start..before).unwrap_or_default());
-        if is_message {
-            self.append_tag = self.tag();
+        let several = announces_message(self.buffer.get(self.start..before).unwrap_or_default());
+        let is_message = several.is_some();
+        if let Some(several) = several {
+            self.append = Append { tag: self.tag(), several };
         }
         if let Some(why) = self.too_big(header, is_message, end) {
             return self.refuse_literal(why, header, end);
@@ -360,7 +380,8 @@ impl Fragmenter {
             Err(why) => return self.refuse_line(why),
         };
         if let Some((header, _)) = self.literal_header(line_end) {
-            if let Some(why) = self.too_big(header, true, end) {
+            let unwanted = (!self.append.several).then_some(Refusal::AfterMessage);
+            if let Some(why) = unwanted.or_else(|| self.too_big(header, true, end)) {
                 return self.refuse_literal(why, header, end);
             }
             let head = self.start..line_end;
@@ -439,8 +460,11 @@ impl Fragmenter {
     }
 
     fn too_big(&self, header: LiteralHeader, is_message: bool, end: usize) -> Option<Refusal> {
-        if !header.sync && self.literals == NonSyncLiterals::Minus && header.size > LITERAL_MINUS_MAX {
-            return Some(Refusal::NonSyncTooLong);
+        match self.literals {
+            _ if header.sync => {}
+            NonSyncLiterals::None => return Some(Refusal::NonSync),
+            NonSyncLiterals::Minus if header.size > LITERAL_MINUS_MAX => return Some(Refusal::NonSyncTooLong),
+            NonSyncLiterals::Minus | NonSyncLiterals::Plus => {}
         }
         if is_message {
             return None;
@@ -493,14 +517,14 @@ impl Fragmenter {
     fn tag(&self) -> Option<Tag> {
         match self.state {
             State::Command => Tag::of_line(self.buffer.get(self.start..)?),
-            _ => self.append_tag.clone(),
+            _ => self.append.tag.clone(),
         }
     }
 
     fn begin_command(&mut self, at: usize) {
         self.go_to(at);
         self.state = State::Command;
-        self.append_tag = None;
+        self.append = Append::default();
     }
 
     fn go_to(&mut self, at: usize) {
@@ -514,15 +538,19 @@ fn without_line_end(line: &[u8]) -> &[u8] {
     line.strip_suffix(b"\r").unwrap_or(line)
 }
 
-/// True where `head`, which a literal follows, is an APPEND that has its mailbox already.
-fn is_append_message(head: &[u8]) -> bool {
-    const APPEND: &[u8] = b"APPEND ";
-    let Some(space) = head.iter().position(|&b| b == b' ') else {
-        return false;
-    };
-    let command = head.get(space + 1..).unwrap_or_default();
-    let (word, arguments) = command.split_at(APPEND.len().min(command.len()));
-    word.eq_ignore_ascii_case(APPEND) && arguments.iter().any(|&b| b != b' ')
+/// Whether `head`, which a literal follows, is an APPEND (true) or REPLACE (false) that has its mailbox
+/// already; `None` where the literal is no message.
+fn announces_message(head: &[u8]) -> Option<bool> {
+    let mut words = head.split(|&b| b == b' ').skip(1);
+    let mut next = || words.next().unwrap_or_default().to_ascii_uppercase();
+    let command = next();
+    let command = if command == b"UID" { next() } else { command };
+    let mut arguments = words.filter(|word| !word.is_empty());
+    match &command[..] {
+        b"APPEND" => arguments.next().map(|_mailbox| true),
+        b"REPLACE" => arguments.nth(1).map(|_mailbox| false),
+        _ => None,
+    }
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! the command, which the fragmenter has bounded before.
 
 use std::borrow::Cow;
+use std::num::NonZeroU32;
 
 use types::{Flag, Flags, IdSet, Limits, MailboxName, ModSeq, Number, SequenceSet, SetBound, Uid};
 
@@ -140,6 +141,13 @@ impl<'a> Cursor<'a> {
         }
     }
 
+    /// `nz-number` where it counts neither messages nor UIDs.
+    pub(super) fn nonzero(&mut self, what: &str) -> Result<NonZeroU32> {
+        let start = self.clone();
+        let number = self.number64().ok().and_then(|n| u32::try_from(n).ok()).and_then(NonZeroU32::new);
+        number.map_or_else(|| start.expected(what), Ok)
+    }
+
     /// `astring = 1*ASTRING-CHAR / string`
     pub(super) fn astring(&mut self, what: &str) -> Result<Cow<'a, [u8]>> {
         self.string_or(what, is_astring_char)
@@ -255,7 +263,20 @@ impl<'a> Cursor<'a> {
         if self.eat(b'$') {
             return Ok(Ids::Saved { by_uid });
         }
+        // RFC 9586 §3: `$` is no number; a sequence set is.
+        if self.dialect.uid_only && !by_uid {
+            return Err(ParseError::uid_required());
+        }
         if by_uid { self.sequence_set::<Uid>().map(Ids::Uid) } else { self.sequence_set().map(Ids::Seq) }
+    }
+
+    /// The one message that a command names: `seq-number`.
+    pub(super) fn one_id(&mut self, by_uid: bool) -> Result<Ids> {
+        Ok(if by_uid {
+            Ids::Uid(SequenceSet::one(self.set_bound()?))
+        } else {
+            Ids::Seq(SequenceSet::one(self.set_bound()?))
+        })
     }
 
     /// `sequence-set = (seq-number / seq-range) ["," sequence-set]`

@@ -20,6 +20,7 @@ mod pattern;
 pub mod response;
 mod section;
 mod tag;
+mod window;
 
 pub use capability::Capability;
 pub use code::Code;
@@ -34,6 +35,7 @@ pub use pattern::ListPattern;
 pub use response::Encoder;
 pub use section::{PartPath, Partial, Section, SectionText};
 pub use tag::Tag;
+pub use window::Window;
 
 /// What the session has enabled, as far as it changes the grammar.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -47,11 +49,14 @@ pub struct Dialect {
     pub condstore: bool,
     /// `ENABLE QRESYNC` was given (RFC 7162 §3.2.3): VANISHED instead of EXPUNGE. Implies `condstore`.
     pub qresync: bool,
+    /// `ENABLE UIDONLY` was given (RFC 9586 §3): no sequence number in either direction, UIDFETCH and
+    /// VANISHED instead of FETCH and EXPUNGE.
+    pub uid_only: bool,
 }
 
 impl Dialect {
     /// Nothing is enabled.
-    pub const REV1: Self = Self { rev2: false, utf8: false, condstore: false, qresync: false };
+    pub const REV1: Self = Self { rev2: false, utf8: false, condstore: false, qresync: false, uid_only: false };
 
     /// True where mailbox names travel as UTF-8 and not as modified UTF-7.
     pub fn unicode_names(self) -> bool {

@@ -12,8 +12,8 @@ pub(crate) fn may_send_password(wire: &Wire, server: &Context) -> bool {
     wire.is_tls() || (server.imap.plaintext_login_on_loopback && wire.peer().is_local())
 }
 
-/// The capabilities at this moment. Everything is announced from the start, because many clients ask
-/// only once; STARTTLS, LOGINDISABLED and AUTH= go with the login.
+/// The capabilities at this moment, but for those that are switched off. Everything is announced from
+/// the start, because many clients ask only once; STARTTLS, LOGINDISABLED and AUTH= go with the login.
 pub(crate) fn capabilities(wire: &Wire, server: &Context, logged_in: bool) -> Vec<Capability> {
     use Capability as C;
     let mut list = vec![C::Imap4Rev1, C::Imap4Rev2];
@@ -29,8 +29,17 @@ pub(crate) fn capabilities(wire: &Wire, server: &Context, logged_in: bool) -> Ve
         }
     }
     // RFC 7888 §4: one or the other.
-    let literals = if server.imap.literal_minus { C::LiteralMinus } else { C::LiteralPlus };
-    list.extend([
+    list.push(if server.imap.literal_minus { C::LiteralMinus } else { C::LiteralPlus });
+    list.extend(extensions(server.limits.message_size));
+    list.retain(|capability| !wire.off().has(capability));
+    list
+}
+
+/// The extensions: announced in every session, and each of them can be switched off. LITERAL+ and
+/// LITERAL- are apart, since they exclude each other.
+pub(crate) fn extensions(message_size: u64) -> Vec<Capability> {
+    use Capability as C;
+    vec![
         C::SaslIr,
         C::Id,
         C::Enable,
@@ -46,6 +55,7 @@ pub(crate) fn capabilities(wire: &Wire, server: &Context, logged_in: bool) -> Ve
         C::CreateSpecialUse,
         C::StatusSize,
         C::ESearch,
+        C::Partial,
         C::SearchRes,
         C::Sort,
         C::SortDisplay,
@@ -56,15 +66,19 @@ pub(crate) fn capabilities(wire: &Wire, server: &Context, logged_in: bool) -> Ve
         C::Within,
         C::CondStore,
         C::QResync,
+        C::UidOnly,
+        C::UidBatches,
         C::ObjectId,
         C::SaveDate,
-        literals,
         C::Binary,
         C::MultiAppend,
-        C::AppendLimit(server.limits.message_size),
+        C::Replace,
+        C::AppendLimit(message_size),
         C::Quota,
         C::QuotaSet,
-    ]);
-    list.extend(Resource::ALL.map(C::QuotaRes));
-    list
+        C::QuotaRes(Resource::Storage),
+        C::QuotaRes(Resource::Message),
+        C::QuotaRes(Resource::Mailbox),
+        C::QuotaRes(Resource::AnnotationStorage),
+    ]
 }

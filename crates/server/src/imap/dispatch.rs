@@ -3,14 +3,15 @@
 //! A handler takes the state it needs, so it cannot be called in another one. The larger ones are
 //! boxed: the future of a session is as large as the largest that is not.
 
-use proto::imap::command::{Search, SearchKey, Sort, Thread};
-use proto::imap::{Command, Tag};
+use proto::imap::command::{AppendHead, Search, SearchKey, Sort, Thread};
+use proto::imap::{Command, Ids, Tag};
 
 use super::answer::{Answer, Outcome};
 use super::cmd;
 use super::lost::{self, Lost};
 use super::state::{Authenticated, NotAuthenticated, Selected, State};
 use super::updates::CatchUp;
+use super::upload;
 use super::wire::Wire;
 use crate::connections::Admission;
 use crate::context::Context;
@@ -37,9 +38,38 @@ pub(crate) async fn carry_out(state: State, room: &mut Room<'_>, command: Comman
             State::NotAuthenticated(stranger) => not_authenticated(stranger, room, command).await,
             State::Authenticated(user) => authenticated(user, room, command).await,
             State::Selected(selected) => self::selected(selected, room, command).await,
-            State::Logout => (State::Logout, Ok(Answer::bad("This session is over"))),
+            State::Logout => (State::Logout, Ok(session_is_over())),
         },
     }
+}
+
+/// As [`carry_out`], for APPEND and REPLACE: their messages are still to be read, whatever the answer.
+pub(crate) async fn append(state: State, room: &mut Room<'_>, head: AppendHead) -> (State, Outcome) {
+    let (wire, server) = (&mut *room.wire, room.server);
+    let (state, refused) = match (state, &head.replaces) {
+        (State::Authenticated(user), None) => {
+            let outcome = cmd::append::append(wire, server, &user, head).await;
+            return (State::Authenticated(user), outcome);
+        }
+        (State::Selected(selected), None) => {
+            let outcome = cmd::append::append(wire, server, &selected.user, head).await;
+            return (State::Selected(selected), outcome);
+        }
+        (State::Selected(mut selected), Some(ids)) => {
+            let outcome = cmd::replace::replace(&mut selected, wire, server, &ids.clone(), head).await;
+            return (State::Selected(selected), outcome);
+        }
+        // RFC 8508 §3.5: only in the selected state.
+        (State::Authenticated(user), Some(_)) if user.lost != Lost::No => lost::refuse(user, wire, false),
+        (State::Authenticated(user), Some(_)) => (State::Authenticated(user), Ok(no_mailbox())),
+        (state @ State::NotAuthenticated(_), _) => (state, Ok(log_in_first())),
+        (State::Logout, _) => (State::Logout, Ok(session_is_over())),
+    };
+    let outcome = match refused {
+        Ok(answer) => upload::skip(wire, answer).await,
+        failure => failure,
+    };
+    (state, outcome)
 }
 
 /// RFC 7162 §3.1: a client that asks for a mod-sequence gets them from then on, and at once the
@@ -76,13 +106,13 @@ async fn not_authenticated(mut stranger: NotAuthenticated, room: &mut Room<'_>, 
 async fn authenticated(mut user: Authenticated, room: &mut Room<'_>, command: Command) -> (State, Outcome) {
     let wire = &mut *room.wire;
     if user.lost != Lost::No && (needs_selection(&command) || command == Command::Idle) {
-        return lost::refuse(user, wire, &command);
+        return lost::refuse(user, wire, matches!(command, Command::Close | Command::Unselect));
     }
     let outcome = match command {
         Command::Select(select) => return Box::pin(cmd::select::select(user, wire, select, false)).await,
         Command::Examine(select) => return Box::pin(cmd::select::select(user, wire, select, true)).await,
         Command::Idle => cmd::idle::idle(wire, room.server, None).await,
-        command if needs_selection(&command) => Ok(Answer::bad("No mailbox is selected")),
+        command if needs_selection(&command) => Ok(no_mailbox()),
         command => Box::pin(for_account(&mut user, wire, room.server, command)).await,
     };
     (State::Authenticated(user), outcome)
@@ -98,7 +128,7 @@ async fn selected(mut selected: Box<Selected>, room: &mut Room<'_>, command: Com
         Command::Close => return cmd::close::close(selected).await,
         Command::Unselect => return (State::Authenticated(selected.user), Ok(Answer::ok("Unselected"))),
         Command::Check => Ok(Answer::ok("Everything is stored")),
-        Command::Enable(names) => Ok(cmd::enable::enable(wire, &names, Some(it))),
+        Command::Enable(names) => Ok(cmd::enable::enable(wire, &server.imap, &names, Some(it))),
         Command::Idle => cmd::idle::idle(wire, server, Some(it)).await,
         Command::Expunge => cmd::expunge::expunge(it).await,
         Command::UidExpunge(ids) => cmd::expunge::uid_expunge(it, &ids).await,
@@ -108,6 +138,7 @@ async fn selected(mut selected: Box<Selected>, room: &mut Room<'_>, command: Com
         Command::Fetch(fetch) => Box::pin(cmd::fetch::fetch(it, wire, &fetch)).await,
         Command::Search(search) => Box::pin(cmd::search::search(it, wire, room.tag, &search)).await,
         Command::Sort(sort) => Box::pin(cmd::sort::sort(it, wire, room.tag, &sort)).await,
+        Command::UidBatches(batches) => cmd::uid_batches::uid_batches(it, wire, room.tag, batches),
         Command::Thread(thread) => Box::pin(cmd::thread::thread(it, wire, &thread)).await,
         command => Box::pin(for_account(&mut it.user, wire, server, command)).await,
     };
@@ -117,7 +148,7 @@ async fn selected(mut selected: Box<Selected>, room: &mut Room<'_>, command: Com
 /// The commands that are the same with and without a selected mailbox.
 async fn for_account(user: &mut Authenticated, wire: &mut Wire, server: &Context, command: Command) -> Outcome {
     match command {
-        Command::Enable(names) => Ok(cmd::enable::enable(wire, &names, None)),
+        Command::Enable(names) => Ok(cmd::enable::enable(wire, &server.imap, &names, None)),
         Command::Namespace => Ok(cmd::namespace::namespace(wire)),
         Command::Create(create) => cmd::create::create(user, wire, create).await,
         Command::Delete(name) => cmd::delete::delete(user, &name).await,
@@ -138,8 +169,18 @@ async fn for_account(user: &mut Authenticated, wire: &mut Wire, server: &Context
 }
 
 /// BAD for what needs a login.
-pub(crate) fn log_in_first() -> Answer {
+fn log_in_first() -> Answer {
     Answer::bad("Log in first")
+}
+
+/// BAD for what needs a mailbox.
+fn no_mailbox() -> Answer {
+    Answer::bad("No mailbox is selected")
+}
+
+/// BAD for what comes after LOGOUT.
+fn session_is_over() -> Answer {
+    Answer::bad("This session is over")
 }
 
 /// True for the commands of the selected state (RFC 9051 §6.4).
@@ -154,11 +195,18 @@ pub(crate) fn needs_selection(command: &Command) -> bool {
             | Command::Search(_)
             | Command::Sort(_)
             | Command::Thread(_)
+            | Command::UidBatches(_)
             | Command::Fetch(_)
             | Command::Store(_)
             | Command::Copy(_)
             | Command::Move(_)
     )
+}
+
+/// As [`catch_up_after`], for APPEND and REPLACE.
+pub(crate) fn catch_up_after_append(head: &AppendHead) -> CatchUp<'static> {
+    let by_uid = head.replaces.as_ref().is_some_and(Ids::by_uid);
+    CatchUp { may_renumber: true, by_uid, ..CatchUp::default() }
 }
 
 /// How the view catches up before the tagged answer; `None` where it does not: a mailbox that was

@@ -13,8 +13,8 @@
 //!
 //! CLOSE and UNSELECT get what they want: the mailbox is closed.
 
+use proto::imap::Code;
 use proto::imap::response::Condition;
-use proto::imap::{Code, Command};
 
 use super::answer::{Answer, End, Outcome};
 use super::state::{Authenticated, State};
@@ -56,9 +56,9 @@ pub(crate) fn look(state: State, wire: &mut Wire) -> State {
     }
 }
 
-/// Answers a command that needs the mailbox which is gone.
-pub(crate) fn refuse(mut user: Authenticated, wire: &mut Wire, command: &Command) -> (State, Outcome) {
-    if matches!(command, Command::Close | Command::Unselect) {
+/// Answers a command that needs the mailbox which is gone; `closes` is true for one that wants it closed.
+pub(crate) fn refuse(mut user: Authenticated, wire: &mut Wire, closes: bool) -> (State, Outcome) {
+    if closes {
         user.lost = Lost::No;
         return (State::Authenticated(user), Ok(Answer::ok("The mailbox is closed")));
     }

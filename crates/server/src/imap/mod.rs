@@ -19,7 +19,9 @@ mod object_id;
 mod refusal;
 mod session;
 mod state;
+pub mod switch;
 mod updates;
+mod upload;
 mod wire;
 
 pub use session::serve_imap;

@@ -12,12 +12,11 @@ use types::{IdSet, ModSeq};
 
 use super::answer::{Answer, End, Failure, Outcome, sentence};
 use super::capability::capabilities;
-use super::cmd::append;
 use super::dispatch;
 use super::lost;
 use super::refusal::refusal;
 use super::state::{NotAuthenticated, State};
-use super::updates::CatchUp;
+use super::upload;
 use super::wire::{END_OF_SERVER, Wire};
 use crate::connections::Admission;
 use crate::context::Context;
@@ -55,6 +54,13 @@ enum Input {
     Refused { tag: Option<Tag>, why: Refusal, hang_up: bool },
 }
 
+/// What is to be carried out.
+enum Task {
+    Command(Command),
+    /// APPEND or REPLACE, whose messages are still to be read.
+    Append(AppendHead),
+}
+
 impl Session {
     async fn live(&mut self) -> Result<(), End> {
         let greeting = Code::Capability(capabilities(&self.wire, &self.server, false));
@@ -82,8 +88,14 @@ impl Session {
     fn next_input(&mut self) -> Option<Input> {
         let (dialect, limits) = (self.wire.dialect(), &self.server.limits);
         Some(match self.wire.next_event()? {
-            Event::Command(octets) => Input::Request(Request::parse(octets, dialect, limits)),
-            Event::Append(octets) => Input::Append(AppendHead::parse(octets, dialect, limits)),
+            Event::Command(octets) => {
+                let request = Request::parse(octets, dialect, limits);
+                Input::Request(request.and_then(|request| self.wire.off().known(dialect, request)))
+            }
+            Event::Append(octets) => {
+                let head = AppendHead::parse(octets, dialect, limits);
+                Input::Append(head.and_then(|head| self.wire.off().known_append(dialect, head)))
+            }
             Event::Continue => Input::Continue,
             Event::Refused { tag, why } => Input::Refused { tag, why, hang_up: false },
             Event::HangUp { tag, why } => Input::Refused { tag, why, hang_up: true },
@@ -96,11 +108,11 @@ impl Session {
 
     async fn take(&mut self, input: Input) -> Result<(), End> {
         match input {
-            Input::Request(Ok(request)) => self.carry_out(request).await,
-            Input::Append(Ok(head)) => self.append(head).await,
+            Input::Request(Ok(request)) => self.carry_out(request.tag, Task::Command(request.command)).await,
+            Input::Append(Ok(head)) => self.carry_out(head.tag.clone(), Task::Append(head)).await,
             Input::Append(Err(error)) => {
                 let tag = error.tag.clone();
-                let outcome = append::skip(&mut self.wire, error.into()).await;
+                let outcome = upload::skip(&mut self.wire, error.into()).await;
                 self.conclude(tag.as_ref(), outcome).await
             }
             Input::Request(Err(error)) => {
@@ -124,11 +136,13 @@ impl Session {
     }
 
     /// One command: what the handler does, what has happened meanwhile, the tagged answer.
-    async fn carry_out(&mut self, request: Request) -> Result<(), End> {
-        let Request { tag, command } = request;
+    async fn carry_out(&mut self, tag: Tag, task: Task) -> Result<(), End> {
         self.commands += 1;
-        let upgrade = command == Command::StartTls;
-        let how = dispatch::catch_up_after(&command);
+        let upgrade = matches!(task, Task::Command(Command::StartTls));
+        let how = match &task {
+            Task::Command(command) => dispatch::catch_up_after(command),
+            Task::Append(head) => Some(dispatch::catch_up_after_append(head)),
+        };
         self.look_after_selection()?;
         let reported = match &self.state {
             State::Selected(selected) => selected.view.reported(),
@@ -138,7 +152,10 @@ impl Session {
         let state = std::mem::replace(&mut self.state, State::Logout);
         let mut room =
             dispatch::Room { tag: &tag, wire: &mut self.wire, server: &self.server, admission: &mut self.admission };
-        let (state, mut outcome) = dispatch::carry_out(state, &mut room, command).await;
+        let (state, mut outcome) = match task {
+            Task::Command(command) => dispatch::carry_out(state, &mut room, command).await,
+            Task::Append(head) => dispatch::append(state, &mut room, head).await,
+        };
         self.state = state;
         self.note_login();
         if let (State::Selected(selected), Some(how)) = (&mut self.state, how)
@@ -158,29 +175,6 @@ impl Session {
             }
             _ => Ok(()),
         }
-    }
-
-    async fn append(&mut self, head: AppendHead) -> Result<(), End> {
-        self.commands += 1;
-        self.look_after_selection()?;
-        let tag = head.tag.clone();
-        let user = match &self.state {
-            State::Authenticated(user) => Some(user),
-            State::Selected(selected) => Some(&selected.user),
-            State::NotAuthenticated(_) | State::Logout => None,
-        };
-        let mut outcome = match user {
-            Some(user) => append::append(&mut self.wire, &self.server, user, head).await,
-            None => append::skip(&mut self.wire, dispatch::log_in_first()).await,
-        };
-        if let State::Selected(selected) = &mut self.state
-            && !matches!(outcome, Err(Failure::End(_) | Failure::Last(..)))
-        {
-            let how = CatchUp { may_renumber: true, ..CatchUp::default() };
-            let caught_up = selected.catch_up(&mut self.wire, how).await;
-            outcome = self.told(outcome, caught_up);
-        }
-        self.conclude(Some(&tag), outcome).await
     }
 
     /// Before a command: is the account still there, and the selected mailbox?

@@ -28,6 +28,7 @@ use tokio::sync::watch;
 use types::{AccountName, IdSet, Principal, Uid};
 
 use super::answer::Failure;
+use super::cmd::uid_batches::Answered;
 use super::lost::Lost;
 
 /// Where a session is (RFC 9051 §3).
@@ -77,6 +78,8 @@ pub(crate) struct Selected {
     pub(crate) recent: IdSet<Uid>,
     /// How many of the mailbox's keywords the client was told in FLAGS.
     pub(crate) keywords_told: usize,
+    /// The UIDBATCHES that was answered last.
+    pub(crate) batches: Option<Answered>,
     /// Ticks when the mailbox changes.
     pub(crate) ticks: watch::Receiver<u64>,
 }

@@ -62,8 +62,8 @@ impl Selected {
             // RFC 5182 §2.1: a message that is gone is taken out of the saved result.
             self.saved = self.saved.difference(&gone);
             self.recent = self.recent.difference(&gone);
-            if wire.dialect().qresync {
-                // RFC 7162 §3.2.10
+            if wire.dialect().qresync || wire.dialect().uid_only {
+                // RFC 7162 §3.2.10, RFC 9586 §3
                 wire.encoder().vanished(&gone);
             } else {
                 for (number, _) in expunged {
@@ -101,13 +101,13 @@ impl Selected {
     fn write_flags(&self, wire: &mut Wire, snapshot: &Snapshot, chunk: &Chunk, uids: &IdSet<Uid>, how: CatchUp<'_>) {
         let dialect = wire.dialect();
         // RFC 9051 §7.5.2: an unsolicited FETCH must carry the UID, RFC 7162 §3.2.4: and the
-        // mod-sequence; RFC 3501 did not ask for it.
-        let with_uid = how.by_uid || dialect.rev2 || dialect.condstore;
+        // mod-sequence; RFC 3501 did not ask for it. RFC 9586 §3: UIDFETCH has it in front.
+        let with_uid = !dialect.uid_only && (how.by_uid || dialect.rev2 || dialect.condstore);
         let mut encoder = wire.encoder();
         for (at, row) in chunk.rows().iter().enumerate() {
             let Some(number) = self.view.number(row.uid).filter(|_| uids.contains(row.uid)) else { continue };
             let modseq = chunk.modseq(at);
-            let mut fetch = encoder.fetch(number);
+            let mut fetch = encoder.fetch(number, row.uid);
             if with_uid {
                 fetch.uid(row.uid);
             }

@@ -8,12 +8,13 @@
 use std::io;
 use std::time::Duration;
 
-use proto::imap::{Dialect, Encoder, Event, Fragmenter, NonSyncLiterals};
+use proto::imap::{Dialect, Encoder, Event, Fragmenter};
 use tokio::time::Instant;
 use types::Limits;
 
 use super::answer::{End, Failure, sentence};
-use crate::context::Context;
+use super::switch::Off;
+use crate::context::{Context, ImapOptions};
 use crate::shutdown::Shutdown;
 use crate::stream::{Peer, Stream};
 use crate::tls::Tls;
@@ -28,6 +29,7 @@ pub(crate) struct Wire {
     fragmenter: Fragmenter,
     out: Vec<u8>,
     dialect: Dialect,
+    off: Off,
     shutdown: Shutdown,
     /// When silence has lasted too long.
     deadline: Instant,
@@ -47,12 +49,14 @@ impl Wire {
     /// For a client that has not logged in.
     pub(crate) fn new(stream: Stream, shutdown: Shutdown, server: &Context) -> Self {
         let limits = &*server.limits;
+        let (dialect, off) = (Dialect::default(), server.imap.off.clone());
         let sink = Sink { stream, write_timeout: limits.write_timeout, sent: 0 };
         Self {
             sink,
-            fragmenter: Fragmenter::new(limits, non_sync_literals(server)),
+            fragmenter: Fragmenter::new(limits, off.literals(&server.imap, dialect)),
             out: Vec::new(),
-            dialect: Dialect::default(),
+            dialect,
+            off,
             shutdown,
             deadline: Instant::now() + limits.login_timeout,
             patience: limits.login_timeout,
@@ -70,7 +74,7 @@ impl Wire {
     /// The buffer and where it goes, for responses that are longer than the buffer should be:
     /// ```text
     /// let (out, sink) = wire.parts();
-    /// let mut response = Encoder::new(out, dialect).fetch(number);
+    /// let mut response = Encoder::new(out, dialect).fetch(number, uid);
     /// response.section(…);
     /// response.buffer().extend_from_slice(piece);
     /// sink.relieve(response.buffer()).await?;
@@ -179,9 +183,21 @@ impl Wire {
         self.dialect
     }
 
+    /// The capabilities that are switched off in this session.
+    pub(crate) fn off(&self) -> &Off {
+        &self.off
+    }
+
+    /// From here on other capabilities are off.
+    pub(crate) fn switch_off(&mut self, off: Off, options: &ImapOptions) {
+        self.fragmenter.take_literals(off.literals(options, self.dialect));
+        self.off = off;
+    }
+
     /// ENABLE IMAP4rev2.
-    pub(crate) fn enable_rev2(&mut self) {
+    pub(crate) fn enable_rev2(&mut self, options: &ImapOptions) {
         self.dialect.rev2 = true;
+        self.fragmenter.take_literals(self.off.literals(options, self.dialect));
     }
 
     /// A CONDSTORE enabling command (RFC 7162 §3.1).
@@ -193,6 +209,11 @@ impl Wire {
     pub(crate) fn enable_qresync(&mut self) {
         self.dialect.condstore = true;
         self.dialect.qresync = true;
+    }
+
+    /// ENABLE UIDONLY (RFC 9586 §3).
+    pub(crate) fn enable_uid_only(&mut self) {
+        self.dialect.uid_only = true;
     }
 
     /// True where nobody on the way can read what is said.
@@ -240,10 +261,6 @@ impl Sink {
         buffer.clear();
         Ok(())
     }
-}
-
-fn non_sync_literals(server: &Context) -> NonSyncLiterals {
-    if server.imap.literal_minus { NonSyncLiterals::Minus } else { NonSyncLiterals::Plus }
 }
 
 /// RFC 9051 §5.4

@@ -48,7 +48,7 @@ impl Account {
     }
 }
 
-fn append(txn: &mut Txn, to: &MailboxName, messages: Vec<NewMessage>) -> Result<Appended> {
+pub(super) fn append(txn: &mut Txn, to: &MailboxName, messages: Vec<NewMessage>) -> Result<Appended> {
     let entry = txn.tree().get(to).cloned().ok_or(Error::NoSuchTarget)?;
     let mut mailbox = (*txn.mailbox(entry.id)?).clone();
     let limits = txn.limits();

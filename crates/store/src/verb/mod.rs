@@ -7,6 +7,7 @@ mod flags;
 mod mailboxes;
 mod quota;
 mod relocate;
+mod replace;
 
 pub use append::{Appended, NewMessage};
 pub use flags::{FlagChange, FlagMode, FlagsStored};

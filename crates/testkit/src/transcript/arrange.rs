@@ -25,7 +25,7 @@ fn untagged(pattern: &str, actual: &str) -> Option<String> {
         "LIST" | "LSUB" => (1, lists),
         "STATUS" => (2, lists_of_pairs),
         "ESEARCH" => (ai.iter().skip(1).take_while(|i| i.starts_with('(') || **i == "UID").count() + 1, pairs),
-        _ if second == "FETCH" => (2, lists_of_pairs),
+        _ if matches!(second, "FETCH" | "UIDFETCH") => (2, lists_of_pairs),
         _ => return None,
     };
     let head = ai.get(..keep)?.join(" ");

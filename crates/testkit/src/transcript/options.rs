@@ -31,6 +31,10 @@ pub struct Options {
     pub over_quota: OverQuota,
     /// LOGIN and PLAIN without TLS, which the configuration can allow on loopback.
     pub plaintext_login: bool,
+    /// Capabilities that are switched off for everybody.
+    pub off: Vec<String>,
+    /// Capabilities that are switched off for one account, which `accounts` has.
+    pub account_off: Vec<(String, Vec<String>)>,
 }
 
 impl Default for Options {
@@ -43,13 +47,15 @@ impl Default for Options {
             quota_administrators: Vec::new(),
             over_quota: OverQuota::Temporary,
             plaintext_login: true,
+            off: vec![],
+            account_off: vec![],
         }
     }
 }
 
 impl Options {
     /// Sets one option: `literals=plus|minus`, `plaintext=allow|refuse`, `over_quota=temporary|permanent`,
-    /// `quota_administrator=NAME`, `quota.RESOURCE=UNITS`, or a limit by its name.
+    /// `quota_administrator=NAME`, `quota.RESOURCE=UNITS`, `off=MOVE,ID`, `off:alice=MOVE,ID`, or a limit by its name.
     pub fn set(&mut self, key: &str, value: &str) -> Result<(), String> {
         match (key, value) {
             ("literals", "plus") => self.literals = Literals::Plus,
@@ -60,6 +66,11 @@ impl Options {
             ("over_quota", "permanent") => self.over_quota = OverQuota::Permanent,
             ("quota_administrator", name) => self.quota_administrators.push(name.to_owned()),
             _ if key.starts_with("quota.") => return self.set_quota(key, value),
+            ("off", names) => self.off = names.split(',').map(str::to_owned).collect(),
+            (key, names) if key.starts_with("off:") => {
+                let account = key.trim_start_matches("off:").to_owned();
+                self.account_off.push((account, names.split(',').map(str::to_owned).collect()));
+            }
             _ => return set_limit(&mut self.limits, key, value),
         }
         Ok(())
@@ -122,7 +133,7 @@ macro_rules! limits {
 }
 limits! {
     message_size command_size literal_size drain_size command_size_before_login nesting search_keys
-    set_ranges multiappend errors login_failures login_timeout idle_timeout idle_keepalive write_timeout
+    set_ranges uid_batches multiappend errors login_failures login_timeout idle_timeout idle_keepalive write_timeout
     handshake_timeout connections connections_per_account unauthenticated_per_address mailboxes keywords
     keywords_per_message subscriptions recipients lmtp_line message_line mime_parts mime_depth header_size
     search_buffer password_hashes password_queue snapshot_memory change_records

@@ -1,16 +1,20 @@
-//! APPEND (RFC 9051 §6.3.12) and MULTIAPPEND (RFC 3502): heads only, the messages stream.
+//! APPEND (RFC 9051 §6.3.12), MULTIAPPEND (RFC 3502) and REPLACE (RFC 8508): heads only, the messages
+//! stream.
 
 use types::{DateTime, Flags, Limits, MailboxName};
 
+use super::replace;
 use crate::imap::date::parse_date_time;
 use crate::imap::lex::Cursor;
-use crate::imap::{Dialect, LiteralHeader, ParseError, Tag};
+use crate::imap::{Dialect, Ids, LiteralHeader, ParseError, Tag};
 
 /// What stands before the first message literal.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct AppendHead {
     /// Comes back in the answer.
     pub tag: Tag,
+    /// The message that has to go, exactly one: this is REPLACE.
+    pub replaces: Option<Ids>,
     /// Where the messages go.
     pub mailbox: MailboxName,
     /// The first message.
@@ -31,19 +35,18 @@ pub struct AppendMessage {
 impl AppendHead {
     /// Reads an [`crate::imap::Event::Append`].
     ///
-    /// `append = "APPEND" SP mailbox 1*append-message` (RFC 3502 §6.3.11)
+    /// `append = "APPEND" SP mailbox 1*append-message` (RFC 3502 §6.3.11), or
+    /// `replace = "REPLACE" SP seq-number SP mailbox append-message` (RFC 8508 §5)
     pub fn parse(octets: &[u8], dialect: Dialect, limits: &Limits) -> Result<Self, ParseError> {
         let (tag, mut c) = super::parse_tag(octets, dialect, limits)?;
         let mut rest = || {
-            if !c.eat_word("APPEND") {
-                return c.expected("APPEND");
-            }
+            let replaces = if c.eat_word("APPEND") { None } else { Some(replace::parse_replaced(&mut c)?) };
             c.space()?;
             let mailbox = c.mailbox()?;
-            Ok((mailbox, parse_message(&mut c)?))
+            Ok((replaces, mailbox, parse_message(&mut c)?))
         };
         match rest() {
-            Ok((mailbox, message)) => Ok(Self { tag, mailbox, message }),
+            Ok((replaces, mailbox, message)) => Ok(Self { tag, replaces, mailbox, message }),
             Err(error) => Err(ParseError { tag: Some(tag), ..error }),
         }
     }
@@ -75,11 +78,11 @@ fn parse_message(c: &mut Cursor<'_>) -> Result<AppendMessage, ParseError> {
     }
 }
 
-/// Why an APPEND that came as a whole line is none: no literal is in it.
+/// Why an APPEND or REPLACE that came as a whole line is none: from the mailbox on, no literal is in it.
 pub(super) fn without_message(c: &mut Cursor<'_>) -> ParseError {
     let mailbox = c.space().and_then(|()| c.mailbox());
     let message = mailbox.and_then(|_| parse_message(c));
-    message.err().unwrap_or_else(|| ParseError::bad("APPEND needs a message"))
+    message.err().unwrap_or_else(|| ParseError::bad("a message should follow"))
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use types::ModSeq;
 
 use crate::imap::lex::Cursor;
-use crate::imap::{Ids, ParseError, PartPath, Partial, Section};
+use crate::imap::{Ids, ParseError, PartPath, Partial, Section, Window};
 
 /// `fetch = "FETCH" SP sequence-set SP ("ALL" / "FULL" / "FAST" / fetch-att / "(" fetch-att *(SP fetch-att) ")")`
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -19,6 +19,8 @@ pub struct Fetch {
     pub changed_since: Option<ModSeq>,
     /// `VANISHED` (RFC 7162 §3.2.6): and what of the messages is gone. Only with `changed_since`.
     pub vanished: bool,
+    /// `PARTIAL` (RFC 9394 §3.3): only these of the messages. Only with UIDs.
+    pub partial: Option<Window>,
 }
 
 /// `fetch-att` of RFC 9051 §9 and RFC 3501 §9.
@@ -91,26 +93,34 @@ impl Fetch {
         let ids = c.ids(by_uid)?;
         c.space()?;
         let items = parse_items(c)?;
-        let (mut changed_since, mut vanished) = (None, false);
+        let mut fetch = Self { ids, items, changed_since: None, vanished: false, partial: None };
         if c.eat(b' ') && c.peek() == Some(b'(') {
-            c.list(false, |c| {
-                let start = c.clone();
-                match c.word("a modifier")?.as_str() {
-                    "CHANGEDSINCE" if changed_since.is_none() => {
-                        c.space()?;
-                        changed_since = Some(c.modseq()?);
-                    }
-                    // RFC 7162 §3.2.6: for UID FETCH only, and only after ENABLE QRESYNC.
-                    "VANISHED" if by_uid && c.dialect.qresync => vanished = true,
-                    _ => return start.expected("a modifier that is possible here"),
-                }
-                Ok(())
-            })?;
+            c.list(false, |c| fetch.parse_modifier(c, by_uid))?;
         }
-        if vanished && changed_since.is_none() {
+        if fetch.vanished && fetch.changed_since.is_none() {
             return Err(ParseError::bad("VANISHED comes with CHANGEDSINCE only"));
         }
-        Ok(Self { ids, items, changed_since, vanished })
+        Ok(fetch)
+    }
+
+    /// `fetch-modifier` of RFC 4466 §2.4, RFC 7162 §7, RFC 9394 §4.
+    fn parse_modifier(&mut self, c: &mut Cursor<'_>, by_uid: bool) -> Result<(), ParseError> {
+        let start = c.clone();
+        match c.word("a modifier")?.as_str() {
+            "CHANGEDSINCE" if self.changed_since.is_none() => {
+                c.space()?;
+                self.changed_since = Some(c.modseq()?);
+            }
+            // RFC 7162 §3.2.6: for UID FETCH only, and only after ENABLE QRESYNC.
+            "VANISHED" if by_uid && c.dialect.qresync => self.vanished = true,
+            // RFC 9394 §3.3: for UID FETCH only.
+            "PARTIAL" if by_uid && self.partial.is_none() => {
+                c.space()?;
+                self.partial = Some(Window::parse(c)?);
+            }
+            _ => return start.expected("a modifier that is possible here"),
+        }
+        Ok(())
     }
 }
 
@@ -345,6 +355,24 @@ mod tests {
         assert_eq!(vanished("a UID FETCH 1:* (FLAGS) (CHANGEDSINCE 1 VANISHED)"), Ok(true));
         assert!(vanished("a UID FETCH 1:* (FLAGS) (VANISHED)").is_err());
         assert!(vanished("a FETCH 1:* (FLAGS) (CHANGEDSINCE 1 VANISHED)").is_err());
+    }
+
+    // RFC 9394 §3.3
+    #[test]
+    fn only_a_window() {
+        let window = |text: &str| match ok(text) {
+            Command::Fetch(f) => (f.partial.map(|window| window.to_string()), f.changed_since.map(ModSeq::get)),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(window("a UID FETCH 25900:26600 (UID FLAGS) (PARTIAL -1:-30)"), (Some("-1:-30".into()), None));
+        assert_eq!(window("a UID FETCH 1:* FLAGS (partial 7:3 CHANGEDSINCE 9)"), (Some("7:3".into()), Some(9)));
+        assert_eq!(window("a UID FETCH $ FLAGS (CHANGEDSINCE 9 PARTIAL 1:1)"), (Some("1:1".into()), Some(9)));
+        for modifier in
+            ["PARTIAL", "PARTIAL 1", "PARTIAL 0:1", "PARTIAL 1:-1", "PARTIAL 1:*", "PARTIAL 1:2 PARTIAL 1:2"]
+        {
+            bad(&format!("a UID FETCH 1:* FLAGS ({modifier})"));
+        }
+        bad("a FETCH 1:* FLAGS (PARTIAL 1:2)");
     }
 
     #[test]

@@ -12,14 +12,17 @@ pub mod list;
 pub mod login;
 pub mod lsub;
 pub mod move_;
+mod needs;
 pub mod quota;
 pub mod rename;
+pub mod replace;
 pub mod search;
 pub mod select;
 pub mod sort;
 pub mod status;
 pub mod store;
 pub mod thread;
+pub mod uid_batches;
 
 use types::{Limits, MailboxName};
 
@@ -43,6 +46,7 @@ pub use sort::{Sort, SortCriterion, SortKey};
 pub use status::{Status, StatusItem};
 pub use store::{Store, StoreMode};
 pub use thread::{Thread, ThreadAlgorithm};
+pub use uid_batches::UidBatches;
 
 /// A command with its tag.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -53,7 +57,7 @@ pub struct Request {
     pub command: Command,
 }
 
-/// What a client asks. APPEND is missing: its messages stream, so it arrives as
+/// What a client asks. APPEND and REPLACE are missing: their messages stream, so they arrive as
 /// [`crate::imap::Event::Append`] and [`AppendHead`].
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Command {
@@ -127,6 +131,8 @@ pub enum Command {
     Sort(Sort),
     /// RFC 5256 §3
     Thread(Thread),
+    /// RFC 10022
+    UidBatches(UidBatches),
 }
 
 impl Command {
@@ -200,6 +206,7 @@ fn parse_command(c: &mut Cursor<'_>) -> Result<Command, ParseError> {
         "GETQUOTAROOT" => Command::GetQuotaRoot(parse_mailbox(c)?),
         "SETQUOTA" => Command::SetQuota(SetQuota::parse(c)?),
         "APPEND" => return Err(append::without_message(c)),
+        "UIDBATCHES" => Command::UidBatches(UidBatches::parse(c)?),
         "UID" => {
             c.space()?;
             let word = c.word("a command after UID")?;
@@ -211,10 +218,17 @@ fn parse_command(c: &mut Cursor<'_>) -> Result<Command, ParseError> {
     Ok(command)
 }
 
+/// The commands whose answers name messages by sequence number, unless `UID` stands before them.
+const ANSWERED_BY_NUMBER: [&str; 7] = ["COPY", "FETCH", "MOVE", "SEARCH", "SORT", "STORE", "THREAD"];
+
 /// The commands that name messages, by sequence number or by UID.
 ///
-/// `uid = "UID" SP (copy / move / fetch / search / sort / store / thread / uid-expunge)`
+/// `uid = "UID" SP (copy / move / fetch / replace / search / sort / store / thread / uid-expunge)`
 fn parse_message_command(word: &str, by_uid: bool, c: &mut Cursor<'_>) -> Result<Command, ParseError> {
+    // RFC 9586 §3: also where the command names no message, or names them by `$`.
+    if c.dialect.uid_only && !by_uid && ANSWERED_BY_NUMBER.contains(&word) {
+        return Err(ParseError::uid_required());
+    }
     Ok(match word {
         "COPY" => Command::Copy(Copy::parse(c, by_uid)?),
         "FETCH" => Command::Fetch(Fetch::parse(c, by_uid)?),
@@ -223,6 +237,7 @@ fn parse_message_command(word: &str, by_uid: bool, c: &mut Cursor<'_>) -> Result
         "SORT" => Command::Sort(Sort::parse(c, by_uid)?),
         "STORE" => Command::Store(Store::parse(c, by_uid)?),
         "THREAD" => Command::Thread(Thread::parse(c, by_uid)?),
+        "REPLACE" => return Err(replace::without_message(c, by_uid)),
         "EXPUNGE" if by_uid => Command::UidExpunge(expunge::parse_uids(c)?),
         _ => return Err(ParseError::bad("unknown command")),
     })
@@ -297,6 +312,43 @@ mod tests {
         }
     }
 
+    // RFC 9586 §3
+    #[test]
+    fn numbers_once_uidonly_is_enabled() {
+        let dialect = Dialect { condstore: true, qresync: true, uid_only: true, ..Dialect::REV1 };
+        let parse = |text: &str| Request::parse(text.as_bytes(), dialect, &Limits::default());
+        for text in [
+            "a FETCH 1 FLAGS",
+            "a FETCH $ FLAGS",
+            "a FETCH",
+            "a STORE * FLAGS (x)",
+            "a COPY 1 x",
+            "a MOVE 1:2 x",
+            "a SEARCH ALL",
+            "a SORT (DATE) UTF-8 UID 1",
+            "a THREAD REFS UTF-8 ALL",
+            "a UID SEARCH 1",
+            "a UID SEARCH NOT (OR ALL *)",
+            "a UID SORT (DATE) UTF-8 1",
+            "a UID THREAD REFS UTF-8 1",
+            "a SELECT x (QRESYNC (1 2 1:3 (1 1)))",
+        ] {
+            let error = parse(text).expect_err(text);
+            assert_eq!((error.verdict, error.code), (Verdict::Bad, Some(super::super::Code::UidRequired)), "{text}");
+            assert!(error.tag.is_some());
+        }
+        for text in [
+            "a UID FETCH * FLAGS",
+            "a UID STORE $ FLAGS (x)",
+            "a UID SEARCH UID 1:* $",
+            "a UID SORT (DATE) UTF-8 $",
+            "a EXPUNGE",
+            "a SELECT x (QRESYNC (1 2 1:3))",
+        ] {
+            assert!(parse(text).is_ok(), "{text}");
+        }
+    }
+
     #[test]
     fn what_is_no_command() {
         for text in
@@ -314,14 +366,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn arbitrary_octets_do_no_harm(octets in any::<Vec<u8>>(), rev2: bool, utf8: bool, qresync: bool) {
-            let dialect = Dialect { rev2, utf8, condstore: qresync, qresync };
+        fn arbitrary_octets_do_no_harm(octets in any::<Vec<u8>>(), rev2: bool, utf8: bool, qresync: bool, uid_only: bool) {
+            let dialect = Dialect { rev2, utf8, condstore: qresync, qresync, uid_only };
             let _ = Request::parse(&octets, dialect, &Limits::default());
         }
 
         #[test]
         fn nearly_right_commands_do_no_harm(
-            text in "a (UID )?(SEARCH|SORT|THREAD|FETCH 1|STORE 1|LIST|STATUS x|ID|APPEND x|CREATE x|SELECT|LOGIN|AUTHENTICATE|GETQUOTA|SETQUOTA x)( |\\(|\\)|\"|\\[|\\]|<|>|\\.|\\{1\\}\r\n|[0-9]|\\*|,|:|\\$|NOT|OR|BODY|BINARY|HEADER\\.FIELDS|RETURN|STATUS|REFS|REVERSE|DATE|UTF-8|1-Jan-2000|\\\\Seen|FLAGS|CONDSTORE|QRESYNC|CHANGEDSINCE|VANISHED|UNCHANGEDSINCE|MODSEQ|STORAGE|x){0,30}"
+            text in "a (UID )?(SEARCH|SORT|THREAD|FETCH 1|STORE 1|LIST|STATUS x|ID|APPEND x|CREATE x|SELECT|LOGIN|AUTHENTICATE|GETQUOTA|SETQUOTA x)( |\\(|\\)|\"|\\[|\\]|<|>|\\.|\\{1\\}\r\n|[0-9]|\\*|,|:|\\$|NOT|OR|BODY|BINARY|HEADER\\.FIELDS|RETURN|STATUS|REFS|REVERSE|DATE|UTF-8|1-Jan-2000|\\\\Seen|FLAGS|CONDSTORE|QRESYNC|CHANGEDSINCE|VANISHED|UNCHANGEDSINCE|MODSEQ|PARTIAL|STORAGE|-|x){0,30}"
         ) {
             let dialect = Dialect { condstore: true, qresync: true, ..Dialect::REV1 };
             let _ = Request::parse(text.as_bytes(), dialect, &Limits::default());

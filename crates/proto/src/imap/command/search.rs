@@ -7,7 +7,7 @@ use types::{Flag, ModSeq, SeqNum, SequenceSet, Uid};
 use crate::imap::charset::Charset;
 use crate::imap::date::parse_date;
 use crate::imap::lex::Cursor;
-use crate::imap::{Ids, ObjectId, ParseError, Verdict};
+use crate::imap::{Ids, ObjectId, ParseError, Verdict, Window};
 
 /// `search = "SEARCH" [search-return-opts] SP search-program`
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -20,7 +20,7 @@ pub struct Search {
     pub key: SearchKey,
 }
 
-/// What SEARCH answers (RFC 4731 §3.1, RFC 5182 §2).
+/// What SEARCH answers (RFC 4731 §3.1, RFC 5182 §2, RFC 9394 §3.1).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct SearchReturn {
     /// `MIN`
@@ -31,6 +31,8 @@ pub struct SearchReturn {
     pub all: bool,
     /// `COUNT`
     pub count: bool,
+    /// `PARTIAL` (RFC 9394 §3.1): never with `all`.
+    pub partial: Option<Window>,
     /// `SAVE`
     pub save: bool,
 }
@@ -183,6 +185,11 @@ pub(super) fn search_criteria(c: &mut Cursor<'_>) -> Result<SearchKey, ParseErro
 }
 
 impl SearchReturn {
+    /// False for SAVE alone, which has no answer but the tagged one (RFC 5182 §2.1).
+    pub fn is_answered(&self) -> bool {
+        self.min || self.max || self.all || self.count || self.partial.is_some()
+    }
+
     /// `[search-return-opts SP]`, as SEARCH and SORT begin.
     pub(super) fn parse_optional(c: &mut Cursor<'_>) -> Result<Option<Self>, ParseError> {
         if !c.eat_word("RETURN") {
@@ -202,10 +209,18 @@ impl SearchReturn {
             match c.word("a result option")?.as_str() {
                 "MIN" => returns.min = true,
                 "MAX" => returns.max = true,
+                // RFC 9394 §3.1: "either one PARTIAL, one ALL, or neither".
+                "ALL" | "PARTIAL" if returns.all || returns.partial.is_some() => {
+                    return Err(ParseError::bad("one of PARTIAL and ALL is possible, and once"));
+                }
                 "ALL" => returns.all = true,
+                "PARTIAL" => {
+                    c.space()?;
+                    returns.partial = Some(Window::parse(c)?);
+                }
                 "COUNT" => returns.count = true,
                 "SAVE" => returns.save = true,
-                _ => return start.expected("MIN, MAX, ALL, COUNT or SAVE"),
+                _ => return start.expected("MIN, MAX, ALL, COUNT, PARTIAL or SAVE"),
             }
             Ok(())
         })?;
@@ -363,9 +378,7 @@ impl Keys<'_, '_> {
     /// `("OLDER" / "YOUNGER") SP nz-number`
     fn interval(&mut self) -> Result<NonZeroU32, ParseError> {
         self.c.space()?;
-        let start = self.c.clone();
-        let seconds = u32::try_from(self.c.number64()?).ok().and_then(NonZeroU32::new);
-        seconds.map_or_else(|| start.expected("a number of seconds above zero"), Ok)
+        self.c.nonzero("a number of seconds above zero")
     }
 
     /// `search-modsequence = "MODSEQ" [SP entry-name SP entry-type-req] SP mod-sequence-valzer`
@@ -550,6 +563,18 @@ mod tests {
             "RETURN ALL",
             "RETURN (FOO) ALL",
             "RETURN (ALL)",
+            "RETURN (ALL ALL) ALL",
+            "RETURN (ALL PARTIAL 1:2) ALL",
+            "RETURN (PARTIAL 1:2 ALL) ALL",
+            "RETURN (PARTIAL 1:2 PARTIAL 3:4) ALL",
+            "RETURN (PARTIAL) ALL",
+            "RETURN (PARTIAL 1) ALL",
+            "RETURN (PARTIAL 0:1) ALL",
+            "RETURN (PARTIAL 1:*) ALL",
+            "RETURN (PARTIAL -1:2) ALL",
+            "RETURN (PARTIAL 1:-2) ALL",
+            "RETURN (PARTIAL 1:4294967296) ALL",
+            "RETURN (PARTIAL (1:2)) ALL",
             "CHARSET UTF-8",
             "0",
             "SEEN  ALL",

@@ -75,6 +75,10 @@ impl Qresync {
             more = c.eat(b' ');
         }
         if more {
+            // RFC 9586 §3: the match data are sequence numbers.
+            if c.dialect.uid_only {
+                return Err(ParseError::uid_required());
+            }
             matches = Some(parse_matches(c)?);
         }
         c.expect(b')', "a closing parenthesis")?;

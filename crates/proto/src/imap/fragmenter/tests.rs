@@ -85,6 +85,25 @@ fn messages_stream() {
         "a append {1}\r\nx (\\Seen) ~{4+}\r\n{9}\n\r\n",
         &["Continue", r#"Append("a append {1}\r\nx (\\Seen) ~{4+}")"#, r#"message "{9}\n""#, "AppendEnd"],
     );
+    // RFC 8508: REPLACE, where the mailbox is the second argument and can be a literal itself.
+    always(
+        "a REPLACE 1 {1}\r\nx {1}\r\ny\r\n",
+        &["Continue", r#"Append("a REPLACE 1 {1}\r\nx {1}")"#, "Continue", r#"message "y""#, "AppendEnd"],
+    );
+    always(
+        "a uid replace 1 x {3+}\r\n123\r\n",
+        &[r#"Append("a uid replace 1 x {3+}")"#, r#"message "123""#, "AppendEnd"],
+    );
+    always(
+        "a REPLACE 1 x {1+}\r\ny {2+}\r\nzz\r\nb NOOP\r\n",
+        &[
+            r#"Append("a REPLACE 1 x {1+}")"#,
+            r#"message "y""#,
+            "refused a the end of the line, or another message of an APPEND, should follow the message",
+            r#"Command("b NOOP")"#,
+        ],
+    );
+    always("a UID COPY 1 {1+}\r\nx\r\n", &[r#"Command("a UID COPY 1 {1+}\r\nx")"#]);
     // Without any message it is a command like others.
     always("a APPEND x\r\n", &[r#"Command("a APPEND x")"#]);
     // Larger than any other literal may be.
@@ -113,7 +132,7 @@ fn several_messages() {
         &[
             r#"Append("a APPEND x {1+}")"#,
             r#"message "m""#,
-            "refused a the end of the line or another message should follow the message",
+            "refused a the end of the line, or another message of an APPEND, should follow the message",
             r#"Command("b NOOP")"#,
         ],
     );

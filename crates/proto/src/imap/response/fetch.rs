@@ -1,6 +1,6 @@
 //! FETCH responses (RFC 9051 §7.5.2): items one after another, bodies by the caller.
 
-use types::{DateTime, Flag, Flags, ModSeq, SeqNum, Uid};
+use types::{DateTime, Flag, Flags, ModSeq, Number, Uid};
 
 use super::{text, words};
 use crate::imap::{ObjectId, PartPath, Section, SectionText, date, lex};
@@ -25,10 +25,11 @@ pub struct FetchWriter<'a> {
 }
 
 impl<'a> FetchWriter<'a> {
-    pub(super) fn new(out: &'a mut Vec<u8>, seq: SeqNum) -> Self {
+    /// `name` is that of the response, with the spaces around it and the parenthesis behind it.
+    pub(super) fn new(out: &'a mut Vec<u8>, number: impl Number, name: &str) -> Self {
         out.extend_from_slice(b"* ");
-        text::number(out, u64::from(seq.get()));
-        out.extend_from_slice(b" FETCH (");
+        text::number(out, u64::from(number.get()));
+        out.extend_from_slice(name.as_bytes());
         Self { out, first: true }
     }
 
@@ -241,11 +242,14 @@ fn write_part(out: &mut Vec<u8>, part: &PartPath) {
 mod tests {
     use std::num::NonZeroU32;
 
+    use types::SeqNum;
+
     use super::*;
+    use crate::imap::{Dialect, Encoder};
 
     fn written(f: impl FnOnce(&mut FetchWriter<'_>)) -> String {
         let mut out = Vec::new();
-        let mut writer = FetchWriter::new(&mut out, SeqNum::MIN);
+        let mut writer = FetchWriter::new(&mut out, SeqNum::MIN, " FETCH (");
         f(&mut writer);
         writer.finish();
         String::from_utf8(out).unwrap()
@@ -274,6 +278,18 @@ mod tests {
             both,
             "* 1 FETCH (UID 1 MODSEQ (9223372036854775807) EMAILID (E1-2) THREADID (T1-2) RFC822.SIZE 7 ENVELOPE (e) BODY (b) BODYSTRUCTURE (s))\r\n"
         );
+    }
+
+    // RFC 9586 §3
+    #[test]
+    fn uidfetch_has_the_uid_in_place_of_the_number() {
+        let dialect = Dialect { uid_only: true, ..Dialect::REV1 };
+        let mut out = Vec::new();
+        let mut encoder = Encoder::new(&mut out, dialect);
+        let mut fetch = encoder.fetch(SeqNum::MIN, Uid::new(25_900).unwrap());
+        fetch.flags(&Flags::NONE, false);
+        fetch.finish();
+        assert_eq!(String::from_utf8(out).unwrap(), "* 25900 UIDFETCH (FLAGS ())\r\n");
     }
 
     #[test]

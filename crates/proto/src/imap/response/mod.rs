@@ -10,6 +10,7 @@ mod search;
 mod sort;
 mod status;
 pub(crate) mod text;
+mod uid_batches;
 
 use base64::engine::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -151,9 +152,14 @@ impl<'a> Encoder<'a> {
         }
     }
 
-    /// `FETCH` (RFC 9051 §7.5.2): write at least one item, then [`FetchWriter::finish`].
-    pub fn fetch(&mut self, seq: SeqNum) -> FetchWriter<'_> {
-        FetchWriter::new(self.out, seq)
+    /// `FETCH` (RFC 9051 §7.5.2), or `UIDFETCH` (RFC 9586 §3) once UIDONLY is enabled: write at least
+    /// one item, then [`FetchWriter::finish`].
+    pub fn fetch(&mut self, seq: SeqNum, uid: Uid) -> FetchWriter<'_> {
+        if self.dialect.uid_only {
+            FetchWriter::new(self.out, uid, " UIDFETCH (")
+        } else {
+            FetchWriter::new(self.out, seq, " FETCH (")
+        }
     }
 
     /// `id-response` (RFC 2971 §3.2); no field is NIL.

@@ -3,7 +3,7 @@
 use types::{IdSet, ModSeq, Number};
 
 use super::{Encoder, text};
-use crate::imap::Tag;
+use crate::imap::{Tag, Window};
 
 /// `search-return-data`: what was asked for and is there. MIN, MAX and ALL are left out where
 /// nothing was found (RFC 4731 §3.1).
@@ -19,6 +19,8 @@ pub struct ESearch<'a, T> {
     pub all: Option<&'a IdSet<T>>,
     /// `COUNT`
     pub count: Option<u64>,
+    /// `PARTIAL` (RFC 9394 §3.1): the window as it was asked for, and what lies in it.
+    pub partial: Option<(Window, &'a IdSet<T>)>,
     /// `MODSEQ` (RFC 7162 §3.1.10): the latest change of what is returned.
     pub modseq: Option<ModSeq>,
 }
@@ -60,6 +62,12 @@ impl Encoder<'_> {
         if let Some(all) = found.all.filter(|all| !all.is_empty()) {
             let _ = write!(self.out, " ALL {all}");
         }
+        // RFC 9394 §3.1: NIL where nothing lies there.
+        match found.partial {
+            Some((window, none)) if none.is_empty() => drop(write!(self.out, " PARTIAL ({window} NIL)")),
+            Some((window, set)) => drop(write!(self.out, " PARTIAL ({window} {set})")),
+            None => {}
+        }
         if let Some(modseq) = found.modseq {
             let _ = write!(self.out, " MODSEQ {modseq}");
         }
@@ -73,6 +81,7 @@ mod tests {
 
     use super::*;
     use crate::imap::Dialect;
+    use crate::imap::window::tests::window;
 
     fn written(found: ESearch<'_, Uid>) -> String {
         let mut out = Vec::new();
@@ -80,23 +89,35 @@ mod tests {
         String::from_utf8(out).unwrap()
     }
 
+    const NOTHING: ESearch<'_, Uid> =
+        ESearch { by_uid: false, min: None, max: None, all: None, count: None, partial: None, modseq: None };
+
+    fn set(uids: &[u32]) -> IdSet<Uid> {
+        uids.iter().filter_map(|&uid| Uid::new(uid)).collect()
+    }
+
     #[test]
     fn the_examples_of_the_rfc() {
         // RFC 9051 §7.3.4
-        let uid = Uid::new;
-        let mut found = ESearch { by_uid: true, min: uid(7), max: uid(3800), all: None, count: None, modseq: None };
+        let found = ESearch { by_uid: true, min: Uid::new(7), max: Uid::new(3800), ..NOTHING };
         assert_eq!(written(found), "* ESEARCH (TAG \"A285\") UID MIN 7 MAX 3800\r\n");
-        let all: IdSet<Uid> = [2, 10, 11, 12].into_iter().filter_map(uid).collect();
-        found = ESearch { by_uid: false, min: None, max: None, all: Some(&all), count: Some(4), modseq: None };
+        let found = ESearch { all: Some(&set(&[2, 10, 11, 12])), count: Some(4), ..NOTHING };
         assert_eq!(written(found), "* ESEARCH (TAG \"A285\") COUNT 4 ALL 2,10:12\r\n");
         // RFC 4731 §3.1: no ALL where nothing was found.
-        let none = IdSet::new();
-        found = ESearch { by_uid: false, min: None, max: None, all: Some(&none), count: Some(0), modseq: None };
+        let found = ESearch { all: Some(&set(&[])), count: Some(0), ..NOTHING };
         assert_eq!(written(found), "* ESEARCH (TAG \"A285\") COUNT 0\r\n");
         // RFC 7162 §3.1.10
-        let all: IdSet<Uid> = [1, 2, 3, 5].into_iter().filter_map(uid).collect();
-        let modseq = ModSeq::new(1236);
-        let found = ESearch { by_uid: false, min: None, max: None, all: Some(&all), count: None, modseq };
+        let found = ESearch { all: Some(&set(&[1, 2, 3, 5])), modseq: ModSeq::new(1236), ..NOTHING };
         assert_eq!(written(found), "* ESEARCH (TAG \"A285\") ALL 1:3,5 MODSEQ 1236\r\n");
+    }
+
+    // RFC 9394 §3.1
+    #[test]
+    fn windows() {
+        let partial = Some((window("-1:-100"), &set(&[200, 250, 251])));
+        let found = ESearch { by_uid: true, partial, ..NOTHING };
+        assert_eq!(written(found), "* ESEARCH (TAG \"A285\") UID PARTIAL (-1:-100 200,250:251)\r\n");
+        let found = ESearch { count: Some(0), partial: Some((window("23500:24000"), &set(&[]))), ..NOTHING };
+        assert_eq!(written(found), "* ESEARCH (TAG \"A285\") COUNT 0 PARTIAL (23500:24000 NIL)\r\n");
     }
 }

@@ -5,7 +5,7 @@ use std::io::Write;
 use types::{ModSeq, Number};
 
 use super::{Encoder, text};
-use crate::imap::Tag;
+use crate::imap::{Tag, Window};
 
 /// `search-return-data` of a SORT: what was asked for and is there.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -20,6 +20,8 @@ pub struct ESort<'a, T> {
     pub all: Option<&'a [T]>,
     /// `COUNT`
     pub count: Option<u64>,
+    /// `PARTIAL` (RFC 9394 §3.1): the window as it was asked for, and what lies in it, in order.
+    pub partial: Option<(Window, &'a [T])>,
     /// `MODSEQ` (RFC 7162 §3.1.10): the latest change of what is returned.
     pub modseq: Option<ModSeq>,
 }
@@ -72,6 +74,15 @@ impl Encoder<'_> {
             self.out.extend_from_slice(b" ALL ");
             ordered_set(all, self.out);
         }
+        if let Some((window, ids)) = sorted.partial {
+            let _ = write!(self.out, " PARTIAL ({window} ");
+            match ids {
+                // RFC 9394 §3.1: NIL where nothing lies there.
+                [] => self.out.extend_from_slice(b"NIL"),
+                ids => ordered_set(ids, self.out),
+            }
+            self.out.push(b')');
+        }
         if let Some(modseq) = sorted.modseq {
             let _ = write!(self.out, " MODSEQ {modseq}");
         }
@@ -122,6 +133,7 @@ mod tests {
 
     use super::*;
     use crate::imap::Dialect;
+    use crate::imap::window::tests::window;
 
     fn written(write: impl FnOnce(&mut Encoder<'_>)) -> String {
         let mut out = Vec::new();
@@ -155,28 +167,26 @@ mod tests {
         }
     }
 
-    // RFC 5267 §3.2 and §3.3
+    // RFC 5267 §3.2 and §3.3, RFC 9394 §3.1
     #[test]
     fn extended() {
         let tag = Tag::new(b"E01").unwrap();
+        let written = |sorted: ESort<'_, Uid>| written(|e| e.esort(&tag, &sorted));
+        let nothing =
+            ESort { by_uid: false, min: None, max: None, all: None, count: None, partial: None, modseq: None };
         let all = uids(&[23765, 23764, 23763, 23761]);
-        let mut sorted =
-            ESort { by_uid: true, min: None, max: None, all: Some(all.as_slice()), count: None, modseq: None };
-        assert_eq!(written(|e| e.esort(&tag, &sorted)), "* ESEARCH (TAG \"E01\") UID ALL 23765,23764,23763,23761\r\n");
-        let ranges = uids(&[10, 11, 12, 5, 4, 6, 7]);
-        sorted = ESort {
-            min: Uid::new(10),
-            max: Uid::new(7),
-            all: Some(&ranges),
-            count: Some(7),
-            by_uid: false,
-            modseq: None,
-        };
         assert_eq!(
-            written(|e| e.esort(&tag, &sorted)),
-            "* ESEARCH (TAG \"E01\") MIN 10 MAX 7 COUNT 7 ALL 10:12,5,4,6:7\r\n"
+            written(ESort { by_uid: true, all: Some(&all), ..nothing }),
+            "* ESEARCH (TAG \"E01\") UID ALL 23765,23764,23763,23761\r\n"
         );
-        sorted = ESort { by_uid: false, min: None, max: None, all: Some(&[]), count: Some(0), modseq: None };
-        assert_eq!(written(|e| e.esort(&tag, &sorted)), "* ESEARCH (TAG \"E01\") COUNT 0\r\n");
+        let ranges = uids(&[10, 11, 12, 5, 4, 6, 7]);
+        let ends = ESort { min: Uid::new(10), max: Uid::new(7), all: Some(&ranges), count: Some(7), ..nothing };
+        assert_eq!(written(ends), "* ESEARCH (TAG \"E01\") MIN 10 MAX 7 COUNT 7 ALL 10:12,5,4,6:7\r\n");
+        let empty = ESort { all: Some(&[]), count: Some(0), ..nothing };
+        assert_eq!(written(empty), "* ESEARCH (TAG \"E01\") COUNT 0\r\n");
+        let partial = ESort { by_uid: true, partial: Some((window("1:4"), &all)), ..nothing };
+        assert_eq!(written(partial), "* ESEARCH (TAG \"E01\") UID PARTIAL (1:4 23765,23764,23763,23761)\r\n");
+        let beyond = ESort { partial: Some((window("-8:-9"), &[])), ..nothing };
+        assert_eq!(written(beyond), "* ESEARCH (TAG \"E01\") PARTIAL (-8:-9 NIL)\r\n");
     }
 }

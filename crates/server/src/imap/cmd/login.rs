@@ -66,6 +66,7 @@ fn admit(room: &mut Room<'_>, record: AccountRecord) -> Result<(Authenticated, A
     let too_many = |error: crate::connections::TooMany| Failure::no(Code::Limit, sentence(&error));
     room.admission.log_in(record.id).map_err(too_many)?;
     room.wire.logged_in(&room.server.limits);
+    room.wire.switch_off(room.server.imap.off.and(&record.off), &room.server.imap);
     let principal = Principal { account: record.id };
     let user = Authenticated { name: record.name, principal, account, lost: Lost::No };
     let code = Code::Capability(capabilities(room.wire, room.server, true));

@@ -1,7 +1,8 @@
 //! GETQUOTA, GETQUOTAROOT, SETQUOTA (RFC 9208 §4.1). An account is one quota root, by its own name.
 
-use proto::imap::Code;
 use proto::imap::command::{QuotaRoot, SetQuota};
+use proto::imap::{Capability, Code};
+use store::Quota;
 use types::MailboxName;
 
 use crate::context::Context;
@@ -11,7 +12,7 @@ use crate::imap::wire::Wire;
 
 pub(crate) fn get(user: &Authenticated, wire: &mut Wire, server: &Context, QuotaRoot(root): &QuotaRoot) -> Outcome {
     let quota = server.store.quota_root(&user.principal, root)?;
-    wire.encoder().quota(root, quota.limited());
+    tell(wire, root, &quota);
     Ok(Answer::ok("That is the quota"))
 }
 
@@ -19,7 +20,7 @@ pub(crate) fn get(user: &Authenticated, wire: &mut Wire, server: &Context, Quota
 pub(crate) fn get_root(user: &Authenticated, wire: &mut Wire, mailbox: &MailboxName) -> Answer {
     let root = user.name.as_str();
     wire.encoder().quota_root(mailbox, root);
-    wire.encoder().quota(root, user.account.quota().limited());
+    tell(wire, root, &user.account.quota());
     Answer::ok("That is the quota root")
 }
 
@@ -29,6 +30,13 @@ pub(crate) async fn set(user: &Authenticated, wire: &mut Wire, server: &Context,
         return Err(Failure::no(Code::Cannot, format!("{name} cannot be limited here")));
     }
     let quota = server.store.set_quota_root(&user.principal, &root, limits).await?;
-    wire.encoder().quota(&root, quota.limited());
+    tell(wire, &root, &quota);
     Ok(Answer::ok("The quota is set"))
+}
+
+/// RFC 9208 §3.1.2: only resources that are announced.
+fn tell(wire: &mut Wire, root: &str, quota: &Quota) {
+    let off = wire.off().clone();
+    let limited = quota.limited().filter(|&(resource, ..)| !off.has(&Capability::QuotaRes(resource)));
+    wire.encoder().quota(root, limited);
 }

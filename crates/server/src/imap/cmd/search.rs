@@ -1,4 +1,4 @@
-//! SEARCH and UID SEARCH (RFC 9051 §6.4.4, RFC 3501 §6.4.4, RFC 4731, RFC 5182, RFC 5032).
+//! SEARCH and UID SEARCH (RFC 9051 §6.4.4, RFC 3501 §6.4.4, RFC 4731, RFC 5182, RFC 5032, RFC 9394).
 //!
 //! * Messages are looked for among those that the client has been told of; what was expunged
 //!   meanwhile is not found.
@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use proto::imap::command::{Search, SearchKey, SearchReturn};
 use proto::imap::response::{Condition, ESearch};
-use proto::imap::{Code, Tag};
+use proto::imap::{Code, Tag, Window};
 use store::{Found, Key, Query, Snapshot, Steps, When};
 use tokio::time::Instant;
 use types::{IdSet, ModSeq, Number, SeqNum, Uid, UnixTime};
@@ -36,7 +36,8 @@ pub(crate) async fn search(selected: &mut Selected, wire: &mut Wire, tag: &Tag, 
     let result = async {
         let query = query(selected, &snapshot, key)?;
         let found = find(selected, wire, Arc::clone(&snapshot), query, returns).await?;
-        let modseq = if key.asks_modseq() { latest_change(&snapshot, returns, &found.uids)? } else { None };
+        // RFC 7162 §3.1.6, RFC 4731 §3.2: the latest change of the messages that are returned.
+        let modseq = if key.asks_modseq() { snapshot.latest_change(&returned(returns, &found.uids))? } else { None };
         Ok((found, modseq))
     };
     let (found, modseq) = match result.await {
@@ -56,8 +57,8 @@ pub(crate) async fn search(selected: &mut Selected, wire: &mut Wire, tag: &Tag, 
     } else {
         answer(wire, tag, by_uid, returns, &selected.view.told().numbers_of(&found.uids), modseq);
     }
-    if let Some(returns) = returns.filter(|returns| returns.save) {
-        selected.saved = saved(returns, found.uids);
+    if saves {
+        selected.saved = returned(returns, &found.uids);
     }
     Ok(Answer::ok(if saves { "SEARCH completed, result saved" } else { "SEARCH completed" }))
 }
@@ -78,15 +79,14 @@ pub(super) async fn find(
     query: Query,
     returns: Option<SearchReturn>,
 ) -> Result<Found, Failure> {
-    // The smallest alone is known as soon as there is one.
-    let first_is_enough = returns.is_some_and(|returns| returns.min && !returns.max && !returns.all && !returns.count);
+    let enough = returns.and_then(enough);
     let scope = selected.view.told().uids().clone();
     let mut search = store::Search::new(&selected.mailbox, snapshot, query, scope);
     if search.reads_messages() {
         // What was answered before need not wait for this search, and tells us who has gone meanwhile.
         wire.flush().await?;
     }
-    in_turns(wire, &mut search, |search| first_is_enough && !search.found().uids.is_empty()).await?;
+    in_turns(wire, &mut search, |search| enough.is_some_and(|enough| search.found().uids.len() >= enough)).await?;
     Ok(search.finish())
 }
 
@@ -116,23 +116,28 @@ pub(super) async fn in_turns<W: Steps + Send + Sync>(
     }
 }
 
-/// The latest change of the messages that are returned (RFC 7162 §3.1.6, RFC 4731 §3.2).
-fn latest_change(
-    snapshot: &Snapshot,
-    returns: Option<SearchReturn>,
-    found: &IdSet<Uid>,
-) -> store::Result<Option<ModSeq>> {
-    match returns {
-        Some(SearchReturn { min, max, all: false, count: false, .. }) if min || max => {
-            snapshot.latest_change(&ends(found, min, max))
-        }
-        _ => snapshot.latest_change(found),
+/// After how many matches everything that is returned is known, where it does not take them all: the
+/// smallest, and a window at the beginning.
+fn enough(returns: SearchReturn) -> Option<u64> {
+    let SearchReturn { min, max, all, count, partial, save: _ } = returns;
+    match partial.map(Window::known_after) {
+        _ if max || all || count => None,
+        Some(window) => window,
+        None => min.then_some(1),
     }
 }
 
-/// The smallest and the largest, as asked.
-fn ends(found: &IdSet<Uid>, min: bool, max: bool) -> IdSet<Uid> {
-    found.first().filter(|_| min).into_iter().chain(found.last().filter(|_| max)).collect()
+/// The messages that are returned, which are also those that SAVE keeps: the tables of RFC 5182 §2.4 and
+/// RFC 9394 §3.2.
+fn returned(returns: Option<SearchReturn>, found: &IdSet<Uid>) -> IdSet<Uid> {
+    match returns {
+        Some(SearchReturn { min, max, all: false, count: false, partial, .. }) if min || max || partial.is_some() => {
+            let window = partial.map_or_else(IdSet::new, |window| found.at(window.positions(found.len())));
+            let ends = found.first().filter(|_| min).into_iter().chain(found.last().filter(|_| max));
+            window.union(&ends.collect())
+        }
+        _ => found.clone(),
+    }
 }
 
 /// Writes the untagged response.
@@ -150,30 +155,23 @@ fn answer<T: Number>(
         None => SearchReturn { all: true, ..SearchReturn::default() },
         Some(returns) => returns,
     };
-    let SearchReturn { min, max, all, count, save } = returns;
     // RFC 9051 §6.4.4: "In absence of any other SEARCH result option, the SAVE result option also
     // suppresses any ESEARCH response".
-    if save && !(min || max || all || count) {
+    if !returns.is_answered() {
         return;
     }
+    let SearchReturn { min, max, all, count, partial, save: _ } = returns;
+    let partial = partial.map(|window| (window, found.at(window.positions(found.len()))));
     let found = ESearch {
         by_uid,
         min: found.first().filter(|_| min),
         max: found.last().filter(|_| max),
         all: Some(found).filter(|_| all),
         count: count.then(|| found.len()),
+        partial: partial.as_ref().map(|(window, messages)| (*window, messages)),
         modseq,
     };
     wire.encoder().esearch(tag, &found);
-}
-
-/// What `$` names after this SEARCH: the table of RFC 5182 §2.4.
-fn saved(returns: SearchReturn, found: IdSet<Uid>) -> IdSet<Uid> {
-    let SearchReturn { min, max, all, count, .. } = returns;
-    if all || count || !(min || max) {
-        return found;
-    }
-    ends(&found, min, max)
 }
 
 /// The store's words for a search key.

@@ -1,8 +1,8 @@
 //! SELECT and EXAMINE (RFC 9051 §6.3.2, §6.3.3).
 
-use proto::imap::Code;
 use proto::imap::command::Select;
 use proto::imap::response::{Condition, ListEntry};
+use proto::imap::{Code, Dialect};
 use store::{Mailbox, Snapshot, View};
 use types::{IdSet, MailboxName, Uid};
 
@@ -56,6 +56,7 @@ pub(crate) async fn select(
         view: View::new(&snapshot),
         read_only,
         saved: IdSet::new(),
+        batches: None,
         recent,
         keywords_told: 0,
     });
@@ -87,9 +88,9 @@ fn tell(
     old_name: Option<&str>,
     snapshot: &Snapshot,
 ) -> store::Result<Answer> {
-    let rev2 = wire.dialect().rev2;
-    // RFC 3501 §7.1: the first message without \Seen; not in IMAP4rev2.
-    let unseen = if rev2 { None } else { snapshot.first_unseen()? };
+    let Dialect { rev2, uid_only, .. } = wire.dialect();
+    // RFC 3501 §7.1: the first message without \Seen; not in IMAP4rev2. RFC 9586 §3: it is a number.
+    let unseen = if rev2 || uid_only { None } else { snapshot.first_unseen()? };
     selected.tell_keywords(wire, snapshot);
 
     let mut encoder = wire.encoder();

@@ -1,4 +1,4 @@
-//! SORT and UID SORT (RFC 5256 §3, RFC 5957, RFC 5267 §3).
+//! SORT and UID SORT (RFC 5256 §3, RFC 5957, RFC 5267 §3, RFC 9394).
 //!
 //! Messages are found as by SEARCH, then put in order step by step. One whose header is damaged is
 //! in the answer, as if it had none; an untagged NO names it.
@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use proto::imap::Tag;
-use proto::imap::command::{Sort, SortCriterion, SortKey};
+use proto::imap::command::{SearchReturn, Sort, SortCriterion, SortKey};
 use proto::imap::response::{Condition, ESort};
 use store::{SortBy, Sorted, Sorting};
 use types::{IdSet, ModSeq, Number, Uid};
@@ -37,7 +37,7 @@ pub(crate) async fn sort(selected: &mut Selected, wire: &mut Wire, tag: &Tag, so
         answer(wire, tag, sort, &numbers, modseq);
     }
     if saves {
-        selected.saved = saved(sort, &sorted.uids);
+        selected.saved = returned(sort, &sorted.uids);
     }
     Ok(Answer::ok(if saves { "SORT completed, result saved" } else { "SORT completed" }))
 }
@@ -54,8 +54,8 @@ async fn sorted(selected: &Selected, wire: &mut Wire, sort: &Sort) -> Result<(So
     in_turns(wire, &mut sorting, |_| false).await?;
     let sorted = sorting.finish();
     warn(wire, "sorted without their headers", &sorted.damaged);
-    // RFC 7162 §3.1.9 and §3.1.10; with MIN and MAX alone that of these (RFC 4731 §3.2).
-    let modseq = if sort.key.asks_modseq() { snapshot.latest_change(&saved(sort, &sorted.uids))? } else { None };
+    // RFC 7162 §3.1.9 and §3.1.10; with MIN, MAX and PARTIAL alone that of these (RFC 4731 §3.2).
+    let modseq = if sort.key.asks_modseq() { snapshot.latest_change(&returned(sort, &sorted.uids))? } else { None };
     Ok((sorted, modseq))
 }
 
@@ -80,25 +80,28 @@ fn answer<T: Number>(wire: &mut Wire, tag: &Tag, sort: &Sort, sorted: &[T], mods
     // RFC 5267 §3: without RETURN, "the server will return results as specified in [SORT]", also in IMAP4rev2.
     let Some(returns) = sort.returns else { return wire.encoder().sort(sorted.iter().copied(), modseq) };
     // RFC 5182 §2.1: SAVE alone has no answer.
-    if returns.min || returns.max || returns.all || returns.count {
+    if returns.is_answered() {
         let found = ESort {
             by_uid: sort.by_uid,
             min: sorted.first().copied().filter(|_| returns.min),
             max: sorted.last().copied().filter(|_| returns.max),
             all: Some(sorted).filter(|_| returns.all),
             count: returns.count.then_some(sorted.len() as u64),
+            partial: returns.partial.map(|window| (window, window.of(sorted))),
             modseq,
         };
         wire.encoder().esort(tag, &found);
     }
 }
 
-/// What `$` names after this SORT: the table of RFC 5182 §2.4, where MIN and MAX are those of the order.
-fn saved(sort: &Sort, sorted: &[Uid]) -> IdSet<Uid> {
+/// The messages that are returned, which are also those that SAVE keeps: as for SEARCH, but MIN, MAX and
+/// PARTIAL are those of the order.
+fn returned(sort: &Sort, sorted: &[Uid]) -> IdSet<Uid> {
     match sort.returns {
-        Some(returns) if !returns.all && !returns.count && (returns.min || returns.max) => {
-            let (min, max) = (sorted.first().filter(|_| returns.min), sorted.last().filter(|_| returns.max));
-            min.into_iter().chain(max).copied().collect()
+        Some(SearchReturn { min, max, all: false, count: false, partial, .. }) if min || max || partial.is_some() => {
+            let window = partial.map_or(&[][..], |window| window.of(sorted));
+            let ends = sorted.first().filter(|_| min).into_iter().chain(sorted.last().filter(|_| max));
+            window.iter().chain(ends).copied().collect()
         }
         _ => sorted.iter().copied().collect(),
     }

@@ -13,8 +13,8 @@ mod send;
 
 use std::ops::ControlFlow;
 
-use proto::imap::Code;
 use proto::imap::command::{Fetch, FetchItem};
+use proto::imap::{Code, Dialect};
 use store::{FlagChange, FlagMode, FlagsStored, Silent};
 use types::{Flag, Flags, IdSet, Uid};
 
@@ -30,6 +30,10 @@ use send::Delivery;
 pub(crate) async fn fetch(selected: &mut Selected, wire: &mut Wire, fetch: &Fetch) -> Outcome {
     let by_uid = fetch.ids.by_uid();
     let mut uids = selected.resolve(&fetch.ids)?;
+    // RFC 9394 §3.3: first the window, then what of it has changed.
+    if let Some(window) = fetch.partial {
+        uids = uids.at(window.positions(uids.len()));
+    }
     if let Some(since) = fetch.changed_since {
         if fetch.vanished {
             qresync::vanished(selected, wire, &fetch.ids, since)?;
@@ -43,7 +47,7 @@ pub(crate) async fn fetch(selected: &mut Selected, wire: &mut Wire, fetch: &Fetc
         FlagsStored::default()
     };
 
-    let failed = deliver(selected, wire, &items(fetch), &uids, &marked.changed).await?;
+    let failed = deliver(selected, wire, &items(fetch, wire.dialect()), &uids, &marked.changed).await?;
 
     // The responses have told the flags that this command has changed.
     if let Some(modseq) = marked.modseq.filter(|_| failed.is_empty()) {
@@ -108,9 +112,10 @@ async fn deliver(
     Ok(delivery.finish())
 }
 
-/// The items to be answered. RFC 9051 §6.4.9: with UID FETCH the UID is one of them in any event.
-fn items(fetch: &Fetch) -> Vec<Item> {
-    let uid = fetch.ids.by_uid() && !fetch.items.contains(&FetchItem::Uid);
+/// The items to be answered. RFC 9051 §6.4.9: with UID FETCH the UID is one of them in any event;
+/// RFC 9586 §3: but UIDFETCH has it in front.
+fn items(fetch: &Fetch, dialect: Dialect) -> Vec<Item> {
+    let uid = fetch.ids.by_uid() && !dialect.uid_only && !fetch.items.contains(&FetchItem::Uid);
     // RFC 7162 §3.1.4.1: CHANGEDSINCE "implicitly adds the MODSEQ FETCH message data item".
     let modseq = fetch.changed_since.is_some() && !fetch.items.contains(&FetchItem::ModSeq);
     let implied = uid.then_some(FetchItem::Uid).into_iter().chain(modseq.then_some(FetchItem::ModSeq));

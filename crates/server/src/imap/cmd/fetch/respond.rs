@@ -179,7 +179,7 @@ impl Responder<'_> {
         let mut empty = true;
         let mut rest = None;
         let mut encoder = Encoder::new(out, self.dialect);
-        let mut response = encoder.fetch(message.number);
+        let mut response = encoder.fetch(message.number, message.row.uid);
         for (at, item) in self.items.iter().enumerate().skip(from) {
             if *work > enough {
                 rest = Some(at);
@@ -203,10 +203,11 @@ impl Responder<'_> {
         }
         // RFC 9051 §6.4.5: "if this causes the flags to change, they SHOULD be included".
         if rest.is_none() && self.marked.contains(message.row.uid) {
-            // RFC 7162 §3.2.4: and then also UID and mod-sequence.
-            let sync: &[FetchItem] = if self.dialect.condstore { &[FetchItem::Uid, FetchItem::ModSeq] } else { &[] };
-            for unasked in [FetchItem::Flags].iter().chain(sync) {
-                if !self.items.iter().any(|item| item.is(unasked)) {
+            // RFC 7162 §3.2.4: and then also UID and mod-sequence. RFC 9586 §3: UIDFETCH has the UID in front.
+            let Dialect { condstore, uid_only, .. } = self.dialect;
+            let sync = [(FetchItem::Uid, condstore && !uid_only), (FetchItem::ModSeq, condstore)];
+            for (unasked, wanted) in [(FetchItem::Flags, true)].iter().chain(&sync) {
+                if *wanted && !self.items.iter().any(|item| item.is(unasked)) {
                     self.row_item(unasked, message, flags, &mut response);
                 }
             }

@@ -1,0 +1,164 @@
+//! Messages on their way in, of APPEND and REPLACE: they go to the store as they arrive.
+//!
+//! What can be refused is refused before a message is read (RFC 9051 §7.6: the tagged answer comes
+//! instead of the continuation request). After that everything the client sends is read, kept or
+//! not, and answered at the end.
+
+use proto::imap::command::AppendMessage;
+use proto::imap::{Code, Event, ParseError, Refusal};
+use store::{Error, Growth, Incoming, NewMessage};
+use types::MailboxName;
+
+use super::answer::{Answer, End, Failure, Outcome, sentence};
+use super::state::Authenticated;
+use super::wire::Wire;
+use crate::context::Context;
+
+/// The messages of one command.
+pub(crate) struct Upload<'a> {
+    user: &'a Authenticated,
+    server: &'a Context,
+    to: &'a MailboxName,
+    messages: Vec<NewMessage>,
+    current: Option<(Incoming, AppendMessage)>,
+    /// By what the command raises the usage, as far as it has come.
+    growth: Growth,
+    /// The first reason for which none of them will be kept.
+    refused: Option<Failure>,
+}
+
+/// Reads past a command that is refused as a whole.
+pub(crate) async fn skip(wire: &mut Wire, why: Answer) -> Outcome {
+    loop {
+        match wire.next_event() {
+            None => wire.wait().await?,
+            Some(Event::HangUp { .. }) => return Err(last(why.into())),
+            // Nothing is accepted, so this is the refusal.
+            Some(_) => return Ok(why),
+        }
+    }
+}
+
+/// The answer, and then BYE: what follows is more than we read past.
+fn last(failure: Failure) -> Failure {
+    Failure::Last(Box::new(failure), End::bye("The rest of the refused message is too much to read past"))
+}
+
+impl<'a> Upload<'a> {
+    /// Nothing has come yet. `permitted` is by what the command raises the usage without its messages, less than nothing
+    /// for REPLACE; or an error where no message needs to come.
+    pub(crate) fn new(
+        user: &'a Authenticated,
+        server: &'a Context,
+        to: &'a MailboxName,
+        permitted: Result<Growth, Failure>,
+    ) -> Self {
+        let (growth, refused) = match permitted {
+            Ok(growth) => (growth, None),
+            Err(failure) => (Growth::default(), Some(failure)),
+        };
+        Self { user, server, to, messages: vec![], current: None, growth, refused }
+    }
+
+    /// Reads all of them, to the end of the command.
+    pub(crate) async fn receive(mut self, wire: &mut Wire, first: AppendMessage) -> Result<Vec<NewMessage>, Failure> {
+        if self.begin(Ok(first)) {
+            wire.fragmenter().accept();
+        }
+        let (dialect, limits) = (wire.dialect(), &self.server.limits);
+        loop {
+            match wire.next_event() {
+                None => {
+                    wire.wait_for_rest().await?;
+                    wire.heard();
+                }
+                Some(Event::Continue) => wire.encoder().continuation("Ready for the message"),
+                Some(Event::Octets(octets)) => self.take(octets),
+                Some(Event::AppendNext(octets)) => {
+                    let message = AppendMessage::parse(octets, dialect, limits);
+                    let message = message.and_then(|message| wire.off().known_message(dialect, message));
+                    self.end();
+                    if self.begin(message) {
+                        wire.fragmenter().accept();
+                    }
+                }
+                Some(Event::AppendEnd) => break,
+                Some(Event::Refused { why, .. }) => return Err(self.reason(why)),
+                Some(Event::HangUp { why, .. }) => return Err(last(self.reason(why))),
+                Some(Event::Command(_) | Event::Line(_) | Event::Append(_)) => return Err(Failure::bad("Not now")),
+            }
+        }
+        self.end();
+        self.refused.map_or(Ok(self.messages), Err)
+    }
+
+    /// True where the message is to be read.
+    fn begin(&mut self, message: Result<AppendMessage, ParseError>) -> bool {
+        if self.refused.is_some() {
+            return false;
+        }
+        match message.map_err(Failure::from).and_then(|message| self.admit(message)) {
+            Ok(()) => true,
+            Err(failure) => {
+                self.refused = Some(failure);
+                false
+            }
+        }
+    }
+
+    fn admit(&mut self, message: AppendMessage) -> Result<(), Failure> {
+        let limits = &self.server.limits;
+        if self.messages.is_empty() && self.user.account.tree().get(self.to).is_none() {
+            // RFC 9051 §6.3.12: TRYCREATE.
+            return Err(Error::NoSuchTarget.into());
+        }
+        if message.literal.size > limits.message_size {
+            return Err(Error::TooBig { limit: limits.message_size }.into());
+        }
+        if self.messages.len() >= limits.multiappend {
+            return Err(Error::Limit("messages in one APPEND").into());
+        }
+        if message.literal.size == 0 {
+            // RFC 3502 §6.3.11: so a client cancels. It has the literal and its line end still to
+            // send, so those are read before the answer.
+            self.refused = Some(Failure::no(Code::Cannot, "A message of no octets cancels the command"));
+            return Ok(());
+        }
+        // RFC 9208 §4.3.1; the store decides when the messages are there.
+        self.growth = self.growth.plus_message(message.literal.size);
+        self.user.account.may_grow(self.growth)?;
+        self.current = Some((self.user.account.receive()?, message));
+        Ok(())
+    }
+
+    fn take(&mut self, octets: &[u8]) {
+        let Some((incoming, message)) = &mut self.current else { return };
+        let taken = if !message.literal.binary && octets.contains(&0) {
+            // RFC 9051 §4.3: only a literal8 can hold NUL.
+            Err(Failure::bad("A message with NUL octets needs a literal8"))
+        } else {
+            incoming.push(octets).map_err(Failure::from)
+        };
+        if let Err(failure) = taken {
+            self.current = None;
+            self.refused.get_or_insert(failure);
+        }
+    }
+
+    fn end(&mut self) {
+        let Some((incoming, message)) = self.current.take() else { return };
+        match incoming.finish() {
+            Ok(content) => {
+                self.messages.push(NewMessage { content, flags: message.flags, internal_date: message.date });
+            }
+            Err(error) => {
+                self.refused.get_or_insert(error.into());
+            }
+        }
+    }
+
+    /// Why the fragmenter gave up: our own reason, or its.
+    fn reason(&mut self, why: Refusal) -> Failure {
+        self.refused.take().unwrap_or_else(|| Failure::bad(sentence(&why)))
+    }
+}
