@@ -1,6 +1,7 @@
 //! What every engine offers. The conformance suite in `testkit` says what it means, call by call.
 
 use std::any::Any;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::ops::{ControlFlow, Range};
 use std::pin::Pin;
@@ -9,6 +10,8 @@ use std::task::{Context, Poll};
 
 use tokio::sync::oneshot;
 use types::AccountId;
+
+use crate::segment::PIECE_MAX;
 
 /// How many commits an account has seen; zero is an account without content.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
@@ -66,6 +69,23 @@ pub trait Engine: Send + Sync + 'static {
 
     /// Everything that is wrong with what is stored, in plain words, one line each. Reads all of it.
     fn check(&self) -> Result<Vec<String>, Error>;
+
+    /// What the engine found when it was opened and its index had to be made again, or had forgotten
+    /// commits. Until [`Engine::settle`] it is said again.
+    fn setback(&self) -> Result<Option<Setback>, Error> {
+        Ok(None)
+    }
+
+    /// The blobs that are stored and that no commit names, as far as the engine knows any more. Reads all
+    /// that is stored.
+    fn strays(&self) -> Result<Strays, Error> {
+        Ok(Strays::none())
+    }
+
+    /// The owner has put right what [`Engine::setback`] says.
+    fn settle(&self) -> Result<(), Error> {
+        Ok(())
+    }
 }
 
 /// A key and its value.
@@ -104,6 +124,12 @@ pub trait Blob: Send + Sync {
     /// Appends the octets of `range`, which must lie within the blob, to `out`. Reads and verifies
     /// only the pieces concerned.
     fn read(&self, range: Range<u64>, out: &mut Vec<u8>) -> Result<(), Error>;
+
+    /// Where a reader who goes on at `at` best stops: the end of the piece in which that octet lies, at
+    /// most [`PIECE_MAX`] further. Who stops elsewhere has the engine read and verify a piece twice.
+    fn piece_end(&self, at: u64) -> u64 {
+        self.size().min(at.saturating_add(PIECE_MAX as u64))
+    }
 }
 
 /// A blob that is arriving. Dropped without [`BlobWriter::finish`], it leaves nothing that counts.
@@ -149,6 +175,74 @@ impl Upload {
 impl std::fmt::Debug for Upload {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Upload({} octets)", self.size)
+    }
+}
+
+/// The engine has lost commits that it had acknowledged.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Setback {
+    /// What happened, in plain words.
+    pub said: Vec<String>,
+    /// The accounts of which nothing was lost. All others may be as they were at an earlier commit.
+    pub current: BTreeSet<AccountId>,
+    /// The accounts that have content as far as the engine knows any more.
+    pub accounts: BTreeSet<AccountId>,
+}
+
+/// Blobs that are stored and that no commit names.
+pub struct Strays {
+    ids: BTreeMap<AccountId, Vec<BlobId>>,
+    unreadable: Vec<String>,
+    open: Box<OpenStray>,
+}
+
+type OpenStray = dyn Fn(AccountId, BlobId) -> Result<Option<Stray>, Error> + Send + Sync;
+
+/// One of [`Strays`].
+pub struct Stray {
+    /// What its owner said of it.
+    pub label: Vec<u8>,
+    /// Its content.
+    pub blob: Arc<dyn Blob>,
+    /// For a batch that names it (again).
+    pub upload: Upload,
+    /// True where a commit names it but it is not where it should be: a batch must drop and name it.
+    pub named: bool,
+}
+
+impl Strays {
+    /// For engines.
+    pub fn new(
+        ids: BTreeMap<AccountId, Vec<BlobId>>,
+        unreadable: Vec<String>,
+        open: impl Fn(AccountId, BlobId) -> Result<Option<Stray>, Error> + Send + Sync + 'static,
+    ) -> Self {
+        Self { ids, unreadable, open: Box::new(open) }
+    }
+
+    /// An engine that loses nothing has none.
+    pub fn none() -> Self {
+        Self::new(BTreeMap::new(), vec![], |_, _| Ok(None))
+    }
+
+    /// The accounts that have some.
+    pub fn accounts(&self) -> impl Iterator<Item = AccountId> + '_ {
+        self.ids.keys().copied()
+    }
+
+    /// Those of an account, ascending.
+    pub fn of(&self, account: AccountId) -> &[BlobId] {
+        self.ids.get(&account).map_or(&[], Vec::as_slice)
+    }
+
+    /// One of them; `None` where it is none.
+    pub fn get(&self, account: AccountId, id: BlobId) -> Result<Option<Stray>, Error> {
+        (self.open)(account, id)
+    }
+
+    /// What could not be read on the way, one line each.
+    pub fn unreadable(&self) -> &[String] {
+        &self.unreadable
     }
 }
 

@@ -18,5 +18,5 @@ pub mod segment;
 
 pub use api::{
     AccountBatch, Batch, Blob, BlobId, BlobWriter, CommitError, CommitNumber, Each, Engine, Entry, Error, NewBlob,
-    Pending, ReadView, Upload, Write,
+    Pending, ReadView, Setback, Stray, Strays, Upload, Write,
 };

@@ -34,6 +34,7 @@ const HAS_DATE: u8 = 1;
 const HAS_HEADER: u8 = 2;
 const HAS_MESSAGE_ID: u8 = 4;
 const IS_REPLY: u8 = 8;
+const IS_INTERNATIONAL: u8 = 16;
 
 /// The header fields that a card keeps as they stand: those that mail clients ask for when they list
 /// messages. Sorted, in lower case.
@@ -130,7 +131,8 @@ impl Card {
         let flags = flag(sent.is_some(), HAS_DATE)
             | flag(packed.is_some(), HAS_HEADER)
             | flag(message_id.is_some(), HAS_MESSAGE_ID)
-            | flag(is_reply, IS_REPLY);
+            | flag(is_reply, IS_REPLY)
+            | flag(is_international(message), IS_INTERNATIONAL);
         let mut bytes = vec![VERSION, flags];
         if let Some(DateTime { time, zone }) = sent {
             pack::signed(time.0, &mut bytes);
@@ -286,10 +288,21 @@ impl<'a> CardRef<'a> {
         self.flags & IS_REPLY != 0
     }
 
+    /// Whether something of it looks different to those who take only ASCII in headers (RFC 6532): a header
+    /// field, of the message or of a part, that is not ASCII, or a message/global inside.
+    pub fn is_international(self) -> bool {
+        self.flags & IS_INTERNATIONAL != 0
+    }
+
     /// Where the parts are.
     pub fn layout(self) -> Result<Layout, Error> {
         pack::read_layout(self.layout).ok_or(Error::Card("no layout"))
     }
+}
+
+fn is_international(message: &Message) -> bool {
+    let parts = (0..message.layout().places().len()).filter_map(|index| message.part(index));
+    parts.into_iter().any(|part| !part.header().bytes().is_ascii() || part.content_type().is("message", "global"))
 }
 
 fn zone(minutes: i64) -> Option<i16> {

@@ -77,7 +77,7 @@ impl Envelope {
             out.push(b' ');
         }
         for list in [&self.from, &self.sender, &self.reply_to, &self.to, &self.cc, &self.bcc] {
-            addresses(list, out);
+            write_addresses(list, out);
             out.push(b' ');
         }
         nstring(self.in_reply_to.as_deref(), out);
@@ -95,7 +95,7 @@ fn first(member: &mut Option<Vec<u8>>, field: &Field<'_>) {
 }
 
 /// `"(" 1*address ")" / nil`
-fn addresses(list: &[Address], out: &mut Vec<u8>) {
+pub(crate) fn write_addresses(list: &[Address], out: &mut Vec<u8>) {
     if list.is_empty() {
         out.extend_from_slice(b"NIL");
         return;

@@ -100,6 +100,13 @@ impl<'a> Field<'a> {
     }
 }
 
+impl<'a> Fields<'a> {
+    /// What follows the fields: the blank line, where there is one.
+    pub(crate) fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+}
+
 /// See [`Header::fields`].
 #[derive(Clone, Debug)]
 pub struct Fields<'a> {

@@ -8,6 +8,7 @@
 //! * [`Header`] reads fields and takes subsets; [`Envelope`] and [`ContentType`] understand them.
 //! * [`Card`] is everything that FETCH, SEARCH and SORT want to know without opening the body, in one
 //!   compact value for the store; ENVELOPE, BODY and BODYSTRUCTURE are in it ready to send.
+//! * [`downgrade_header`] and its like show an internationalised message to those who take only ASCII.
 //! * [`Decoder`] undoes transfer encodings, [`Charset`] and [`decode_words`] give text.
 //! * [`Needle`] and [`Matcher`] are SEARCH's comparison, [`casemap`] is the one of RFC 5051.
 //! * [`parse_date`], [`base_subject`] and [`message_ids`] are what SORT and THREAD compare, text by its [`collation_key`].
@@ -19,6 +20,7 @@ mod charset;
 mod collate;
 mod cursor;
 mod date;
+mod downgrade;
 mod envelope;
 mod header;
 mod ids;
@@ -40,6 +42,7 @@ pub use casemap::casemap;
 pub use charset::{Charset, TextDecoder};
 pub use collate::collation_key;
 pub use date::parse_date;
+pub use downgrade::{downgrade_envelope, downgrade_header, downgrade_structure};
 pub use envelope::Envelope;
 pub use header::{Field, Fields, Header, Keep};
 pub use ids::message_ids;

@@ -9,6 +9,7 @@ use clap::{Args, Subcommand};
 use crate::admin::{Request, Response, ask, execute};
 use crate::config::Config;
 use crate::quota::Change;
+use crate::recover::recover;
 use crate::{console, run};
 
 /// What to do with which account.
@@ -106,7 +107,10 @@ pub(crate) fn perform(config: &Config, request: Request) -> Result<Vec<String>> 
             refuse_foreign_store(&config.store.path)?;
             let (engine, store) = run::open_store(&config.store.path, Default::default(), config.store_options()?)?;
             let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-            let response = runtime.block_on(execute(&store, request));
+            let response = runtime.block_on(async {
+                recover(&config.store.path, &store).await?;
+                anyhow::Ok(execute(&store, request).await)
+            })?;
             drop((runtime, store, engine));
             response
         }

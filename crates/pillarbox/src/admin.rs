@@ -18,7 +18,7 @@ use tracing::{info, warn};
 use types::{AccountName, DateTime, Limits, UnixTime};
 
 use crate::quota::{self, Change};
-use crate::random;
+use crate::{purge, random};
 
 /// Octets of one request: a name and a password.
 const MAX_REQUEST: usize = 16 << 10;
@@ -45,6 +45,9 @@ pub(crate) enum Request {
     Delete { name: String },
     /// Everything that is wrong with the store.
     Check,
+    /// What was expunged or deleted goes, of one account or all, if it is older than this or than the
+    /// configuration says.
+    Purge { account: Option<String>, older_than: Option<u64> },
 }
 
 /// The answer: lines to print, or why it was not done.
@@ -128,6 +131,7 @@ async fn apply(store: &Store, request: Request) -> Result<Vec<String>> {
             let accounts = store::blocking(|| store.accounts())?;
             Ok(accounts.into_iter().map(|account| account.name.to_string()).collect())
         }
+        Request::Purge { account, older_than } => purge::perform(store, account.as_deref(), older_than).await,
         Request::Show { name } => {
             let name = account(&name)?;
             let found = store::blocking(|| store.find_account(&name))?;

@@ -8,8 +8,10 @@ mod config;
 mod console;
 mod demo;
 mod logging;
+mod purge;
 mod quota;
 mod random;
+mod recover;
 mod run;
 mod serve;
 mod warnings;
@@ -35,6 +37,8 @@ enum Command {
     Demo(demo::Options),
     /// Creates, lists and deletes accounts, sets their passwords and quotas, also while the server runs.
     Account(account::Options),
+    /// Takes away now, for good, what was expunged or deleted: retention does it by itself later.
+    Purge(purge::Options),
     /// Looks at everything in the store and says in plain words what is wrong.
     Check(ConfigFile),
     /// Helps with the configuration file.
@@ -68,6 +72,7 @@ fn main() -> ExitCode {
         Command::Serve(file) => serve::serve(&file.config),
         Command::Demo(options) => demo::demo(&options),
         Command::Account(options) => account::account(&options),
+        Command::Purge(options) => purge::purge(&options),
         Command::Check(file) => check::check(&file.config),
         Command::Config { action: ConfigAction::Example } => console::print(config::EXAMPLE.trim_end()),
         Command::Config { action: ConfigAction::Check(file) } => config::Config::read(&file.config)

@@ -21,8 +21,9 @@ use store::{Store, SystemClock};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
 
+use crate::recover::recover;
 use crate::warnings::Warnings;
-use crate::{admin, console, random};
+use crate::{admin, console, purge, random};
 
 /// How long sessions may take to say goodbye and to finish what they commit.
 const GOODBYE: Duration = Duration::from_secs(8);
@@ -148,6 +149,7 @@ impl Signals {
 impl Server {
     async fn start(setup: Setup, store: Store, listeners: Vec<(Protocol, Listener)>) -> Result<Self> {
         let Setup { store_path, tls, hostname, imap, lmtp, warnings, .. } = setup;
+        recover(&store_path, &store).await?;
         store.finish_deletions().await.context("cannot finish deleting accounts")?;
         let limits = store.limits().clone();
         let login = LoginGate::new(&limits, FingerprintKey::new(random::octets()?));
@@ -161,6 +163,7 @@ impl Server {
             tokio::spawn(warnings.give(context.store.clone(), shutdown.clone()));
         }
         tokio::spawn(evict(context.store.clone(), shutdown.clone()));
+        tokio::spawn(purge::regularly(context.store.clone(), shutdown.clone()));
         let mut places = Vec::new();
         for (protocol, listener) in listeners {
             places.extend(place_of(&listener).map(|place| (protocol, place)));

@@ -1,6 +1,6 @@
 //! One account: its tree, its mailboxes, and the queue to its one writer.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use engine::ReadView;
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, watch};
-use types::{AccountId, Limits, MailboxId, MailboxName, MailboxRef, Principal, UnixTime};
+use types::{AccountId, Limits, MailboxId, MailboxName, MailboxRef, ModSeq, Principal, UnixTime};
 
 use crate::blocking::blocking;
 use crate::clock::Clock;
@@ -16,6 +16,7 @@ use crate::error::{Error, Result};
 use crate::key;
 use crate::mailbox::{Mailbox, MailboxCell};
 use crate::quota::{self, QuotaOptions};
+use crate::retention::Retention;
 use crate::rights;
 use crate::snapshot::Snapshot;
 use crate::source::Source;
@@ -27,6 +28,7 @@ pub(crate) struct Shared {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) limits: Arc<Limits>,
     pub(crate) quota: QuotaOptions,
+    pub(crate) retention: Retention,
     /// Searches that read messages at this moment.
     pub(crate) searches: Arc<Semaphore>,
 }
@@ -39,6 +41,10 @@ pub(crate) struct AccountCell {
     pub(crate) tree: watch::Sender<Arc<Tree>>,
     pub(crate) mailboxes: Mutex<HashMap<MailboxId, Arc<MailboxCell>>>,
     pub(crate) gone: AtomicBool,
+    /// See [`crate::attendance`].
+    pub(crate) attending: Mutex<BTreeMap<(MailboxId, ModSeq), usize>>,
+    /// Whoever purges or restores holds it: what nothing refers to stays so meanwhile.
+    pub(crate) bin: tokio::sync::Mutex<()>,
 }
 
 /// A handle to an account. Everything that changes it is a verb that takes the [`Principal`].
@@ -56,6 +62,8 @@ impl AccountCell {
             tree: watch::Sender::new(Arc::new(tree)),
             mailboxes: Mutex::default(),
             gone: AtomicBool::new(false),
+            attending: Mutex::default(),
+            bin: tokio::sync::Mutex::default(),
         })
     }
 

@@ -6,7 +6,7 @@
 use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
-use engine::{Blob, ReadView};
+use engine::{Blob, ReadView, Write};
 use message::{CardRef, Parser};
 use types::{AccountId, EmailId, Limits};
 
@@ -61,6 +61,34 @@ impl Pack {
         self.close();
         self.done
     }
+}
+
+/// The writes that take away the cards of these emails, ascending; those that stand beside them stay.
+/// What is missing or damaged is passed over: cards are derived.
+pub(crate) fn without(view: &dyn ReadView, gone: &[EmailId]) -> Result<Vec<Write>> {
+    let mut writes = vec![];
+    let mut done = None;
+    for &email in gone {
+        if done.is_some_and(|done| email <= done) {
+            continue;
+        }
+        let end = key::cards(EmailId(email.0.saturating_add(1)));
+        let Some((key, value)) = view.last(&key::all_cards().start..&end)? else { continue };
+        let first = key::number(&key, 0).unwrap_or(0);
+        let mut rest = Writer::new(VERSION);
+        let mut left = 0;
+        for (of, range) in places(first, &value).unwrap_or_default() {
+            if gone.binary_search(&of).is_err() {
+                rest.number(of.0 - first).bytes(value.get(range).unwrap_or_default());
+                left += 1;
+            }
+            done = done.max(Some(of));
+        }
+        if done.is_some_and(|done| email <= done) {
+            writes.push(Write { key, value: (left > 0).then(|| rest.finish()) });
+        }
+    }
+    Ok(writes)
 }
 
 /// Reads cards and bodies of many messages in a row.

@@ -15,6 +15,7 @@ use crate::error::{Error, Result};
 use crate::key;
 use crate::quota;
 use crate::removal::Removal;
+use crate::retention::{mailbox_of, rows_in, walk};
 use crate::snapshot::Snapshot;
 use crate::source::Source;
 use crate::store::Store;
@@ -67,13 +68,17 @@ impl Check {
         let mut mailboxes = BTreeMap::new();
         for (letter, deleted) in [(b"m", false), (b"y", true)] {
             each(&*view, letter, |key, value| {
-                let id = key::number(key, 0).map(MailboxId);
-                let id = id.ok_or_else(|| Error::Damaged("a mailbox has no id".into()))?;
+                let id = mailbox_of(key)?;
                 let value = if deleted { live_part(value)? } else { value.to_vec() };
                 mailboxes.insert(id, (value, deleted));
                 Ok(())
             })?;
         }
+        let mut buried = BTreeSet::new();
+        each(&*view, b"g", |key, _| {
+            buried.insert(mailbox_of(key)?);
+            Ok(())
+        })?;
         let mut names = BTreeMap::new();
         let mut uid_validities = BTreeMap::new();
         let mut expected = Keys::default();
@@ -99,8 +104,9 @@ impl Check {
         if !names.keys().any(types::MailboxName::is_inbox) {
             self.problem(format_args!("there is no INBOX"));
         }
-        self.strays(&*view, &expected)?;
-        self.removals(&*view, &mailboxes)?;
+        self.buried(&*view, &buried)?;
+        self.strays(&*view, &expected, &buried)?;
+        self.removals(&*view, mailboxes.keys().chain(&buried).copied())?;
         self.bodies(&*view)
     }
 
@@ -198,12 +204,24 @@ impl Check {
         Ok(())
     }
 
+    /// Of mailboxes whose content is on its way out, only the bodies count.
+    fn buried(&mut self, view: &dyn ReadView, ids: &BTreeSet<MailboxId>) -> Result<()> {
+        for &id in ids {
+            walk(view, key::of_mailbox(b'r', id), |_, value| {
+                self.emails.extend(rows_in(value)?.iter().map(|row| row.email));
+                Ok(std::ops::ControlFlow::Continue(()))
+            })?;
+        }
+        Ok(())
+    }
+
     /// Rows, marks and nodes that belong to no spine.
-    fn strays(&mut self, view: &dyn ReadView, expected: &Keys) -> Result<()> {
+    fn strays(&mut self, view: &dyn ReadView, expected: &Keys, buried: &BTreeSet<MailboxId>) -> Result<()> {
         for letter in [b"n", b"r", b"k"] {
             let mut stray = 0u64;
             each(view, letter, |key, _| {
-                stray += u64::from(!expected.keys.contains(key));
+                let known = expected.keys.contains(key) || buried.contains(&mailbox_of(key)?);
+                stray += u64::from(!known);
                 Ok(())
             })?;
             if stray > 0 {
@@ -214,8 +232,8 @@ impl Check {
         Ok(())
     }
 
-    fn removals(&mut self, view: &dyn ReadView, mailboxes: &BTreeMap<MailboxId, (Vec<u8>, bool)>) -> Result<()> {
-        for &id in mailboxes.keys() {
+    fn removals(&mut self, view: &dyn ReadView, mailboxes: impl Iterator<Item = MailboxId>) -> Result<()> {
+        for id in mailboxes {
             let mut emails = vec![];
             Removal::scan(view, id, ModSeq::ZERO, |_, removal| {
                 emails.extend(removal.messages.rows().iter().map(|row| row.email));

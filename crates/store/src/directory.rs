@@ -2,17 +2,18 @@
 
 use std::sync::Arc;
 
-use engine::{AccountBatch, CommitNumber, Write};
+use engine::{AccountBatch, BlobId, CommitNumber, NewBlob, Write};
 use types::{AccountId, AccountName, UnixTime};
 
 use crate::account::{Account, each};
 use crate::codec::{Reader, Writer};
 use crate::error::{Error, Result};
 use crate::key;
+use crate::label::encode_account;
 use crate::snapshot::Snapshot;
 use crate::source::Source;
 use crate::store::Store;
-use crate::txn::Txn;
+use crate::txn::{Txn, blob_id};
 use crate::verb::{first_mailboxes, new_entry};
 use crate::writer::Counters;
 
@@ -38,7 +39,7 @@ impl std::fmt::Debug for AccountRecord {
 }
 
 impl AccountRecord {
-    fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Vec<u8> {
         let mut w = Writer::new(2);
         w.number(self.id.0).bytes(self.password_hash.as_bytes()).signed(self.created.0);
         w.number(self.off.len() as u64);
@@ -48,7 +49,7 @@ impl AccountRecord {
         w.finish()
     }
 
-    fn decode(key: &[u8], value: &[u8]) -> Result<Self> {
+    pub(crate) fn decode(key: &[u8], value: &[u8]) -> Result<Self> {
         let (version, mut r) = Reader::new("an account", value, 2)?;
         let id = AccountId(r.number()?);
         let password_hash = r.text()?.to_owned();
@@ -96,7 +97,7 @@ impl Store {
                 let id = txn.counters().next_account();
                 let record = AccountRecord { id, name, password_hash, created: txn.now, off: vec![] };
                 txn.with(store.first_batch(id, txn.now)?);
-                put(txn, &record);
+                put(txn, &record)?;
                 Ok(id)
             })
             .await
@@ -108,8 +109,7 @@ impl Store {
         self.directory()?
             .write(move |txn| {
                 let record = pending(txn, &name)?.ok_or(Error::NoSuchAccount)?;
-                put(txn, &AccountRecord { password_hash, ..record });
-                Ok(())
+                put(txn, &AccountRecord { password_hash, ..record })
             })
             .await
     }
@@ -125,7 +125,7 @@ impl Store {
                 record.off.retain(|name| !on.contains(name));
                 record.off.sort_unstable();
                 record.off.dedup();
-                put(txn, &record);
+                put(txn, &record)?;
                 Ok(record.off)
             })
             .await
@@ -142,6 +142,7 @@ impl Store {
                 // even if the power fails between the two commits.
                 txn.write(key::directory(record.name.as_str()), None);
                 txn.write(key::tombstone(record.id), Some(vec![]));
+                forget_credential(txn, record.id)?;
                 Ok(record.id)
             })
             .await?;
@@ -184,12 +185,12 @@ impl Store {
             .await
     }
 
-    fn directory(&self) -> Result<Account> {
+    pub(crate) fn directory(&self) -> Result<Account> {
         self.load(AccountId::DIRECTORY)
     }
 
     /// What a new account begins with.
-    fn first_batch(&self, id: AccountId, now: UnixTime) -> Result<AccountBatch> {
+    pub(crate) fn first_batch(&self, id: AccountId, now: UnixTime) -> Result<AccountBatch> {
         let mut batch = AccountBatch::new(id, CommitNumber(0));
         let version = batch.expect.0 + 1;
         let source = Arc::new(Source { engine: Arc::clone(self.engine()), account: id });
@@ -217,8 +218,30 @@ fn pending(txn: &mut Txn, name: &AccountName) -> Result<Option<AccountRecord>> {
     txn.get(&key)?.map(|value| AccountRecord::decode(&key, &value)).transpose()
 }
 
-fn put(txn: &mut Txn, record: &AccountRecord) {
+/// Writes the record, and a second time into a segment, so that a lost index loses no account.
+pub(crate) fn put(txn: &mut Txn, record: &AccountRecord) -> Result<()> {
     txn.write(key::directory(record.name.as_str()), Some(record.encode()));
+    forget_credential(txn, record.id)?;
+    match txn.empty_upload() {
+        Ok(upload) => {
+            let id = blob_id(txn.counters().next_email());
+            txn.blob(NewBlob { id, upload, label: encode_account(record) });
+            txn.write(key::credential(record.id), Some(id.0.to_be_bytes().to_vec()));
+            Ok(())
+        }
+        // A full disk refuses bodies, not passwords.
+        Err(Error::DiskFull) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+fn forget_credential(txn: &mut Txn, id: AccountId) -> Result<()> {
+    let key = key::credential(id);
+    if let Some(blob) = txn.get(&key)?.and_then(|value| value.try_into().ok()) {
+        txn.drop_blob(BlobId(u64::from_be_bytes(blob)));
+        txn.write(key, None);
+    }
+    Ok(())
 }
 
 #[cfg(test)]

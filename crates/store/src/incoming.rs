@@ -31,6 +31,7 @@ pub struct Received {
     pub(crate) upload: Upload,
     pub(crate) card: Vec<u8>,
     pub(crate) size: u32,
+    eight_bit_header: bool,
     /// Hashes of the message ids that decide the thread: its own, then those it refers to, the
     /// nearest first.
     pub(crate) ids: Vec<u64>,
@@ -92,16 +93,17 @@ impl Incoming {
     pub fn finish(self) -> Result<Received> {
         let Self { writer, parser, size, limits, .. } = self;
         let message = parser.finish();
+        let eight_bit_header = !message.header().bytes().is_ascii();
         let card = Card::from_message(&message);
         let ids = thread_ids(&card);
         let upload = blocking(|| writer.finish())?;
         // `push` has refused what does not fit.
         let size = u32::try_from(size).map_err(|_| Error::TooBig { limit: limits.message_size })?;
-        Ok(Received { upload, card: card.to_bytes(), size, ids })
+        Ok(Received { upload, card: card.to_bytes(), size, eight_bit_header, ids })
     }
 }
 
-fn thread_ids(card: &Card) -> Vec<u64> {
+pub(crate) fn thread_ids(card: &Card) -> Vec<u64> {
     let own = card.message_id().into_iter();
     let others = card.references().iter().rev().map(|id| &id[..]);
     own.chain(others).map(xxhash_rust::xxh3::xxh3_64).collect()
@@ -111,6 +113,11 @@ impl Received {
     /// In octets.
     pub fn size(&self) -> u32 {
         self.size
+    }
+
+    /// True where its header, not those of its parts, has octets beyond ASCII.
+    pub fn has_eight_bit_header(&self) -> bool {
+        self.eight_bit_header
     }
 }
 

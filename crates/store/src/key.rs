@@ -81,6 +81,21 @@ pub(crate) fn removal(id: MailboxId, modseq: ModSeq, part: u64) -> Vec<u8> {
     numbered(b'x', &[id.0, modseq.get(), part])
 }
 
+/// Where the history of a mailbox begins, once its oldest removals were forgotten.
+pub(crate) fn history(id: MailboxId) -> Vec<u8> {
+    numbered(b'l', &[id.0])
+}
+
+/// A deleted mailbox that cannot be restored any more, until its content is gone.
+pub(crate) fn buried_mailbox(id: MailboxId) -> Vec<u8> {
+    numbered(b'g', &[id.0])
+}
+
+/// Everything that a mailbox has under a letter.
+pub(crate) fn of_mailbox(letter: u8, id: MailboxId) -> Range<Vec<u8>> {
+    below(numbered(letter, &[id.0]))
+}
+
 /// A mailbox that was deleted: as [`mailbox`], and when. Its messages stay where they are.
 pub(crate) fn deleted_mailbox(id: MailboxId) -> Vec<u8> {
     numbered(b'y', &[id.0])
@@ -89,6 +104,11 @@ pub(crate) fn deleted_mailbox(id: MailboxId) -> Vec<u8> {
 /// An account that is being deleted, in the directory, until its content is gone.
 pub(crate) fn tombstone(id: AccountId) -> Vec<u8> {
     numbered(b'z', &[id.0])
+}
+
+/// In the directory: the number of the body whose label tells of an account.
+pub(crate) fn credential(id: AccountId) -> Vec<u8> {
+    numbered(b'b', &[id.0])
 }
 
 /// The removals after `since`.

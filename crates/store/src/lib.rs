@@ -14,6 +14,7 @@
 //! No protocol word here, and no key outside of this crate.
 
 mod account;
+mod attendance;
 mod blocking;
 mod cards;
 mod check;
@@ -27,10 +28,13 @@ mod gather;
 mod incoming;
 mod key;
 mod keywords;
+mod label;
 mod mailbox;
 mod persist;
 mod quota;
+mod recover;
 mod removal;
+mod retention;
 mod rights;
 mod search;
 mod snapshot;
@@ -46,6 +50,7 @@ mod view;
 mod writer;
 
 pub use account::Account;
+pub use attendance::Attendance;
 pub use blocking::blocking;
 pub use cards::Cards;
 pub use chunk::{Chunk, Row, Sums};
@@ -57,6 +62,7 @@ pub use incoming::{Incoming, Received};
 pub use keywords::Keywords;
 pub use mailbox::{Mailbox, RecentFrom};
 pub use quota::{Growth, Quota, QuotaEvent, QuotaOptions, QuotaSetting};
+pub use retention::{Purged, Retention};
 pub use search::{Found, Key, Query, Search, When};
 pub use snapshot::Snapshot;
 pub use sort::{SortBy, SortKey, Sorted, Sorting};

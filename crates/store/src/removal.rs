@@ -26,7 +26,9 @@ pub(crate) enum Reason {
 pub(crate) struct Removal {
     pub(crate) when: UnixTime,
     pub(crate) reason: Reason,
-    /// The messages as they were.
+    /// What went.
+    pub(crate) uids: IdSet<Uid>,
+    /// The messages as they were; none any more once retention has ended.
     pub(crate) messages: Chunk,
 }
 
@@ -57,26 +59,53 @@ impl Remover {
             return;
         }
         let messages = std::mem::take(&mut self.messages).finish();
-        let removal = Removal { when: self.when, reason: self.reason, messages };
+        let removal = Removal::new(self.when, self.reason, messages);
         out.push(Write { key: key::removal(self.mailbox, self.modseq, self.part), value: Some(removal.encode()) });
         self.part += 1;
     }
 }
 
+/// The layout of a record with its messages, and of one that knows only their UIDs.
+const WHOLE: u8 = 1;
+const UIDS: u8 = 2;
+
 impl Removal {
-    fn encode(&self) -> Vec<u8> {
-        let mut w = Writer::new(1);
+    fn new(when: UnixTime, reason: Reason, messages: Chunk) -> Self {
+        Self { when, reason, uids: messages.rows.iter().map(|row| row.uid).collect(), messages }
+    }
+
+    /// True once the messages are gone for good.
+    pub(crate) fn is_purged(&self) -> bool {
+        self.messages.is_empty()
+    }
+
+    /// The record without its messages.
+    pub(crate) fn purged(self) -> Self {
+        Self { messages: ChunkBuilder::default().finish(), ..self }
+    }
+
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut w = Writer::new(if self.is_purged() { UIDS } else { WHOLE });
         let reason = match self.reason {
             Reason::Expunged => 0,
             Reason::Moved => 1,
         };
         w.signed(self.when.0).number(reason);
-        w.bytes(&encode_rows(&self.messages.rows)).bytes(&self.messages.marks.encode());
+        if self.is_purged() {
+            w.number(self.uids.range_count() as u64);
+            let mut last = 0;
+            for (a, b) in self.uids.ranges() {
+                w.number((a.get() - last).into()).number((b.get() - a.get()).into());
+                last = b.get();
+            }
+        } else {
+            w.bytes(&encode_rows(&self.messages.rows)).bytes(&self.messages.marks.encode());
+        }
         w.finish()
     }
 
     pub(crate) fn decode(value: &[u8]) -> Result<Self> {
-        let (_, mut r) = Reader::new("a removal", value, 1)?;
+        let (layout, mut r) = Reader::new("a removal", value, UIDS)?;
         let when = UnixTime(r.signed()?);
         let reason = match r.number()? {
             0 => Some(Reason::Expunged),
@@ -84,15 +113,16 @@ impl Removal {
             _ => None,
         };
         let reason = r.valid(reason)?;
+        if layout == UIDS {
+            let uids = decode_uids(&mut r)?;
+            r.end()?;
+            return Ok(Self { when, reason, uids, messages: ChunkBuilder::default().finish() });
+        }
         let rows = decode_rows(r.bytes()?)?;
         let marks = Marks::decode(r.bytes()?)?;
         r.valid((rows.len() == marks.len()).then_some(()))?;
         r.end()?;
-        Ok(Self { when, reason, messages: Chunk { rows, marks: marks.into() } })
-    }
-
-    fn uids(&self) -> IdSet<Uid> {
-        self.messages.rows.iter().map(|row| row.uid).collect()
+        Ok(Self::new(when, reason, Chunk { rows, marks: marks.into() }))
     }
 
     /// The removals from a mailbox after `since`, oldest first, until `each` breaks.
@@ -118,7 +148,25 @@ impl Removal {
         failed.map_or(Ok(()), Err)
     }
 
-    /// What went after `since` and not after `upto`; `None` where that is in more than `most` records.
+    /// The mod-sequence after which the history of a mailbox is whole: what went before was forgotten.
+    pub(crate) fn history(view: &dyn ReadView, mailbox: MailboxId) -> Result<ModSeq> {
+        let Some(value) = view.get(&key::history(mailbox))? else { return Ok(ModSeq::ZERO) };
+        let (_, mut r) = Reader::new("the beginning of a history", &value, 1)?;
+        let modseq = ModSeq::new(r.number()?);
+        let modseq = r.valid(modseq)?;
+        r.end()?;
+        Ok(modseq)
+    }
+
+    /// Says that the history of a mailbox is whole after `modseq` only.
+    pub(crate) fn begin_history(mailbox: MailboxId, modseq: ModSeq) -> Write {
+        let mut w = Writer::new(1);
+        w.number(modseq.get());
+        Write { key: key::history(mailbox), value: Some(w.finish()) }
+    }
+
+    /// What went after `since` and not after `upto`; `None` where that is in more than `most` records, or
+    /// was forgotten in part.
     pub(crate) fn uids_between(
         view: &dyn ReadView,
         mailbox: MailboxId,
@@ -126,17 +174,22 @@ impl Removal {
         upto: ModSeq,
         most: usize,
     ) -> Result<Option<IdSet<Uid>>> {
-        let mut gone = vec![];
+        if since < Self::history(view, mailbox)? {
+            return Ok(None);
+        }
+        let mut gone = IdSet::new();
         let mut records = 0;
         Self::scan(view, mailbox, since, |modseq, removal| {
             if modseq > upto {
                 return ControlFlow::Break(());
             }
             records += 1;
-            gone.extend(removal.messages.rows.iter().map(|row| row.uid));
+            for (first, last) in removal.uids.ranges() {
+                gone.insert_range(first, last);
+            }
             if records > most { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })?;
-        Ok((records <= most).then(|| gone.into_iter().collect()))
+        Ok((records <= most).then_some(gone))
     }
 
     /// The removed messages among `uids`, from the removals after `since`.
@@ -148,7 +201,7 @@ impl Removal {
     ) -> Result<Vec<(Chunk, usize)>> {
         let mut found = vec![];
         Self::scan(view, mailbox, since, |_, removal| {
-            for uid in removal.uids().intersection(uids).iter() {
+            for uid in removal.uids.intersection(uids).iter() {
                 if let Some(at) = removal.messages.position(uid) {
                     found.push((removal.messages.clone(), at));
                 }
@@ -158,4 +211,18 @@ impl Removal {
         found.sort_by_key(|(chunk, at)| chunk.rows.get(*at).map(|row| row.uid));
         Ok(found)
     }
+}
+
+fn decode_uids(r: &mut Reader<'_>) -> Result<IdSet<Uid>> {
+    let mut uids = IdSet::new();
+    let mut last = 0u32;
+    for _ in 0..r.count()? {
+        let first = last.checked_add(r.small()?);
+        let end = first.zip(Some(r.small()?)).and_then(|(first, more)| first.checked_add(more));
+        let range = first.and_then(Uid::new).zip(end.and_then(Uid::new));
+        let (first, end) = r.valid(range)?;
+        uids.insert_range(first, end);
+        last = end.get();
+    }
+    Ok(uids)
 }

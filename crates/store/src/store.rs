@@ -7,13 +7,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use engine::Engine;
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
-use types::{AccountId, Limits, MailboxName, SpecialUse};
+use types::{AccountId, Limits, MailboxName, SpecialUse, UnixTime};
 
 use crate::account::{Account, AccountCell, Shared};
 use crate::blocking::blocking;
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::quota::QuotaOptions;
+use crate::retention::Retention;
 use crate::source::Source;
 
 /// Accounts that stay in memory although nobody uses them; each is a few KiB beside its snapshots,
@@ -29,6 +30,8 @@ pub struct Options {
     pub default_mailboxes: Vec<(MailboxName, Option<SpecialUse>)>,
     /// What accounts may use, and who is told.
     pub quota: QuotaOptions,
+    /// For how long what was expunged or deleted is kept.
+    pub retention: Retention,
 }
 
 /// A store. Cloning gives another handle to the same.
@@ -57,7 +60,8 @@ impl Default for Options {
             let name = MailboxName::new(special_use.as_str().trim_start_matches('\\')).ok()?;
             Some((name, Some(special_use)))
         });
-        Self { limits: Arc::default(), default_mailboxes: named.collect(), quota: QuotaOptions::default() }
+        let (quota, retention) = (QuotaOptions::default(), Retention::default());
+        Self { limits: Arc::default(), default_mailboxes: named.collect(), quota, retention }
     }
 }
 
@@ -66,11 +70,12 @@ impl Store {
     pub fn open(engine: Arc<dyn Engine>, clock: Arc<dyn Clock>, options: Options) -> Result<Self> {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let searches = Arc::new(Semaphore::new(processors));
-        let shared = Arc::new(Shared { clock, limits: options.limits, quota: options.quota, searches });
+        let Options { limits, default_mailboxes, quota, retention } = options;
+        let shared = Arc::new(Shared { clock, limits, quota, retention, searches });
         let store = Self(Arc::new(Inner {
             engine,
             shared,
-            default_mailboxes: options.default_mailboxes,
+            default_mailboxes,
             accounts: Mutex::default(),
             uses: AtomicU64::new(0),
         }));
@@ -101,6 +106,11 @@ impl Store {
         self.0.engine.read_only()
     }
 
+    /// What time it is.
+    pub(crate) fn now(&self) -> UnixTime {
+        self.0.shared.clock.now()
+    }
+
     pub(crate) fn engine(&self) -> &Arc<dyn Engine> {
         &self.0.engine
     }
@@ -122,6 +132,10 @@ impl Store {
         let mut accounts = self.0.accounts.lock();
         let slot = accounts.entry(id).or_insert_with(|| Slot { cell: Arc::new(cell), used });
         Ok(Account(Arc::clone(&slot.cell)))
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.0.shared
     }
 
     pub(crate) fn forget(&self, id: AccountId) {

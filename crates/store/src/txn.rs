@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use engine::{AccountBatch, Batch, BlobId, CommitNumber, NewBlob, ReadView, Write};
+use engine::{AccountBatch, Batch, BlobId, CommitNumber, NewBlob, ReadView, Upload, Write};
 use rpds::HashTrieMapSync;
 use types::{Limits, MailboxId, MailboxName, ThreadId, UnixTime};
 
@@ -48,13 +48,14 @@ struct Output {
     essential: Vec<Write>,
     derived: Vec<Write>,
     blobs: Vec<NewBlob>,
+    dropped: Vec<BlobId>,
     others: Vec<AccountBatch>,
 }
 
 /// Where to go back to when a verb fails.
 pub(crate) struct Savepoint {
     state: State,
-    lengths: [usize; 4],
+    lengths: [usize; 5],
 }
 
 /// What to publish once the commit is durable.
@@ -92,16 +93,17 @@ impl Txn {
 
     pub(crate) fn savepoint(&self) -> Savepoint {
         let out = &self.out;
-        let lengths = [out.essential.len(), out.derived.len(), out.blobs.len(), out.others.len()];
+        let lengths = [out.essential.len(), out.derived.len(), out.blobs.len(), out.dropped.len(), out.others.len()];
         Savepoint { state: self.state.clone(), lengths }
     }
 
     pub(crate) fn roll_back(&mut self, to: Savepoint) {
-        let [essential, derived, blobs, others] = to.lengths;
+        let [essential, derived, blobs, dropped, others] = to.lengths;
         self.state = to.state;
         self.out.essential.truncate(essential);
         self.out.derived.truncate(derived);
         self.out.blobs.truncate(blobs);
+        self.out.dropped.truncate(dropped);
         self.out.others.truncate(others);
     }
 
@@ -209,6 +211,21 @@ impl Txn {
         self.out.derived.push(Write { key, value: Some(value) });
     }
 
+    /// Changes what could be made anew.
+    pub(crate) fn derived(&mut self) -> &mut Vec<Write> {
+        &mut self.out.derived
+    }
+
+    /// A body without octets.
+    pub(crate) fn empty_upload(&self) -> Result<Upload> {
+        Ok(blocking(|| self.account.source.engine.upload().and_then(|writer| writer.finish()))?)
+    }
+
+    /// Takes a body away, which nothing refers to any more.
+    pub(crate) fn drop_blob(&mut self, blob: BlobId) {
+        self.out.dropped.push(blob);
+    }
+
     pub(crate) fn blob(&mut self, blob: NewBlob) {
         self.out.blobs.push(blob);
     }
@@ -239,6 +256,7 @@ impl Txn {
         batch.essential = out.essential;
         batch.derived = out.derived;
         batch.blobs = out.blobs;
+        batch.dropped = out.dropped;
         let mut mailboxes = vec![];
         for (&id, snapshot) in state.mailboxes.iter() {
             let cell = account.mailbox(id);
@@ -255,8 +273,11 @@ impl Txn {
         if state.counters != base_counters {
             batch.essential.push(Write { key: key::COUNTERS.to_vec(), value: Some(state.counters.encode()) });
         }
-        let nothing =
-            batch.essential.is_empty() && batch.derived.is_empty() && batch.blobs.is_empty() && out.others.is_empty();
+        let nothing = batch.essential.is_empty()
+            && batch.derived.is_empty()
+            && batch.blobs.is_empty()
+            && batch.dropped.is_empty()
+            && out.others.is_empty();
         let done = Done {
             commit,
             counters: state.counters,

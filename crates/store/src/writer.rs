@@ -102,6 +102,23 @@ impl Counters {
         types::AccountId(self.next_mailbox().0)
     }
 
+    /// As if so many more had been given out: what a lost commit may have given is not given again.
+    /// A second for each UIDVALIDITY.
+    pub(crate) fn skip(&mut self, many: u32, now: UnixTime) {
+        let now = u32::try_from(now.0.max(1)).unwrap_or(u32::MAX - 1);
+        self.uid_validity = self.uid_validity.max(now).saturating_add(many);
+        for counter in [&mut self.mailbox, &mut self.email, &mut self.thread] {
+            *counter = counter.saturating_add(many.into());
+        }
+    }
+
+    /// These have been given out.
+    pub(crate) fn pass(&mut self, mailbox: MailboxId, email: EmailId, thread: ThreadId) {
+        self.mailbox = self.mailbox.max(mailbox.0.saturating_add(1));
+        self.email = self.email.max(email.0.saturating_add(1));
+        self.thread = self.thread.max(thread.0.saturating_add(1));
+    }
+
     /// Everything that was given out is below these; for [`crate::Store::check`].
     pub(crate) fn bounds(&self) -> (MailboxId, EmailId, ThreadId) {
         (MailboxId(self.mailbox), EmailId(self.email), ThreadId(self.thread))
@@ -109,18 +126,28 @@ impl Counters {
 }
 
 impl Account {
-    /// Queues a verb and waits until it is durable.
+    /// Queues a verb and waits until it is durable. One that would break the rule of [`crate::quota`] fails.
     pub(crate) async fn write<T: Send + 'static>(
+        &self,
+        verb: impl FnOnce(&mut Txn) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let ruled = move |txn: &mut Txn| {
+            let before = txn.quota();
+            let outcome = verb(txn)?;
+            before.permits(&txn.tree().usage()).map(|()| outcome)
+        };
+        self.write_back(ruled).await
+    }
+
+    /// As [`Account::write`], without that rule: for what was there before and was lost.
+    pub(crate) async fn write_back<T: Send + 'static>(
         &self,
         verb: impl FnOnce(&mut Txn) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let (tx, rx) = oneshot::channel();
         let apply = move |txn: &mut Txn| -> Option<Answer> {
             // A receiver that is gone is a client that hung up; the verb happens all the same.
-            let quota = txn.quota();
-            // RFC 9208: the one rule, for every verb.
-            let kept = |outcome, txn: &Txn| quota.permits(&txn.tree().usage()).map(|()| outcome);
-            match verb(txn).and_then(|outcome| kept(outcome, txn)) {
+            match verb(txn) {
                 Ok(outcome) => Some(Box::new(move |committed: Result<()>| {
                     let _ = tx.send(committed.map(|()| outcome));
                 })),

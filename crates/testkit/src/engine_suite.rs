@@ -353,7 +353,7 @@ pub fn blobs_of_every_size<S: Subject>(make: Make<'_, S>) {
     clean(subject.engine());
 }
 
-/// Any range within the blob, across pieces and at their edges; no range beyond it.
+/// Any range within the blob, across pieces and at their edges, piece by piece; no range beyond it.
 pub fn parts_of_a_blob<S: Subject>(make: Make<'_, S>) {
     let subject = make();
     let mut random = Random::new(2);
@@ -379,6 +379,14 @@ pub fn parts_of_a_blob<S: Subject>(make: Make<'_, S>) {
             part(from as usize, to as usize);
         }
         let size = size as u64;
+        let mut whole = vec![];
+        while (whole.len() as u64) < size {
+            let at = whole.len() as u64;
+            let end = blob.piece_end(at);
+            assert!(at < end && end <= size, "{at}..{end} of {size}");
+            blob.read(at..end, &mut whole).unwrap();
+        }
+        assert!(whole == bytes && blob.piece_end(size) == size);
         for wrong in [0..size + 1, size + 1..size + 1, Range { start: 5, end: 4 }, 0..u64::MAX] {
             let mut out = b"before".to_vec();
             assert!(blob.read(wrong, &mut out).is_err());

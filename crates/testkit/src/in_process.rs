@@ -20,7 +20,7 @@ use store::{Clock, QuotaOptions, Store};
 use types::{AccountName, UnixTime};
 
 use crate::engines::{Fillable, Synchronous};
-use crate::transcript::{Harness, Listener, Literals, Options, Server, Starting, Stream};
+use crate::transcript::{Harness, Listener, Literals, Options, Purging, Server, Starting, Stream};
 
 /// The password of everybody, hashed as cheaply as Argon2 can, so that hundreds of servers start quickly.
 pub const PASSWORD: &str = "secret";
@@ -171,6 +171,13 @@ impl Server for Running {
 
     fn disk_is_full(&mut self, full: bool) {
         self.engine.set_full(full);
+    }
+
+    fn purge(&mut self, expunged: Duration, history: Duration) -> Purging<'_> {
+        Box::pin(async move {
+            let retention = store::Retention { expunged, history };
+            self.context.store.purge_all(retention).await.map(drop).map_err(text)
+        })
     }
 
     fn stop(&mut self) {

@@ -208,6 +208,7 @@ impl Store {
         }
         self.disk = self.disk.after_cut();
         let engine = open(self.dir.path(), &self.disk).unwrap();
+        assert_eq!(engine.setback().unwrap(), None, "a power cut is no damage");
         self.models = holds_either(&engine, &self.models, &possible);
         clean(&engine);
     }
@@ -293,6 +294,7 @@ fn a_cut_under_many_writers() {
         drop(engine);
         let disk = disk.after_cut();
         let engine = open(dir.path(), &disk).unwrap();
+        assert_eq!(engine.setback().unwrap(), None, "a power cut is no damage");
         for (account, (acknowledged, possible)) in (1..=4).map(AccountId).zip(ends) {
             let found = Model::of(&*engine.read(account).unwrap());
             let is = |models: &Models| found == models.get(&account).cloned().unwrap_or_default();

@@ -6,6 +6,7 @@
 #![allow(clippy::print_stdout, reason = "a command line tool talks to its user")]
 
 mod arrows;
+mod bench;
 mod clients;
 mod fuzz;
 mod lengths;
@@ -62,6 +63,11 @@ enum Task {
     },
     /// Counts lines of code and of tests
     Lines,
+    /// Measures Pillarbox and Dovecot side by side, in one run (needs root; docs/performance.md)
+    Bench {
+        /// fill latency delivery append login idle, and settings for them: latency.reps=5
+        words: Vec<String>,
+    },
     /// Measures what the README claims: release build time, lines, rates, latencies, memory, kill -9
     Figures {
         /// Only these: build crash idle lines lmtp mailbox
@@ -87,6 +93,7 @@ fn work(task: Task) -> Result {
         Task::Clients { names, server } => clients::clients(&names, server),
         Task::Fuzz { target, seconds, seed, libfuzzer: false } => fuzz::smoke(target.as_deref(), seconds, seed),
         Task::Fuzz { target, seconds, libfuzzer: true, .. } => fuzz::libfuzzer(target.as_deref(), seconds),
+        Task::Bench { words } => bench::bench(&words),
         Task::Lines => lengths::report(),
         Task::Figures { names } => {
             clients::setup()?;

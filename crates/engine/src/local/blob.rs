@@ -25,6 +25,8 @@ pub(crate) enum Uploaded {
     Small { bytes: Arc<Vec<u8>>, pieces: Vec<(u32, u64)> },
     /// Pieces in segments, which must be synced before they are named.
     Large { upload: u64, pieces: Vec<Piece>, segments: Vec<Arc<Segment>> },
+    /// A record that is in a segment already, durable, and that the index does not name there.
+    There { places: Places },
 }
 
 impl Uploaded {
@@ -33,6 +35,7 @@ impl Uploaded {
         match self {
             Self::Small { pieces, .. } => pieces.len(),
             Self::Large { pieces, .. } => pieces.len(),
+            Self::There { places } => places.pieces.len(),
         }
     }
 
@@ -40,7 +43,7 @@ impl Uploaded {
     pub(crate) fn body(&self) -> &[u8] {
         match self {
             Self::Small { bytes, .. } => bytes,
-            Self::Large { .. } => &[],
+            Self::Large { .. } | Self::There { .. } => &[],
         }
     }
 }
@@ -141,7 +144,7 @@ pub(crate) fn duplicate(segments: &Arc<Segments>, upload: &Upload) -> Result<Upl
             let again = Uploaded::Small { bytes: Arc::clone(bytes), pieces: pieces.clone() };
             Ok(Upload::new(upload.size(), again))
         }
-        Uploaded::Large { pieces, .. } => {
+        Uploaded::Large { pieces, .. } | Uploaded::There { places: Places { pieces, .. } } => {
             let mut writer = Box::new(Writer::new(Arc::clone(segments))?);
             let mut bytes = Vec::new();
             for piece in pieces {
@@ -209,6 +212,12 @@ impl Blob for Stored {
             }
         }
         Ok(())
+    }
+
+    fn piece_end(&self, at: u64) -> u64 {
+        let end = |p: &StoredPiece| p.start + u64::from(p.piece.len);
+        let next = self.pieces.partition_point(|p| end(p) <= at);
+        self.pieces.get(next).map_or(self.size, end)
     }
 }
 

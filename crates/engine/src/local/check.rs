@@ -16,12 +16,15 @@ use crate::{BlobId, Error};
 /// Everything as one commit left it.
 pub(crate) fn check(reading: &Reading, segments: &Segments) -> Result<Vec<String>, Error> {
     let mut check = Check { reading, segments, wrong: Vec::new(), rows: HashMap::new(), live: HashMap::new() };
-    // The first statement decides which commit the others see.
-    check.read_segments()?;
-    check.sqlite()?;
-    let accounts = check.accounts()?;
-    check.entries(&accounts)?;
-    check.blobs(&accounts)?;
+    // The first statement decides which commit the others see. Where one cannot go on, the next may.
+    check.read_segments().unwrap_or_else(|e| check.wrong.push(e.to_string()));
+    check.sqlite().unwrap_or_else(|e| check.wrong.push(e.to_string()));
+    let accounts = check.accounts().unwrap_or_else(|e| {
+        check.wrong.push(e.to_string());
+        HashSet::new()
+    });
+    check.entries(&accounts).unwrap_or_else(|e| check.wrong.push(e.to_string()));
+    check.blobs(&accounts).unwrap_or_else(|e| check.wrong.push(e.to_string()));
     check.accounting();
     Ok(check.wrong)
 }

@@ -26,9 +26,9 @@ use crate::segment::{HEADER_LEN, Input, PIECE_META_LEN, Piece, decode_pieces, en
 use crate::{BlobId, Error};
 
 /// "PBOX".
-const APPLICATION_ID: i32 = 0x5042_4f58;
+pub(super) const APPLICATION_ID: i32 = 0x5042_4f58;
 /// Of everything that a store consists of.
-const FORMAT: i32 = 1;
+pub(super) const FORMAT: i32 = 1;
 
 /// Version 1, as it is.
 pub(crate) const ESSENTIAL: i64 = 1;
@@ -74,13 +74,25 @@ pub(crate) fn open_writer(store: &Path, page_size: u32) -> Result<Connection, Op
     let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
     match (application, format, tables) {
         (APPLICATION_ID, FORMAT, _) => {}
-        (0, 0, 0) => connection.execute_batch(&format!(
-            "BEGIN IMMEDIATE; {SCHEMA} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {FORMAT}; COMMIT;"
-        ))?,
+        (0, 0, 0) => make_tables(&connection)?,
         (APPLICATION_ID, found, _) => return Err(OpenError::Format { found, known: FORMAT }),
         _ => return Err(OpenError::Foreign(path(store))),
     }
     Ok(connection)
+}
+
+fn make_tables(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch(&format!(
+        "BEGIN IMMEDIATE; {SCHEMA} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {FORMAT}; COMMIT;"
+    ))
+}
+
+/// An index without content in a file that is not there yet.
+pub(crate) fn create(path: &Path, page_size: u32) -> rusqlite::Result<()> {
+    let connection = Connection::open(path)?;
+    connection.pragma_update(None, "page_size", page_size)?;
+    make_tables(&connection)?;
+    connection.close().map_err(|(_, e)| e)
 }
 
 /// A connection for a read view.
@@ -148,10 +160,7 @@ pub(crate) fn verify(account: AccountId, key: &[u8], form: i64, hash: i64, value
 
 /// Says no where anything in an index is not as it was stored: SQLite's own structure, or a value.
 pub(crate) fn verify_all(connection: &Connection) -> Result<(), Error> {
-    let structure: String = connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0)).map_err(error)?;
-    if structure != "ok" {
-        return Err(Error::Damaged(format!("the index (SQLite says: {structure})")));
-    }
+    verify_structure(connection)?;
     let mut select = connection.prepare("SELECT account, key, form, hash, value FROM entry").map_err(error)?;
     let mut rows = select.query([]).map_err(error)?;
     while let Some(row) = rows.next().map_err(error)? {
@@ -168,6 +177,12 @@ pub(crate) fn verify_all(connection: &Connection) -> Result<(), Error> {
         Places::from_row(account, id, form, hash, bytes(row, 4)?)?;
     }
     Ok(())
+}
+
+/// Says no where SQLite's own structure is not sound.
+pub(crate) fn verify_structure(connection: &Connection) -> Result<(), Error> {
+    let structure: String = connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0)).map_err(error)?;
+    if structure == "ok" { Ok(()) } else { Err(Error::Damaged(format!("the index (SQLite says: {structure})"))) }
 }
 
 /// A key for people to read.

@@ -1,6 +1,6 @@
 //! What a process that ended without sealing its segment has left behind.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
 use rusqlite::Connection;
@@ -15,6 +15,8 @@ use crate::segment::{Content, Found, scan};
 pub(crate) struct Next {
     pub(crate) segment: u32,
     pub(crate) group: u64,
+    /// There are bodies of commits that were followed by another and that the index does not know.
+    pub(crate) forgotten: bool,
 }
 
 /// Decides where each segment ends that was growing, makes that durable, and writes it down. Such a
@@ -22,11 +24,16 @@ pub(crate) struct Next {
 pub(crate) fn seal(connection: &Connection, disk: &dyn Disk, dir: &Path) -> Result<Next, OpenError> {
     let files = list(disk, dir)?;
     let known: HashMap<u32, Known> = {
-        let mut select = connection.prepare("SELECT id, mark, end IS NOT NULL FROM segment")?;
-        let known = |mark: i64, sealed| Known { mark: mark.cast_unsigned(), sealed };
-        let rows = select.query_map([], |row| Ok((row.get(0)?, known(row.get(1)?, row.get(2)?))))?;
+        let mut select = connection.prepare("SELECT id, mark, end IS NOT NULL, last_group FROM segment")?;
+        let known = |mark: i64, sealed, last: Option<i64>| Known {
+            mark: mark.cast_unsigned(),
+            sealed,
+            last_group: last.map(i64::cast_unsigned),
+        };
+        let rows = select.query_map([], |row| Ok((row.get(0)?, known(row.get(1)?, row.get(2)?, row.get(3)?))))?;
         rows.collect::<rusqlite::Result<_>>()?
     };
+    let mut forgotten = false;
     connection.execute_batch("BEGIN IMMEDIATE")?;
     for &id in &files {
         let known = known.get(&id);
@@ -34,7 +41,10 @@ pub(crate) fn seal(connection: &Connection, disk: &dyn Disk, dir: &Path) -> Resu
             continue;
         }
         let file = disk.open(&dir.join(file_name(id)))?;
-        let Ended { mark, end, group } = look(&*file, known.map(|known| known.mark))?;
+        let Ended { mark, end, group, bodies } = look(&*file, known.map(|known| known.mark))?;
+        // The last group may have been cut off before its commit. What came before it was committed.
+        let last = known.map_or(Some(0), |known| known.last_group);
+        forgotten |= last.is_some_and(|last| bodies.iter().any(|&body| last < body && body < group));
         file.sync()?;
         let statement = "INSERT INTO segment (id, mark, end, last_group) VALUES (?1, ?2, ?3, ?4)
             ON CONFLICT (id) DO UPDATE SET end = excluded.end, last_group = excluded.last_group";
@@ -43,13 +53,15 @@ pub(crate) fn seal(connection: &Connection, disk: &dyn Disk, dir: &Path) -> Resu
     connection.execute_batch("COMMIT")?;
     let last = files.iter().chain(known.keys()).max();
     let group: i64 = connection.query_row("SELECT ifnull(max(last_group), 0) FROM segment", [], |row| row.get(0))?;
-    Ok(Next { segment: last.map_or(1, |last| last + 1), group: group.cast_unsigned() + 1 })
+    Ok(Next { segment: last.map_or(1, |last| last + 1), group: group.cast_unsigned() + 1, forgotten })
 }
 
 /// What the index says of a segment.
 struct Known {
     mark: u64,
     sealed: bool,
+    /// The last group of commits with bodies here.
+    last_group: Option<u64>,
 }
 
 /// What is found in a segment.
@@ -57,17 +69,21 @@ struct Ended {
     mark: u64,
     end: u64,
     group: u64,
+    /// The groups in which bodies came.
+    bodies: BTreeSet<u64>,
 }
 
 fn look(file: &dyn DiskFile, mark: Option<u64>) -> Result<Ended, OpenError> {
-    let mut ended = Ended { mark: mark.unwrap_or(0), end: 0, group: 0 };
+    let mut ended = Ended { mark: mark.unwrap_or(0), end: 0, group: 0, bodies: BTreeSet::new() };
     for found in scan(file, mark)? {
         let end = found.end();
         if let Found::Record { record, .. } = found {
             ended.end = end;
             ended.group = ended.group.max(record.group);
-            if let Content::Segment { .. } = record.content {
-                ended.mark = record.mark;
+            match record.content {
+                Content::Segment { .. } => ended.mark = record.mark,
+                Content::Blob { .. } => drop(ended.bodies.insert(record.group)),
+                Content::Piece { .. } => {}
             }
         }
     }

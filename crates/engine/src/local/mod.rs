@@ -20,7 +20,10 @@ mod copies;
 mod index;
 mod leftovers;
 mod reader;
+mod rebuild;
 mod segments;
+mod strays;
+mod wal;
 mod writer;
 
 use std::fs::{DirBuilder, File, TryLockError};
@@ -41,7 +44,7 @@ use self::reader::{Readers, View};
 use self::segments::Segments;
 use self::writer::{Job, Writer};
 use crate::disk::{Disk, RealDisk};
-use crate::{Batch, BlobWriter, CommitError, Engine, Error, Pending, ReadView, Upload};
+use crate::{Batch, BlobWriter, CommitError, Engine, Error, Pending, ReadView, Setback, Strays, Upload};
 
 /// How a store is kept. The defaults suit small machines and large ones.
 #[derive(Clone, Debug)]
@@ -133,11 +136,19 @@ impl Local {
         // Mail is nobody else's business.
         DirBuilder::new().recursive(true).mode(0o700).create(store)?;
         let lock = lock(store)?;
-        let mut connection = index::open_writer(store, options.page_size)?;
         let dir = store.join("segments");
         options.disk.create_dir(&dir)?;
+        let segments = !segments::list(&*options.disk, &dir)?.is_empty();
+        let mut said = rebuild::look(store, options.page_size, segments)?;
+        let mut connection = index::open_writer(store, options.page_size)?;
         sync_names(store)?;
         let next = leftovers::seal(&connection, &*options.disk, &dir)?;
+        if next.forgotten {
+            said.push("there are messages in the segments whose commits the index has forgotten".to_owned());
+        }
+        if !said.is_empty() {
+            rebuild::remember(&connection, &said)?;
+        }
 
         let Options { disk, segment_size, reserve, .. } = options;
         let segments = Arc::new(Segments::new(disk, dir, segment_size, reserve, next.segment, next.group));
@@ -166,6 +177,14 @@ impl Local {
             copying = Some(sender);
         }
         Ok(Self { queue: Some(queue), segments, readers, copying, store: store.to_owned(), threads, _lock: lock })
+    }
+
+    /// Makes the index of a store again although it can be opened, because parts of it cannot be read. What
+    /// is there is put aside. Says in plain words what was done; [`Engine::setback`] says it again.
+    pub fn rebuild(store: impl AsRef<Path>, options: &Options) -> Result<Vec<String>, OpenError> {
+        let store = store.as_ref();
+        let _lock = lock(store)?;
+        rebuild::rebuild(store, options.page_size, "the index is made again as demanded")
     }
 
     /// Copies the index now, as the thread does that makes copies; `keep` of them stay.
@@ -210,6 +229,19 @@ impl Engine for Local {
 
     fn check(&self) -> Result<Vec<String>, Error> {
         check::check(&self.readers.begin()?, &self.segments)
+    }
+
+    fn setback(&self) -> Result<Option<Setback>, Error> {
+        index::open_reader(&self.store).and_then(|connection| rebuild::setback(&connection)).map_err(index::error)
+    }
+
+    fn strays(&self) -> Result<Strays, Error> {
+        strays::find(&self.readers, &self.segments)
+    }
+
+    fn settle(&self) -> Result<(), Error> {
+        self.segments.writable()?;
+        index::open_checkpointer(&self.store).and_then(|connection| rebuild::settle(&connection)).map_err(index::error)
     }
 }
 

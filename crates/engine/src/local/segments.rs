@@ -201,6 +201,15 @@ impl Segments {
         self.growing.lock().news.drain(..count);
     }
 
+    /// The segments that nobody writes to any more, ascending.
+    pub(crate) fn sealed(&self) -> Result<Vec<u32>, Error> {
+        let growing = self.growing.lock().segment.as_ref().map(|segment| segment.id);
+        let mut ids =
+            list(&*self.disk, &self.dir).map_err(|e| Error::Io(format!("cannot list the segments: {e}").into()))?;
+        ids.retain(|id| Some(*id) != growing);
+        Ok(ids)
+    }
+
     /// At the end: where the segment that grows has come to, if there is one.
     pub(crate) fn seal(&self) -> Option<News> {
         let mut growing = self.growing.lock();

@@ -133,7 +133,8 @@ impl Writer {
             }
             let mut select = self.prepare("SELECT 1 FROM blob WHERE account = ?1 AND id = ?2")?;
             let stored = select.exists([sql(change.account.0), sql(id.0)]).map_err(index::error)?;
-            let exists = !change.clear && (stored || ahead.blobs.contains(&(change.account, *id)));
+            let goes = change.clear || change.dropped.contains(id);
+            let exists = !goes && (stored || ahead.blobs.contains(&(change.account, *id)));
             if exists || !ids.insert(*id) {
                 return Err(misuse(format!("blob {} of account {} exists already", id.0, change.account)));
             }
@@ -202,6 +203,10 @@ impl Writer {
             let body = uploaded.body();
             let (upload, pieces) = match uploaded {
                 Uploaded::Large { upload, pieces, .. } => (*upload, pieces.clone()),
+                Uploaded::There { places: there } => {
+                    places.push(there.clone());
+                    continue;
+                }
                 Uploaded::Small { pieces, .. } => (0, place(pieces, segment.id, offset + (len - body.len()) as u64)),
             };
             let label = blob.label.clone();
@@ -225,9 +230,12 @@ impl Writer {
         }
         let news = self.segments.news();
         self.tell(&news)?;
-        let mut update = self.prepare("UPDATE segment SET live = live + ?2 WHERE id = ?1")?;
+        // The group tells, after a crash, whether the index has forgotten a commit.
+        let mut update = self.prepare(
+            "UPDATE segment SET live = live + ?2, last_group = max(ifnull(last_group, 0), ?3) WHERE id = ?1",
+        )?;
         for (segment, change) in live {
-            update.execute((segment, change)).map_err(index::error)?;
+            update.execute((segment, change, sql(self.segments.group()))).map_err(index::error)?;
         }
         self.execute("COMMIT")?;
         self.segments.told(news.len());
@@ -372,6 +380,9 @@ fn size(batch: &Batch) -> usize {
 /// The octets of the record that names a blob.
 fn record_len(blob: &NewBlob) -> usize {
     let uploaded = blob.upload.inner::<Uploaded>();
+    if let Some(Uploaded::There { .. }) = uploaded {
+        return 0;
+    }
     let (pieces, body) = uploaded.map_or((0, 0), |uploaded| (uploaded.pieces(), uploaded.body().len()));
     HEADER_LEN + blob_meta_len(blob.label.len(), pieces) + body
 }

@@ -17,7 +17,8 @@ use server::imap::switch::Off;
 use types::{AccountName, Limits, MailboxName, Resource, Resources, SpecialUse};
 
 use limits::LimitsTable;
-use units::{Ceiling, Mode, Size, Span};
+pub(crate) use units::Span;
+use units::{Ceiling, Mode, Size};
 
 /// The example file: every option, with its default and what it means.
 pub(crate) const EXAMPLE: &str = include_str!("pillarbox.toml");
@@ -34,6 +35,7 @@ pub(crate) struct Config {
     pub(crate) lmtp: LmtpTable,
     pub(crate) accounts: AccountsTable,
     pub(crate) quota: QuotaTable,
+    pub(crate) retention: RetentionTable,
     pub(crate) log: LogTable,
     limits: LimitsTable,
 }
@@ -91,6 +93,13 @@ pub(crate) struct LmtpTable {
 pub(crate) enum Refusal {
     Temporary,
     Permanent,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct RetentionTable {
+    expunged: Span,
+    history: Span,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
@@ -198,6 +207,13 @@ impl Default for QuotaTable {
     }
 }
 
+impl Default for RetentionTable {
+    fn default() -> Self {
+        let store::Retention { expunged, history } = store::Retention::default();
+        Self { expunged: Span(expunged), history: Span(history) }
+    }
+}
+
 impl Default for LogTable {
     fn default() -> Self {
         Self { level: LogLevel::Info, format: LogFormat::Text, time: true }
@@ -249,8 +265,9 @@ impl Config {
 
     /// How the store is to behave.
     pub(crate) fn store_options(&self) -> Result<store::Options> {
+        let retention = store::Retention { expunged: self.retention.expunged.0, history: self.retention.history.0 };
         let (limits, default_mailboxes) = (self.limits().into(), self.folders()?);
-        Ok(store::Options { limits, default_mailboxes, quota: self.quota()? })
+        Ok(store::Options { limits, default_mailboxes, quota: self.quota()?, retention })
     }
 
     /// What accounts may use, and who may change that.

@@ -30,7 +30,7 @@ fn the_example_names_every_option_and_only_those() {
         assert!(EXAMPLE.contains(&format!("\n{name} = ")), "{name} is not in the example");
     }
     // serde lists the options of a table when it meets an unknown one.
-    for table in ["", "store", "tls", "imap", "imaps", "lmtp", "accounts", "quota", "log"] {
+    for table in ["", "store", "tls", "imap", "imaps", "lmtp", "accounts", "quota", "retention", "log"] {
         let header = if table.is_empty() { String::new() } else { format!("[{table}]\n") };
         let message = error(&format!("{header}nonsense_zzz = 1"));
         let listed = message.split("expected").nth(1).unwrap();

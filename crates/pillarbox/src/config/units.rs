@@ -116,6 +116,16 @@ impl<'de> Deserialize<'de> for Span {
     }
 }
 
+impl std::str::FromStr for Span {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let seconds =
+            parse(text, &SPANS).ok_or_else(|| format!("{text:?} is not a time such as 90s, 30m, 2h or 1d"))?;
+        Ok(Self(Duration::from_secs(seconds)))
+    }
+}
+
 impl<'de> Deserialize<'de> for Mode {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;

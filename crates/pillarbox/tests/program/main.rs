@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, missing_docs, unreachable_pub)]
 
 mod common;
+mod damage;
 mod demo;
 mod quota;
 mod serve;

@@ -218,3 +218,47 @@ fn the_example_is_printed_and_right() {
     std::fs::write(&path, example).unwrap();
     assert!(output(program().args(["config", "check", "--config"]).arg(&path), "").status.success());
 }
+
+#[test]
+fn what_was_deleted_is_purged_when_somebody_must() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = configure(directory.path());
+    account(&config, &["create", "alice"], "secret\n").unwrap();
+    let purge = |words: &[&str]| {
+        let done = output(program().arg("purge").args(words).arg("--config").arg(&config), "");
+        if done.status.success() { Ok(text(&done.stdout)) } else { Err(text(&done.stderr)) }
+    };
+    for running in [true, false] {
+        let server = serve(&config);
+        server.connect("lmtp").deliver("alice@x", "Subject: hello\r\n\r\nhi");
+        let mut imap = server.connect("imap");
+        imap.line();
+        imap.ask("a LOGIN alice secret", "a OK");
+        imap.ask("b SELECT INBOX", "b OK");
+        imap.ask("c STORE 1 +FLAGS.SILENT (\\Deleted)", "c OK");
+        imap.ask("d EXPUNGE", "d OK");
+        imap.ask("e CREATE Work/Old", "e OK");
+        imap.ask("f DELETE Work/Old", "f OK");
+        imap.ask("g DELETE Work", "g OK");
+        let server = if running {
+            Some(server)
+        } else {
+            drop(server.stop());
+            None
+        };
+        let nothing = "purged: 0 messages of 0 octets, 0 deleted mailboxes\n";
+        assert_eq!(purge(&[]).unwrap(), nothing, "retention has not ended");
+        assert_eq!(purge(&["alice", "--older-than", "1h"]).unwrap(), nothing);
+        let done = purge(&["alice", "--older-than", "0d"]).unwrap();
+        assert!(
+            done.starts_with("purged: 1 messages of ") && done.ends_with(" octets, 2 deleted mailboxes\n"),
+            "{done}"
+        );
+        assert_eq!(purge(&["--older-than", "0d"]).unwrap(), nothing);
+        assert!(purge(&["nobody"]).unwrap_err().contains("no such account"));
+        assert!(purge(&["--older-than", "soon"]).unwrap_err().contains("90s, 30m, 2h or 1d"));
+        let done = output(program().arg("check").arg("--config").arg(&config), "");
+        assert_eq!(text(&done.stdout), "everything is in order\n");
+        drop(server);
+    }
+}

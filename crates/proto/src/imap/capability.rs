@@ -83,6 +83,8 @@ pub enum Capability {
     MultiAppend,
     /// RFC 8508
     Replace,
+    /// RFC 9755
+    Utf8Accept,
     /// RFC 7889: octets of the largest message, for every mailbox.
     AppendLimit(u64),
     /// RFC 9208 §1: also that of RFC 2087.
@@ -134,6 +136,7 @@ impl fmt::Display for Capability {
             Self::Binary => "BINARY",
             Self::MultiAppend => "MULTIAPPEND",
             Self::Replace => "REPLACE",
+            Self::Utf8Accept => "UTF8=ACCEPT",
             Self::AppendLimit(octets) => return write!(f, "APPENDLIMIT={octets}"),
             Self::Quota => "QUOTA",
             Self::QuotaRes(resource) => return write!(f, "QUOTA=RES-{}", resource.name()),

@@ -33,6 +33,8 @@ pub enum Code {
     CopyUid(UidValidity, IdSet<Uid>, IdSet<Uid>),
     /// RFC 5530 §3
     Corruption,
+    /// RFC 6858 §3: the messages of which a surrogate was shown.
+    Downgraded(IdSet<Uid>),
     /// RFC 5530 §3
     Expired,
     /// RFC 5530 §3
@@ -116,6 +118,7 @@ impl Code {
                 write!(out, "[CAPABILITY {}]", names.join(" "))
             }
             Self::CopyUid(validity, from, to) => write!(out, "[COPYUID {validity} {from} {to}]"),
+            Self::Downgraded(uids) => write!(out, "[DOWNGRADED {uids}]"),
             Self::HighestModSeq(modseq) => write!(out, "[HIGHESTMODSEQ {modseq}]"),
             Self::MailboxId(id) => write!(out, "[MAILBOXID ({id})]"),
             Self::Modified(numbers) => write!(out, "[MODIFIED {numbers}]"),
@@ -147,6 +150,7 @@ impl Code {
             Self::ContactAdmin => "CONTACTADMIN",
             Self::CopyUid(..) => "COPYUID",
             Self::Corruption => "CORRUPTION",
+            Self::Downgraded(_) => "DOWNGRADED",
             Self::Expired => "EXPIRED",
             Self::ExpungeIssued => "EXPUNGEISSUED",
             Self::HasChildren => "HASCHILDREN",

@@ -175,6 +175,8 @@ struct Append {
     tag: Option<Tag>,
     /// More than one message may come: RFC 3502, but not in REPLACE (RFC 8508 §4.7).
     several: bool,
+    /// A parenthesis follows the message: `UTF8 (~{n}` (RFC 6855 §4).
+    closes: bool,
 }
 
 /// Cuts the stream of one connection.
@@ -326,7 +328,7 @@ impl Fragmenter {
         let several = announces_message(self.buffer.get(self.start..before).unwrap_or_default());
         let is_message = several.is_some();
         if let Some(several) = several {
-            self.append = Append { tag: self.tag(), several };
+            self.append = Append { tag: self.tag(), several, closes: self.opens_parenthesis(before) };
         }
         if let Some(why) = self.too_big(header, is_message, end) {
             return self.refuse_literal(why, header, end);
@@ -379,16 +381,19 @@ impl Fragmenter {
             Ok(None) => return Step::Wait,
             Err(why) => return self.refuse_line(why),
         };
-        if let Some((header, _)) = self.literal_header(line_end) {
-            let unwanted = (!self.append.several).then_some(Refusal::AfterMessage);
+        let from = self.start + usize::from(self.append.closes);
+        let closed = !self.append.closes || self.buffer.get(self.start) == Some(&b')');
+        if let Some((header, before)) = self.literal_header(line_end) {
+            let unwanted = (!self.append.several || !closed).then_some(Refusal::AfterMessage);
             if let Some(why) = unwanted.or_else(|| self.too_big(header, true, end)) {
                 return self.refuse_literal(why, header, end);
             }
-            let head = self.start..line_end;
+            self.append.closes = self.opens_parenthesis(before);
             self.offer(header, end);
-            return Step::Event(Event::AppendNext(head));
+            return Step::Event(Event::AppendNext(from..line_end));
         }
-        let nothing_more = self.buffer.get(self.start..line_end).is_some_and(|rest| rest.iter().all(|&b| b == b' '));
+        let rest = self.buffer.get(from..line_end).filter(|_| closed);
+        let nothing_more = rest.is_some_and(|rest| rest.iter().all(|&b| b == b' '));
         let tag = self.tag();
         self.begin_command(end);
         Step::Event(if nothing_more { Event::AppendEnd } else { Event::Refused { tag, why: Refusal::AfterMessage } })
@@ -457,6 +462,16 @@ impl Fragmenter {
     fn literal_header(&self, line_end: usize) -> Option<(LiteralHeader, usize)> {
         let (header, before) = LiteralHeader::at_end(self.buffer.get(self.line..line_end)?)?;
         Some((header, self.line + before.len()))
+    }
+
+    /// True where the literal whose header begins there stands in the parentheses of RFC 6855 §4.
+    fn opens_parenthesis(&self, before: usize) -> bool {
+        const UTF8: &[u8] = b" UTF8 (";
+        let head = self.buffer.get(self.line..before).unwrap_or_default();
+        head.len()
+            .checked_sub(UTF8.len())
+            .and_then(|at| head.get(at..))
+            .is_some_and(|end| end.eq_ignore_ascii_case(UTF8))
     }
 
     fn too_big(&self, header: LiteralHeader, is_message: bool, end: usize) -> Option<Refusal> {

@@ -177,9 +177,24 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// `quoted = DQUOTE *QUOTED-CHAR DQUOTE`. Octets beyond ASCII are UTF-8 by RFC 9051; IMAP4rev1
+    /// As [`Self::astring`], in a charset that the caller knows.
+    pub(super) fn astring_in_charset(&mut self, what: &str) -> Result<Cow<'a, [u8]>> {
+        if self.peek() == Some(b'"') { self.quoted_octets() } else { self.astring(what) }
+    }
+
+    /// `quoted = DQUOTE *uQUOTED-CHAR DQUOTE`. Octets beyond ASCII are UTF-8 by RFC 9051; IMAP4rev1
     /// forbids them, and clients send them.
     fn quoted(&mut self) -> Result<Cow<'a, [u8]>> {
+        let quoted = self.quoted_octets()?;
+        // RFC 9755 §3: what is not UTF-8 is BAD.
+        if std::str::from_utf8(&quoted).is_ok() {
+            Ok(quoted)
+        } else {
+            Err(ParseError::bad("a quoted string is not UTF-8"))
+        }
+    }
+
+    fn quoted_octets(&mut self) -> Result<Cow<'a, [u8]>> {
         self.expect(b'"', "a quotation mark")?;
         let plain = self.take_while(is_quoted_char);
         if self.eat(b'"') {

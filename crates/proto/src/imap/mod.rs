@@ -58,6 +58,11 @@ impl Dialect {
     /// Nothing is enabled.
     pub const REV1: Self = Self { rev2: false, utf8: false, condstore: false, qresync: false, uid_only: false };
 
+    /// True where headers of messages may be UTF-8 (RFC 6532): RFC 9051 §4.3.1, RFC 9755 §3.
+    pub fn unicode_headers(self) -> bool {
+        self.rev2 || self.utf8
+    }
+
     /// True where mailbox names travel as UTF-8 and not as modified UTF-7.
     pub fn unicode_names(self) -> bool {
         self.rev2 || self.utf8

@@ -73,6 +73,7 @@ pub(crate) fn extensions(message_size: u64) -> Vec<Capability> {
         C::Binary,
         C::MultiAppend,
         C::Replace,
+        C::Utf8Accept,
         C::AppendLimit(message_size),
         C::Quota,
         C::QuotaSet,

@@ -23,7 +23,7 @@
 //! ```
 
 use proto::imap::{Dialect, Ids};
-use store::{Account, Mailbox, View};
+use store::{Account, Attendance, Mailbox, View};
 use tokio::sync::watch;
 use types::{AccountName, IdSet, Principal, Uid};
 
@@ -70,6 +70,8 @@ pub(crate) struct Selected {
     pub(crate) mailbox: Mailbox,
     /// What the client has been told.
     pub(crate) view: View,
+    /// Keeps what the client may still read although it is gone: goes along with the view.
+    pub(crate) attendance: Attendance,
     /// By EXAMINE.
     pub(crate) read_only: bool,
     /// The result that `$` names (RFC 5182, RFC 9051 §6.4.4.1); empty at first.

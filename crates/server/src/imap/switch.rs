@@ -42,6 +42,7 @@ const RESTS_ON: &[(Capability, Capability)] = &[
     (Capability::Imap4Rev2, Capability::Enable),
     (Capability::QResync, Capability::Enable),
     (Capability::UidOnly, Capability::Enable),
+    (Capability::Utf8Accept, Capability::Enable),
     (Capability::QResync, Capability::CondStore),
     (Capability::SearchRes, Capability::ESearch),
     (Capability::Partial, Capability::ESearch),

@@ -53,6 +53,7 @@ impl Selected {
         let snapshot = self.mailbox.snapshot()?;
         let Updates { expunged, exists, arrived, mut changed } =
             self.view.advance(&snapshot, how.may_renumber, how.silent)?;
+        self.attendance.told(self.view.reported());
         if let Some(answer) = how.answer {
             changed = changed.union(&answer.intersection(self.view.told().uids()));
         }

@@ -65,7 +65,7 @@ impl<'a> Upload<'a> {
         if self.begin(Ok(first)) {
             wire.fragmenter().accept();
         }
-        let (dialect, limits) = (wire.dialect(), &self.server.limits);
+        let (dialect, ascii_only, limits) = (wire.dialect(), wire.takes_only_ascii(), &self.server.limits);
         loop {
             match wire.next_event() {
                 None => {
@@ -77,7 +77,7 @@ impl<'a> Upload<'a> {
                 Some(Event::AppendNext(octets)) => {
                     let message = AppendMessage::parse(octets, dialect, limits);
                     let message = message.and_then(|message| wire.off().known_message(dialect, message));
-                    self.end();
+                    self.end(ascii_only);
                     if self.begin(message) {
                         wire.fragmenter().accept();
                     }
@@ -88,7 +88,7 @@ impl<'a> Upload<'a> {
                 Some(Event::Command(_) | Event::Line(_) | Event::Append(_)) => return Err(Failure::bad("Not now")),
             }
         }
-        self.end();
+        self.end(ascii_only);
         self.refused.map_or(Ok(self.messages), Err)
     }
 
@@ -145,9 +145,14 @@ impl<'a> Upload<'a> {
         }
     }
 
-    fn end(&mut self) {
+    fn end(&mut self, ascii_only: bool) {
         let Some((incoming, message)) = self.current.take() else { return };
         match incoming.finish() {
+            Ok(content) if ascii_only && content.has_eight_bit_header() => {
+                // RFC 9755 §4: a MUST; whoever says so by ENABLE may.
+                let why = "A header beyond ASCII needs ENABLE UTF8=ACCEPT first";
+                self.refused.get_or_insert(Failure::no(Code::Cannot, why));
+            }
             Ok(content) => {
                 self.messages.push(NewMessage { content, flags: message.flags, internal_date: message.date });
             }

@@ -8,7 +8,7 @@
 use std::io;
 use std::time::Duration;
 
-use proto::imap::{Dialect, Encoder, Event, Fragmenter};
+use proto::imap::{Capability, Dialect, Encoder, Event, Fragmenter};
 use tokio::time::Instant;
 use types::Limits;
 
@@ -209,6 +209,17 @@ impl Wire {
     pub(crate) fn enable_qresync(&mut self) {
         self.dialect.condstore = true;
         self.dialect.qresync = true;
+    }
+
+    /// ENABLE UTF8=ACCEPT (RFC 9755 §3).
+    pub(crate) fn enable_utf8(&mut self) {
+        self.dialect.utf8 = true;
+    }
+
+    /// True where the client takes nothing but ASCII in headers (RFC 9755 §7, §8). Where UTF8=ACCEPT is
+    /// switched off, nobody could say otherwise, and everything goes out and in as it is.
+    pub(crate) fn takes_only_ascii(&self) -> bool {
+        !self.off.has(&Capability::Utf8Accept) && !self.dialect.unicode_headers()
     }
 
     /// ENABLE UIDONLY (RFC 9586 §3).

@@ -38,9 +38,6 @@ const STEP: u64 = 1 << 20;
 const ROW_COST: u64 = 32;
 const CARD_COST: u64 = 1 << 10;
 
-/// Octets of a body that are read at one time.
-const PIECE: u64 = 64 << 10;
-
 /// A search under way.
 pub struct Search {
     mailbox: Mailbox,
@@ -245,8 +242,12 @@ impl Examination<'_> {
         let mut octets = Vec::new();
         for area in areas {
             matcher.begin(area.reading);
-            for piece in pieces(area.range.start..area.range.end.min(blob.size())) {
+            let Range { mut start, end } = area.range;
+            let end = end.min(blob.size());
+            while start < end {
                 octets.clear();
+                let piece = start..end.min(blob.piece_end(start));
+                start = piece.end;
                 *self.work += piece.end - piece.start;
                 blob.read(piece, &mut octets)?;
                 matcher.push(&octets);
@@ -270,9 +271,3 @@ impl Examination<'_> {
 
 /// Octets of a header that are looked at, as [`Matcher`] does.
 const HEADER: u64 = 1 << 20;
-
-/// A range in pieces.
-fn pieces(range: Range<u64>) -> impl Iterator<Item = Range<u64>> {
-    let end = range.end;
-    range.step_by(PIECE as usize).map(move |start| start..end.min(start + PIECE))
-}

@@ -6,11 +6,10 @@ use types::{DateTime, Flags, IdSet, MailboxId, MailboxName, Principal, ThreadId,
 use crate::account::Account;
 use crate::cards;
 use crate::chunk::{Row, flag_set};
-use crate::codec::Writer;
 use crate::error::{Error, Result};
 use crate::incoming::Received;
+use crate::label::Label;
 use crate::rights;
-use crate::tree::Entry;
 use crate::txn::{Txn, blob_id};
 
 /// A message on its way into a mailbox.
@@ -74,7 +73,7 @@ pub(super) fn append(txn: &mut Txn, to: &MailboxName, messages: Vec<NewMessage>)
             thread,
         };
         rows.push((row, modseq, flag_set(&message.flags, &mut names)));
-        let label = label(&entry, &row, &message.flags);
+        let label = Label::of(&entry, &row, &message.flags).encode();
         txn.blob(NewBlob { id: blob_id(email), upload: message.content.upload, label });
         pack.push(email, &message.content.card);
         appended.uids.insert(uid);
@@ -116,14 +115,4 @@ fn thread_of(txn: &mut Txn, ids: &[u64]) -> Result<ThreadId> {
         }
     }
     Ok(thread)
-}
-
-/// What the segment file says about a body, so that it can be put back where it was if nothing but
-/// the segment is left.
-fn label(entry: &Entry, row: &Row, flags: &Flags) -> Vec<u8> {
-    let mut w = Writer::new(1);
-    w.number(entry.id.0).bytes(entry.name.as_str().as_bytes()).number(entry.uid_validity.get().into());
-    w.number(row.uid.get().into()).signed(row.internal_date.time.0).signed(row.internal_date.zone.into());
-    w.number(row.thread.0).flags(flags);
-    w.finish()
 }

@@ -107,7 +107,7 @@ pub(crate) fn new_entry(
     Ok(Entry { id: counters.next_mailbox(), name, special_use, uid_validity, created: now, summary })
 }
 
-fn create(txn: &mut Txn, name: &MailboxName, special_use: Option<SpecialUse>) -> Result<MailboxId> {
+pub(crate) fn create(txn: &mut Txn, name: &MailboxName, special_use: Option<SpecialUse>) -> Result<MailboxId> {
     if txn.tree().get(name).is_some() {
         return Err(Error::MailboxExists);
     }

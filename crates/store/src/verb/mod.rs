@@ -5,11 +5,12 @@ mod append;
 mod expunge;
 mod flags;
 mod mailboxes;
+mod purge;
 mod quota;
 mod relocate;
 mod replace;
 
 pub use append::{Appended, NewMessage};
 pub use flags::{FlagChange, FlagMode, FlagsStored};
-pub(crate) use mailboxes::{first_mailboxes, new_entry};
+pub(crate) use mailboxes::{create, first_mailboxes, new_entry};
 pub use relocate::{Copied, Missing};

@@ -32,6 +32,8 @@
 //! > secret                        what follows the literal, to the letter after `>`
 //! time: +30m                      scripted time
 //! disk: full                      and `disk: free`
+//! purge: 0s                       what was expunged or deleted so long ago goes for good; `purge: 0s 0s`
+//!                                 and its UIDs are forgotten as well
 //! server: stop                    as SIGTERM does
 //! deliver alice: simple.eml       through LMTP
 //! lmtp: C3                        session 3 speaks LMTP (`imap: C3` in an LMTP file)
@@ -86,6 +88,9 @@ pub trait Harness: Send + Sync {
 /// A server that is being started, or why it cannot be.
 pub type Starting<'a> = Pin<Box<dyn Future<Output = Result<Box<dyn Server>, String>> + 'a>>;
 
+/// A purge under way.
+pub type Purging<'a> = Pin<Box<dyn Future<Output = Result<(), String>> + 'a>>;
+
 /// A running server under test.
 pub trait Server {
     /// A new connection.
@@ -99,6 +104,11 @@ pub trait Server {
 
     /// From now on there is no space for new messages, or there is again.
     fn disk_is_full(&mut self, full: bool);
+
+    /// Purges what was expunged or deleted longer ago than this, and forgets UIDs after that.
+    fn purge(&mut self, _expunged: Duration, _history: Duration) -> Purging<'_> {
+        Box::pin(std::future::ready(Err("this server cannot purge".into())))
+    }
 
     /// Begins to stop, and lets the sessions say goodbye.
     fn stop(&mut self);

@@ -130,6 +130,7 @@ impl Play<'_> {
                 self.server.disk_is_full(*full);
                 Ok(())
             }
+            Action::Purge { expunged, history } => self.server.purge(*expunged, *history).await,
             Action::Stop => {
                 self.server.stop();
                 Ok(())

@@ -78,6 +78,7 @@ pub(crate) enum Action {
     Eof { session: u32 },
     Time(Duration),
     Disk { full: bool },
+    Purge { expunged: Duration, history: Duration },
     Stop,
     Deliver { to: String, content: Vec<u8> },
     Check { left: String, relation: String, right: String },
@@ -284,6 +285,10 @@ impl<'a, L: Iterator<Item = (usize, &'a str)>> Reader<'a, L> {
         if let Some(state) = line.strip_prefix("disk: ") {
             let full = state == "full";
             return if full || state == "free" { Ok(Action::Disk { full }) } else { Err("disk: full or free".into()) };
+        }
+        if let Some(times) = line.strip_prefix("purge: ") {
+            let (expunged, history) = times.split_once(' ').unwrap_or((times, "180d"));
+            return Ok(Action::Purge { expunged: duration(expunged)?, history: duration(history)? });
         }
         if let Some(check) = line.strip_prefix("check: ") {
             let mut words = check.split(' ').map(str::to_owned);

@@ -36,7 +36,7 @@ pub(crate) struct Session {
     pub(crate) last: String,
     /// The server said goodbye, or its end was expected.
     pub(crate) ended: bool,
-    /// IMAP4rev2 is enabled, so that quoted strings and texts may be UTF-8.
+    /// IMAP4rev2 or UTF8=ACCEPT is enabled, so that quoted strings and texts may be UTF-8.
     utf8: bool,
     commands: u32,
 }
@@ -56,7 +56,8 @@ impl Session {
     /// Writes, and reads meanwhile, so that neither side waits for the other for ever. A server
     /// that has hung up is noticed by whoever expects an answer.
     pub(crate) async fn send(&mut self, octets: &[u8]) {
-        self.utf8 |= String::from_utf8_lossy(octets).to_ascii_uppercase().contains(" ENABLE IMAP4REV2");
+        let sent = String::from_utf8_lossy(octets).to_ascii_uppercase();
+        self.utf8 |= sent.contains(" ENABLE IMAP4REV2") || sent.contains(" ENABLE UTF8=ACCEPT");
         let mut rest = octets;
         let (mut reader, mut writer) = tokio::io::split(&mut self.stream);
         while !rest.is_empty() {

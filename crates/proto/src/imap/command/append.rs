@@ -59,7 +59,9 @@ impl AppendMessage {
     }
 }
 
-/// `append-message = [SP flag-list] [SP date-time] SP literal`, with `literal8` of RFC 3516 §4.4
+/// `append-message = [SP flag-list] [SP date-time] SP append-data`, where `append-data = literal / literal8`
+/// (RFC 3516 §4.4) or, once UTF8=ACCEPT is enabled, `"UTF8" SP "(" literal8 ")"` (RFC 6855 §4; RFC 9755
+/// has done away with it, and clients send it). The fragmenter has seen to the parenthesis that closes.
 fn parse_message(c: &mut Cursor<'_>) -> Result<AppendMessage, ParseError> {
     c.space()?;
     let mut flags = Flags::NONE;
@@ -72,8 +74,13 @@ fn parse_message(c: &mut Cursor<'_>) -> Result<AppendMessage, ParseError> {
         date = Some(parse_date_time(c)?);
         c.space()?;
     }
+    let utf8 = c.dialect.utf8 && c.eat_word("UTF8");
+    if utf8 {
+        c.space()?;
+        c.expect(b'(', "an opening parenthesis")?;
+    }
     match LiteralHeader::at_end(c.rest()) {
-        Some((literal, [])) => Ok(AppendMessage { flags, date, literal }),
+        Some((literal, [])) if literal.binary || !utf8 => Ok(AppendMessage { flags, date, literal }),
         _ => c.expected("a literal"),
     }
 }
@@ -124,6 +131,18 @@ mod tests {
         }
         assert_eq!(head("a APPEND x* {1}").unwrap_err().verdict, Verdict::Bad);
         assert_eq!(head("a APPEND \"x*\" {1}").unwrap_err().verdict, Verdict::No);
+    }
+
+    // RFC 6855 §4
+    #[test]
+    fn utf8_data() {
+        let parse = |text: &str, utf8| {
+            AppendHead::parse(text.as_bytes(), Dialect { utf8, ..Dialect::REV1 }, &Limits::default())
+        };
+        assert_eq!(parse("a APPEND x (\\Seen) UTF8 (~{3}", true).unwrap().message.literal.size, 3);
+        for (bad, utf8) in [("UTF8 (~{3}", false), ("UTF8 ({3}", true), ("UTF8 ~{3}", true), ("UTF8(~{3}", true)] {
+            assert!(parse(&format!("a APPEND x {bad}"), utf8).is_err(), "{bad}");
+        }
     }
 
     #[test]

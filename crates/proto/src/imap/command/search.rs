@@ -362,7 +362,7 @@ impl Keys<'_, '_> {
 
     fn string(&mut self) -> Result<String, ParseError> {
         self.c.space()?;
-        self.charset.decode(&self.c.astring("a string")?)
+        self.charset.decode(&self.c.astring_in_charset("a string")?)
     }
 
     fn day(&mut self) -> Result<Day, ParseError> {

@@ -113,6 +113,29 @@ fn messages_stream() {
     always("a APPEND x {0}\r\n\r\n", &[r#"Append("a APPEND x {0}")"#, "Continue", "AppendEnd"]);
 }
 
+// RFC 6855 §4
+#[test]
+fn messages_in_parentheses() {
+    always(
+        "a APPEND x UTF8 (~{1+}\r\nm) utf8 (~{2}\r\nno)\r\nb NOOP\r\n",
+        &[
+            r#"Append("a APPEND x UTF8 (~{1+}")"#,
+            r#"message "m""#,
+            r#"AppendNext(" utf8 (~{2}")"#,
+            r#"refused a the message was refused"#,
+            r#"Command("no)")"#,
+            r#"Command("b NOOP")"#,
+        ],
+    );
+    for (rest, end) in [(")", "AppendEnd"), (") ", "AppendEnd"), ("", AFTER), ("x", AFTER), ("))", AFTER)] {
+        let message = [r#"Append("a APPEND x UTF8 (~{1+}")"#, r#"message "m""#, end];
+        always(&format!("a APPEND x UTF8 (~{{1+}}\r\nm{rest}\r\n"), &message);
+    }
+    always("a APPEND x {1+}\r\nm)\r\n", &[r#"Append("a APPEND x {1+}")"#, r#"message "m""#, AFTER]);
+}
+
+const AFTER: &str = "refused a the end of the line, or another message of an APPEND, should follow the message";
+
 #[test]
 fn several_messages() {
     // RFC 3502 §6.3.11

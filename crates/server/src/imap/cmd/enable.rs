@@ -18,6 +18,9 @@ pub(crate) fn enable(wire: &mut Wire, options: &ImapOptions, names: &[String], s
     if named("QRESYNC") {
         wire.enable_qresync();
     }
+    if named("UTF8=ACCEPT") {
+        wire.enable_utf8();
+    }
     if named("UIDONLY") {
         wire.enable_uid_only();
     }
@@ -27,6 +30,7 @@ pub(crate) fn enable(wire: &mut Wire, options: &ImapOptions, names: &[String], s
         // RFC 7162 §3.2.3: QRESYNC enables it as well, but ENABLED says what the client named.
         ("CONDSTORE", now.condstore && !before.condstore && named("CONDSTORE")),
         ("QRESYNC", now.qresync && !before.qresync),
+        ("UTF8=ACCEPT", now.utf8 && !before.utf8),
         ("UIDONLY", now.uid_only && !before.uid_only),
     ];
     // RFC 9051 §6.3.1: only what this command has enabled, and also where that is nothing.

@@ -38,10 +38,10 @@ pub(crate) async fn select(
     let old_name = command.old_name;
     let opened = command.mailbox.map_err(|error| Failure::no(Code::Cannot, sentence(&error))).and_then(|name| {
         let mailbox = user.account.open(&user.principal, &name)?;
-        let snapshot = mailbox.snapshot()?;
-        Ok((name, mailbox, snapshot))
+        let (attendance, snapshot) = mailbox.attend()?;
+        Ok((name, mailbox, attendance, snapshot))
     });
-    let (name, mailbox, snapshot) = match opened {
+    let (name, mailbox, attendance, snapshot) = match opened {
         Ok(opened) => opened,
         Err(failure) => return (State::Authenticated(user), Err(failure)),
     };
@@ -54,6 +54,7 @@ pub(crate) async fn select(
         ticks: mailbox.watch(),
         mailbox,
         view: View::new(&snapshot),
+        attendance,
         read_only,
         saved: IdSet::new(),
         batches: None,

@@ -1,8 +1,9 @@
 //! The octets that a body item means: read in pieces, decoded, cut to the part that was asked for.
 //!
-//! Nothing here holds more than a few [`PIECE`]s, whatever the size of the message. What an item says
-//! before its octets (how many, and whether a NUL is among them) is found by reading them once: that
-//! also proves that nothing of them is damaged before the first one is sent.
+//! Nothing here holds more than [`KEPT`] octets and a piece as the engine stores it, whatever the size of
+//! the message. What an item says before its octets (how many, and whether a NUL is among them) is found
+//! by reading them once: that also proves that nothing of them is damaged before the first one is sent.
+//! What is longer than [`KEPT`] is read again to send it.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -11,7 +12,8 @@ use message::{Decoder, Encoding};
 use proto::imap::Partial;
 use store::Blob;
 
-use crate::imap::wire::PIECE;
+/// Octets of an item that are kept once they have been read: most messages are read once.
+const KEPT: usize = 256 << 10;
 
 /// Where the octets of an item come from, and what becomes of them on their way.
 #[derive(Clone)]
@@ -21,6 +23,15 @@ pub(super) struct Source {
     pub(super) range: Range<u64>,
     pub(super) form: Form,
     pub(super) partial: Option<Partial>,
+    /// Ascending.
+    pub(super) edits: Arc<[Edit]>,
+}
+
+/// What is shown instead of a header that the client does not take.
+pub(super) struct Edit {
+    /// In the message as it is stored.
+    pub(super) range: Range<u64>,
+    pub(super) text: Vec<u8>,
 }
 
 /// What becomes of the octets.
@@ -59,7 +70,7 @@ impl Source {
     /// Reads everything once. What is short is left in `buffer`, which must be empty.
     pub(super) fn open(self, buffer: &mut Vec<u8>) -> Result<Content, Unreadable> {
         let mut reader = Reader::new(self.clone())?;
-        while buffer.len() <= PIECE {
+        while buffer.len() <= KEPT {
             if !reader.read(buffer)? {
                 return Ok(Content::Kept);
             }
@@ -79,7 +90,7 @@ impl Source {
     pub(super) fn cost(&self) -> u64 {
         let octets = self.range.end.saturating_sub(self.range.start);
         match (self.form, self.partial) {
-            (Form::Stored, Some(partial)) => octets.min(partial.length.get()),
+            (Form::Stored, Some(partial)) if self.edits.is_empty() => octets.min(partial.length.get()),
             _ => octets,
         }
     }
@@ -114,12 +125,22 @@ pub(super) enum Unreadable {
 
 /// Reads the octets of a [`Source`] piece by piece.
 pub(super) struct Reader {
-    source: Source,
+    stored: Stored,
     /// Decodes what was read; `None` for what goes out as it is stored, and at the end.
     decoding: Option<Decoding>,
     /// Octets to be left out, and then how many to be given.
     skip: u64,
     left: u64,
+}
+
+/// The octets of a part of a message, with the edits in it.
+struct Stored {
+    blob: Arc<dyn Blob>,
+    range: Range<u64>,
+    edits: Arc<[Edit]>,
+    /// The edit that is next, and how much of its text was given.
+    next: usize,
+    given: usize,
 }
 
 struct Decoding {
@@ -133,39 +154,43 @@ impl Reader {
     fn new(mut source: Source) -> Result<Self, Unreadable> {
         let (offset, length) = source.partial.map_or((0, u64::MAX), |p| (p.offset, p.length.get()));
         let (decoding, skip, left) = match source.form {
-            Form::Stored => {
+            Form::Stored if source.edits.is_empty() => {
                 // RFC 9051 §6.4.5: beyond the end there is nothing, and reading stops at the end.
                 let Range { start, end } = source.range;
                 let start = start.saturating_add(offset).min(end);
                 source.range = start..start.saturating_add(length).min(end);
                 (None, 0, u64::MAX)
             }
+            Form::Stored => (None, offset, length),
             Form::Decoded { encoding, lines } => {
                 let decoder = Decoder::new(encoding)?;
                 let lines = lines.then(Lines::default);
                 (Some(Decoding { decoder, lines, stored: vec![], decoded: vec![] }), offset, length)
             }
         };
-        Ok(Self { source, decoding, skip, left })
+        let Source { blob, range, edits, .. } = source;
+        Ok(Self { stored: Stored { blob, range, edits, next: 0, given: 0 }, decoding, skip, left })
     }
 
-    /// Appends the next octets, at most a few more than [`PIECE`], perhaps none; false at the end.
+    /// Appends the octets of the next piece, perhaps none; false at the end.
     pub(super) fn read(&mut self, out: &mut Vec<u8>) -> Result<bool, store::Error> {
-        let Range { start, end } = self.source.range;
-        if self.left == 0 || start == end && self.decoding.is_none() {
+        if self.left == 0 || self.stored.range.is_empty() && self.decoding.is_none() {
             return Ok(false);
         }
-        let piece = start..end.min(start + PIECE as u64);
-        self.source.range.start = piece.end;
         let Some(mut decoding) = self.decoding.take() else {
             let from = out.len();
-            self.source.blob.read(piece, out)?;
+            self.stored.read(out)?;
             out.iter_mut().skip(from).filter(|octet| **octet == 0).for_each(|octet| *octet = 0x80);
+            // Otherwise the range is the part that was asked for.
+            if self.skip > 0 || self.left < u64::MAX {
+                let read = out.split_off(from);
+                self.window(&read, out);
+            }
             return Ok(true);
         };
         decoding.stored.clear();
-        self.source.blob.read(piece, &mut decoding.stored)?;
-        if self.source.range.is_empty() {
+        self.stored.read(&mut decoding.stored)?;
+        if self.stored.range.is_empty() {
             self.window(&decoding.last(), out);
         } else {
             self.window(decoding.next(), out);
@@ -182,6 +207,30 @@ impl Reader {
         let taken = usize::try_from(self.left).unwrap_or(usize::MAX).min(rest.len());
         self.left -= taken as u64;
         out.extend_from_slice(rest.get(..taken).unwrap_or_default());
+    }
+}
+
+impl Stored {
+    /// Appends the octets of the next piece; none at the end.
+    fn read(&mut self, out: &mut Vec<u8>) -> Result<(), store::Error> {
+        let Range { start, end } = self.range;
+        while self.edits.get(self.next).is_some_and(|edit| edit.range.start < start) {
+            self.next += 1;
+        }
+        let edit = self.edits.get(self.next).filter(|edit| edit.range.end <= end);
+        if let Some(edit) = edit.filter(|edit| edit.range.start == start) {
+            let rest = edit.text.get(self.given..).unwrap_or_default();
+            let piece = rest.get(..KEPT).unwrap_or(rest);
+            out.extend_from_slice(piece);
+            self.given += piece.len();
+            if piece.len() == rest.len() {
+                (self.range.start, self.next, self.given) = (edit.range.end, self.next + 1, 0);
+            }
+            return Ok(());
+        }
+        let end = edit.map_or(end, |edit| edit.range.start).min(self.blob.piece_end(start));
+        self.range.start = end;
+        Ok(self.blob.read(start..end, out)?)
     }
 }
 

@@ -47,14 +47,14 @@ pub(crate) async fn fetch(selected: &mut Selected, wire: &mut Wire, fetch: &Fetc
         FlagsStored::default()
     };
 
-    let failed = deliver(selected, wire, &items(fetch, wire.dialect()), &uids, &marked.changed).await?;
+    let (failed, downgraded) = deliver(selected, wire, &items(fetch, wire.dialect()), &uids, &marked.changed).await?;
 
     // The responses have told the flags that this command has changed.
     if let Some(modseq) = marked.modseq.filter(|_| failed.is_empty()) {
         let silent = Silent { uids: marked.changed, modseq };
         selected.catch_up(wire, CatchUp { by_uid, silent: Some(&silent), ..CatchUp::default() }).await?;
     }
-    outcome(failed, by_uid)
+    outcome(failed, downgraded, by_uid)
 }
 
 /// Sets `\Seen` where it is not set yet.
@@ -87,7 +87,7 @@ async fn deliver(
     items: &[Item],
     uids: &IdSet<Uid>,
     marked: &IdSet<Uid>,
-) -> Result<Failed, Failure> {
+) -> Result<(Failed, IdSet<Uid>), Failure> {
     let snapshot = selected.mailbox.snapshot()?;
     // RFC 9051 §7.3.5: the client knows a flag before a message has it.
     if snapshot.keywords().len() > selected.keywords_told && items.iter().any(|item| item.is(&FetchItem::Flags)) {
@@ -101,6 +101,7 @@ async fn deliver(
         keywords: snapshot.keywords(),
         marked,
         header_size: selected.mailbox.account().limits().header_size as u64,
+        ascii_only: wire.takes_only_ascii(),
     };
     let (out, sink) = wire.parts();
     let mut delivery = Delivery::new(out, sink, responder);
@@ -122,7 +123,7 @@ fn items(fetch: &Fetch, dialect: Dialect) -> Vec<Item> {
     implied.chain(fetch.items.iter().cloned()).map(Item::new).collect()
 }
 
-fn outcome(failed: Failed, by_uid: bool) -> Outcome {
+fn outcome(failed: Failed, downgraded: IdSet<Uid>, by_uid: bool) -> Outcome {
     let Failed { error, damaged, encoding, gone } = failed;
     if !damaged.is_empty() {
         return Ok(Answer::no(Code::Corruption, format!("Damaged: UID {}; all else was delivered", named(&damaged))));
@@ -139,7 +140,12 @@ fn outcome(failed: Failed, by_uid: bool) -> Outcome {
     if !gone.is_empty() && !by_uid {
         return Ok(Answer::no(Code::ExpungeIssued, "Some of the messages no longer exist"));
     }
-    Ok(Answer::ok("FETCH completed"))
+    let answer = Answer::ok("FETCH completed");
+    if downgraded.is_empty() {
+        return Ok(answer);
+    }
+    // RFC 6858 §3: for people who wonder; it need not name them all.
+    Ok(answer.with(Code::Downgraded(downgraded.iter().take(1000).collect())))
 }
 
 /// The messages, in a text that does not grow with their number.

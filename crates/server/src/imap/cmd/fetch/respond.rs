@@ -5,15 +5,16 @@
 //! delivered, and the command ends with NO.
 
 use std::ops::Range;
+use std::sync::Arc;
 
-use message::{Card, Header, Keep, Layout, Place};
+use message::{Card, Header, Keep, Layout, Place, downgrade_envelope, downgrade_header, downgrade_structure};
 use proto::imap::command::FetchItem;
 use proto::imap::response::{Content as Announced, FetchWriter};
 use proto::imap::{Dialect, Encoder, PartPath, Partial, Section, SectionText};
 use store::{Cards, Chunk, Keywords, Row};
 use types::{DateTime, Flags, IdSet, SeqNum, Uid};
 
-use super::content::{Content, Form, Long, Source, Unreadable};
+use super::content::{Content, Edit, Form, Long, Source, Unreadable};
 use crate::imap::object_id;
 use crate::imap::state::Selected;
 use crate::imap::wire::PIECE;
@@ -37,6 +38,8 @@ pub(super) struct Responder<'a> {
     pub(super) marked: &'a IdSet<Uid>,
     /// Octets of a header that are looked at where some of its fields are asked for.
     pub(super) header_size: u64,
+    /// The client takes nothing but ASCII in headers.
+    pub(super) ascii_only: bool,
 }
 
 /// Octets of bodies that are read before others have their turn. What is answered may be short
@@ -58,6 +61,8 @@ pub(super) struct Written<'a> {
     /// What is missing in them, in order.
     pub(super) holes: Vec<Hole>,
     pub(super) failed: Failed,
+    /// The messages of which a surrogate was shown (RFC 6858 §3).
+    pub(super) downgraded: IdSet<Uid>,
     /// Octets of bodies that were read for them.
     pub(super) work: u64,
     flags: LastFlags,
@@ -94,7 +99,7 @@ enum Missing {
 impl<'a> Written<'a> {
     pub(super) fn new(out: &'a mut Vec<u8>) -> Self {
         let (failed, flags) = (Failed::default(), LastFlags::default());
-        Self { out, holes: vec![], failed, work: 0, flags, scratch: vec![] }
+        Self { out, holes: vec![], failed, downgraded: IdSet::new(), work: 0, flags, scratch: vec![] }
     }
 
     /// Whether more should be written before this is sent.
@@ -173,7 +178,7 @@ impl Responder<'_> {
         mut cards: Option<&mut Cards>,
         written: &mut Written<'_>,
     ) -> Option<usize> {
-        let Written { out, holes, failed, work, flags, scratch } = written;
+        let Written { out, holes, failed, downgraded, work, flags, scratch } = written;
         let start = out.len();
         let enough = *work + WORK + 4 * u64::from(message.row.size);
         let mut empty = true;
@@ -190,7 +195,13 @@ impl Responder<'_> {
                 (false, Some(cards)) => {
                     scratch.clear();
                     let (header_of_card, header_size) = (item.header_of_card, self.header_size);
-                    let body = Body { row: message.row, cards, scratch, holes, work, header_of_card, header_size };
+                    let surrogate =
+                        self.ascii_only && cards.card(message.row.email).is_ok_and(message::CardRef::is_international);
+                    if surrogate {
+                        downgraded.insert(message.row.uid);
+                    }
+                    let body =
+                        Body { row: message.row, cards, scratch, holes, work, header_of_card, header_size, surrogate };
                     body.item(&item.what, &mut response)
                 }
                 // There are cards wherever an item needs them.
@@ -282,6 +293,8 @@ struct Body<'a> {
     /// See [`Item`].
     header_of_card: bool,
     header_size: u64,
+    /// The client gets the message in ASCII (RFC 6857).
+    surrogate: bool,
 }
 
 impl Body<'_> {
@@ -289,6 +302,15 @@ impl Body<'_> {
         let email = self.row.email;
         let text = |part: SectionText| Section { text: part, ..Section::default() };
         match item {
+            FetchItem::Envelope if self.surrogate => {
+                response.envelope(&downgrade_envelope(self.cards.card(email)?.envelope()));
+            }
+            FetchItem::Body if self.surrogate => {
+                response.body(&downgrade_structure(self.cards.card(email)?.bodystructure(), false));
+            }
+            FetchItem::BodyStructure if self.surrogate => {
+                response.body_structure(&downgrade_structure(self.cards.card(email)?.bodystructure(), true));
+            }
             FetchItem::Envelope => response.envelope(self.cards.card(email)?.envelope()),
             FetchItem::Body => {
                 self.cards.card(email)?.write_body(self.scratch);
@@ -406,8 +428,8 @@ impl Body<'_> {
         let what = match &section.text {
             SectionText::All if section.part.0.is_empty() => {
                 let blob = self.blob()?;
-                let range = 0..blob.size();
-                return Ok(Some(self.open(Source { blob, range, form: Form::Stored, partial })?));
+                let (range, edits) = (0..blob.size(), self.edits()?);
+                return Ok(Some(self.open(Source { blob, range, form: Form::Stored, partial, edits })?));
             }
             SectionText::All => What::Whole,
             SectionText::Header => What::Header,
@@ -419,7 +441,7 @@ impl Body<'_> {
         let Some(range) = self.layout()?.section(&path(&section.part), what) else {
             return Ok(None);
         };
-        let source = Source { blob: self.blob()?, range, form: Form::Stored, partial };
+        let source = Source { blob: self.blob()?, range, form: Form::Stored, partial, edits: self.edits()? };
         Ok(Some(self.open(source)?))
     }
 
@@ -440,14 +462,14 @@ impl Body<'_> {
         if self.header_of_card
             && let Some(header) = self.cards.card(self.row.email)?.header()
         {
-            header.select(keep, names, self.scratch);
+            shown(header, self.surrogate, |header| header.select(keep, names, self.scratch));
         } else {
             let Some(range) = self.layout()?.section(&path(&section.part), message::Section::Header) else {
                 return Ok(None);
             };
             let mut header = Vec::new();
             self.read(range, &mut header)?;
-            Header::new(&header).select(keep, names, self.scratch);
+            shown(Header::new(&header), self.surrogate, |header| header.select(keep, names, self.scratch));
         }
         // RFC 9051 §9: no NUL, as in `Form::Stored`.
         self.scratch.iter_mut().filter(|octet| **octet == 0).for_each(|octet| *octet = 0x80);
@@ -475,7 +497,31 @@ impl Body<'_> {
         };
         // RFC 2045 §6.4: what is made of parts has no encoding of its own; nor has the message.
         let form = if path.is_empty() || is_composite(place) { Form::PLAIN } else { Form::of(place) };
-        Ok(Some(Source { blob: self.blob()?, range, form, partial }))
+        Ok(Some(Source { blob: self.blob()?, range, form, partial, edits: self.edits()? }))
+    }
+
+    /// What a surrogate shows instead of the headers of the message and its parts; of more headers than
+    /// are looked at, the first.
+    fn edits(&mut self) -> Result<Arc<[Edit]>, Missing> {
+        let mut edits = Vec::new();
+        if !self.surrogate {
+            return Ok(edits.into());
+        }
+        let (layout, mut left) = (self.layout()?, self.header_size);
+        for place in layout.places() {
+            let range = place.header..place.body;
+            let Some(rest) = left.checked_sub(range.end.saturating_sub(range.start)) else { break };
+            left = rest;
+            let mut header = Vec::new();
+            self.read(range.clone(), &mut header)?;
+            *self.work += header.len() as u64;
+            if !header.is_ascii() {
+                let mut text = Vec::new();
+                downgrade_header(Header::new(&header), &mut text);
+                edits.push(Edit { range, text });
+            }
+        }
+        Ok(edits.into())
     }
 
     fn layout(&mut self) -> Result<Layout, Missing> {
@@ -483,8 +529,19 @@ impl Body<'_> {
         layout.map_err(|error| store::Error::Damaged(format!("the card of email {}: {error}", self.row.email)).into())
     }
 
-    fn blob(&self) -> Result<std::sync::Arc<dyn store::Blob>, Missing> {
+    fn blob(&self) -> Result<Arc<dyn store::Blob>, Missing> {
         self.cards.body(self.row.email)?.ok_or(Missing::Gone)
+    }
+}
+
+/// A header as the client may see it.
+fn shown(header: Header<'_>, surrogate: bool, with: impl FnOnce(Header<'_>)) {
+    if surrogate {
+        let mut text = Vec::new();
+        downgrade_header(header, &mut text);
+        with(Header::new(&text));
+    } else {
+        with(header);
     }
 }
 

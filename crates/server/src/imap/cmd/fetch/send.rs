@@ -66,9 +66,9 @@ impl<'a> Delivery<'a> {
         Ok(())
     }
 
-    /// What could not be delivered.
-    pub(super) fn finish(self) -> Failed {
-        self.written.failed
+    /// What could not be delivered, and what was delivered as a surrogate.
+    pub(super) fn finish(self) -> (Failed, IdSet<Uid>) {
+        (self.written.failed, self.written.downgraded)
     }
 
     /// Writes responses for messages of a chunk from a position on, until enough wait to be sent.

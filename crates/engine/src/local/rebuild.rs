@@ -1,0 +1,355 @@
+//! What becomes of an index that is lost or cannot be used.
+//!
+//! The index is put aside and made again: from the newest copy that is sound, and from every account
+//! that can still be read whole in the damaged file, which is then as it was at the end. The bodies in
+//! the segments that the new index does not name are found by [`super::strays`]; putting them back into
+//! mailboxes is the owner's work. Until it is done, a table `recovery` in the index says what it must know.
+//!
+//! Nothing is deleted: the damaged files are in `damaged/` afterwards.
+
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, Read};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use rusqlite::types::ToSqlOutput;
+use rusqlite::{Connection, ErrorCode, OpenFlags, Row, params};
+use types::AccountId;
+
+use super::index::{self, Places, sql};
+use super::{OpenError, copies, wal};
+use crate::{BlobId, Setback};
+
+/// Why the index is made again.
+enum Trouble {
+    Lost,
+    Unusable(String),
+}
+
+/// Looks at the index before anybody opens it, and makes it again where it is lost or cannot be used.
+/// `segments` says whether there are segment files. What went wrong, if anything did.
+pub(crate) fn look(store: &Path, page_size: u32, segments: bool) -> Result<Vec<String>, OpenError> {
+    // What is not a store yet cannot have lost anything.
+    if !segments && copies::newest(store).is_none() {
+        return Ok(vec![]);
+    }
+    match probe(store)? {
+        Some(Trouble::Lost) => rebuild(store, page_size, "the index is missing"),
+        Some(Trouble::Unusable(why)) => rebuild(store, page_size, &format!("the index cannot be used: {why}")),
+        None if wal::is_damaged(&log_of(&index::path(store)))? => {
+            let aside = put_aside(store)?;
+            let reader = index::open_reader(store)?;
+            if let Err(e) = index::verify_structure(&reader) {
+                drop(reader);
+                return rebuild(store, page_size, &format!("the index and its log cannot be used: {e}"));
+            }
+            let why = "the log of the index is damaged: SQLite forgets what was committed after the damage";
+            Ok(vec![format!("{why}; the index and its log as they were are in {}", aside.display())])
+        }
+        None => Ok(vec![]),
+    }
+}
+
+/// `None` where the index looks like one.
+fn probe(store: &Path) -> Result<Option<Trouble>, OpenError> {
+    let path = index::path(store);
+    let mut header = [0; 100];
+    match File::open(&path).and_then(|mut file| file.read_exact(&mut header)) {
+        Ok(()) => {}
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Some(Trouble::Lost)),
+        Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => return Ok(unusable("it is too short")),
+        Err(e) => return Err(e.into()),
+    }
+    // What SQLite would take for a file that it may only read, or that is not there yet.
+    let versions = matches!(header.get(18..20), Some([1, 1] | [2, 2]));
+    let sound = header.starts_with(b"SQLite format 3\0") && versions && header.get(20..24) == Some(&[0, 64, 32, 32]);
+    if !sound {
+        return Ok(unusable("its header is damaged"));
+    }
+    let connection = match index::open_reader(store) {
+        Ok(connection) => connection,
+        Err(e) => return trouble(e),
+    };
+    match identity(&connection) {
+        Ok((index::APPLICATION_ID, format)) if format >= index::FORMAT => {}
+        // The owner of the file is another program, or one octet of its header has changed.
+        Ok(_) => return Ok(unusable("its header is damaged")),
+        Err(e) => return trouble(e),
+    }
+    for table in ["account", "entry", "blob", "segment"] {
+        if let Err(e) =
+            connection.query_row(&format!("SELECT count(*) FROM (SELECT 1 FROM {table} LIMIT 1)"), [], |_| Ok(()))
+        {
+            return trouble(e);
+        }
+    }
+    Ok(None)
+}
+
+fn unusable(why: &str) -> Option<Trouble> {
+    Some(Trouble::Unusable(why.to_owned()))
+}
+
+fn identity(connection: &Connection) -> rusqlite::Result<(i32, i32)> {
+    let pragma = |name: &str| connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, i32>(0));
+    Ok((pragma("application_id")?, pragma("user_version")?))
+}
+
+/// Tells damage from what another attempt may get right.
+fn trouble(error: rusqlite::Error) -> Result<Option<Trouble>, OpenError> {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::Unknown) | None => {
+            Ok(unusable(&error.to_string()))
+        }
+        Some(_) => Err(error.into()),
+    }
+}
+
+/// Makes the index again. Says in plain words from what.
+pub(crate) fn rebuild(store: &Path, page_size: u32, why: &str) -> Result<Vec<String>, OpenError> {
+    let mut said = vec![why.to_owned()];
+    let aside = put_aside(store)?;
+    let fresh = store.join("index.new");
+    remove(&fresh)?;
+    match sound_copy(store, &mut said) {
+        Some(copy) => {
+            fs::copy(&copy, &fresh)?;
+            said.push(format!("the index was made again from the copy {}", copy.display()));
+        }
+        None => {
+            index::create(&fresh, page_size)?;
+            said.push("there is no copy of the index: the segments are all there is".to_owned());
+        }
+    }
+    let connection = Connection::open(&fresh)?;
+    connection.pragma_update(None, "synchronous", "OFF")?;
+    connection.execute_batch("PRAGMA journal_mode = MEMORY; BEGIN IMMEDIATE")?;
+    mark(&connection)?;
+    let damaged = index::path(&aside);
+    if damaged.exists() {
+        said.push(format!("the index as it was is in {}", aside.display()));
+        // Whatever stops this, what it has got so far is good.
+        if let Err(e) = salvage(&damaged, &connection, &mut said) {
+            said.push(format!("the damaged index cannot be read any further: {e}"));
+        }
+    }
+    recount(&connection)?;
+    note(&connection, &said)?;
+    connection.execute_batch("COMMIT")?;
+    connection.close().map_err(|(_, e)| e)?;
+    File::open(&fresh)?.sync_all()?;
+    // A log that is found beside another index would be played into it.
+    remove(&log_of(&index::path(store)))?;
+    remove(&index::path(store).with_extension("db-shm"))?;
+    fs::rename(&fresh, index::path(store))?;
+    File::open(store)?.sync_all()?;
+    Ok(said)
+}
+
+/// Gives the files of the index a second name in a new directory under `damaged/`.
+fn put_aside(store: &Path) -> io::Result<PathBuf> {
+    let damaged = store.join("damaged");
+    let number = (1u32..).find(|n| !damaged.join(format!("index-{n}")).exists()).unwrap_or(u32::MAX);
+    let aside = damaged.join(format!("index-{number}"));
+    DirBuilder::new().recursive(true).mode(0o700).create(&aside)?;
+    let path = index::path(store);
+    for file in [log_of(&path), path] {
+        if let Some(name) = file.file_name().filter(|_| file.exists()) {
+            let to = aside.join(name);
+            // The log is copied: SQLite writes into it from its beginning again.
+            if to.extension().is_some_and(|e| e == "db") && fs::hard_link(&file, &to).is_ok() {
+                continue;
+            }
+            fs::copy(&file, &to)?;
+        }
+    }
+    File::open(&aside)?.sync_all()?;
+    Ok(aside)
+}
+
+fn log_of(index: &Path) -> PathBuf {
+    index.with_extension("db-wal")
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+        _ => Ok(()),
+    }
+}
+
+/// The newest copy that has everything as it was stored.
+fn sound_copy(store: &Path, said: &mut Vec<String>) -> Option<PathBuf> {
+    copies::all(store).into_iter().find(|path| {
+        let opened = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(index::error);
+        match opened.and_then(|connection| index::verify_all(&connection)) {
+            Ok(()) => true,
+            Err(e) => {
+                said.push(format!("the copy {} cannot be used: {e}", path.display()));
+                false
+            }
+        }
+    })
+}
+
+/// Takes over every account that can be read whole, and what can be read of those that the copy has not.
+fn salvage(damaged: &Path, to: &Connection, said: &mut Vec<String>) -> rusqlite::Result<()> {
+    let from = Connection::open_with_flags(damaged, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    let mut select = from.prepare("SELECT id, number FROM account")?;
+    // An index that has gone back once is no witness of what came after.
+    let before = setback(&from)?;
+    let trusted = |id: i64| before.as_ref().is_none_or(|b| b.current.contains(&AccountId(id.cast_unsigned())));
+    let accounts = select.query_map([], |row| <(i64, i64)>::try_from(row))?;
+    let mut rows = Rows { from: &from, to };
+    for account in accounts {
+        let (id, number) = account?;
+        let before: Option<i64> =
+            to.query_row("SELECT max(number) FROM account WHERE id = ?1", [id], |row| row.get(0))?;
+        to.execute_batch("SAVEPOINT account")?;
+        let whole = rows.account(id, number);
+        match (&whole, before) {
+            // An index that is older than its copy is none to trust.
+            (Ok(()), before) if before.is_none_or(|before| before <= number) => {
+                if trusted(id) {
+                    to.execute("INSERT INTO recovery (current) VALUES (?1)", [id])?;
+                }
+            }
+            (_, Some(_)) => to.execute_batch("ROLLBACK TO account")?,
+            (_, None) => {}
+        }
+        if let Err(e) = whole {
+            said.push(format!("account {}: the damaged index cannot be read: {e}", id.cast_unsigned()));
+        }
+        to.execute_batch("RELEASE account")?;
+    }
+    rows.segments()
+}
+
+/// Carries rows from one index to another.
+struct Rows<'a> {
+    from: &'a Connection,
+    to: &'a Connection,
+}
+
+impl Rows<'_> {
+    /// An error where not everything of the account can be read; what can is there all the same.
+    fn account(&mut self, id: i64, number: i64) -> rusqlite::Result<()> {
+        for table in ["entry", "blob", "account"] {
+            let column = if table == "account" { "id" } else { "account" };
+            self.to.execute(&format!("DELETE FROM {table} WHERE {column} = ?1"), [id])?;
+        }
+        self.to.execute("INSERT INTO account VALUES (?1, ?2)", [id, number])?;
+        let entries = self.both_ways("entry", "key", "value", id);
+        entries.and(self.both_ways("blob", "id", "places", id))
+    }
+
+    /// From the first row to the damage, and from the last row to it.
+    fn both_ways(&mut self, table: &str, key: &str, value: &str, account: i64) -> rusqlite::Result<()> {
+        let forwards = self.rows(table, key, value, account, "ASC");
+        if forwards.is_err() {
+            // The first error is the one that is told.
+            let _ = self.rows(table, key, value, account, "DESC");
+        }
+        forwards
+    }
+
+    fn rows(&mut self, table: &str, key: &str, value: &str, account: i64, order: &str) -> rusqlite::Result<()> {
+        let mut select = self.from.prepare(&format!(
+            "SELECT {key}, form, hash, {value} FROM {table} WHERE account = ?1 ORDER BY {key} {order}"
+        ))?;
+        let mut insert = self.to.prepare(&format!("REPLACE INTO {table} VALUES (?1, ?2, ?3, ?4, ?5)"))?;
+        let mut rows = select.query([account])?;
+        while let Some(row) = rows.next()? {
+            insert.execute(params![
+                account,
+                as_it_is(row, 0)?,
+                as_it_is(row, 1)?,
+                as_it_is(row, 2)?,
+                as_it_is(row, 3)?
+            ])?;
+        }
+        Ok(())
+    }
+
+    fn segments(&mut self) -> rusqlite::Result<()> {
+        let mut select = self.from.prepare("SELECT id, mark, end, last_group FROM segment")?;
+        let mut insert = self.to.prepare("REPLACE INTO segment (id, mark, end, last_group) VALUES (?1, ?2, ?3, ?4)")?;
+        let mut rows = select.query([])?;
+        while let Some(row) = rows.next()? {
+            insert.execute([as_it_is(row, 0)?, as_it_is(row, 1)?, as_it_is(row, 2)?, as_it_is(row, 3)?])?;
+        }
+        Ok(())
+    }
+}
+
+fn as_it_is<'a>(row: &'a Row<'_>, column: usize) -> rusqlite::Result<ToSqlOutput<'a>> {
+    row.get_ref(column).map(ToSqlOutput::Borrowed)
+}
+
+/// Counts anew what blobs use of each segment.
+pub(crate) fn recount(connection: &Connection) -> rusqlite::Result<()> {
+    let mut live = std::collections::HashMap::<u32, u64>::new();
+    {
+        let mut select = connection.prepare("SELECT account, id, form, hash, places FROM blob")?;
+        let mut rows = select.query([])?;
+        while let Some(row) = rows.next()? {
+            let (account, id, form, hash, places): (i64, i64, i64, i64, Vec<u8>) = row.try_into()?;
+            let (account, id) = (AccountId(account.cast_unsigned()), BlobId(id.cast_unsigned()));
+            if let Ok(places) = Places::from_row(account, id, form, hash, &places) {
+                places.footprint().for_each(|(segment, bytes)| *live.entry(segment).or_default() += bytes);
+            }
+        }
+    }
+    connection.execute("UPDATE segment SET live = 0", [])?;
+    let mut update = connection.prepare("UPDATE segment SET live = ?2 WHERE id = ?1")?;
+    live.into_iter().try_for_each(|(id, live)| update.execute((id, sql(live))).map(drop))
+}
+
+/// Writes down that the owner has something to put right.
+pub(crate) fn mark(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch("CREATE TABLE IF NOT EXISTS recovery (current INTEGER, said TEXT) STRICT")
+}
+
+/// Writes down what happened.
+pub(crate) fn note(connection: &Connection, said: &[String]) -> rusqlite::Result<()> {
+    let mut insert = connection.prepare("INSERT INTO recovery (said) VALUES (?1)")?;
+    said.iter().try_for_each(|line| insert.execute([line]).map(drop))
+}
+
+/// Writes down what was found when the index was opened, unless that was done when it was made again.
+pub(crate) fn remember(connection: &Connection, said: &[String]) -> rusqlite::Result<()> {
+    let known = setback(connection)?;
+    mark(connection)?;
+    let news: Vec<String> =
+        said.iter().filter(|line| known.as_ref().is_none_or(|k| !k.said.contains(line))).cloned().collect();
+    for line in &news {
+        tracing::error!("{line}");
+    }
+    note(connection, &news)
+}
+
+/// What was written down, if the owner has not put it right yet.
+pub(crate) fn setback(connection: &Connection) -> rusqlite::Result<Option<Setback>> {
+    let there = "SELECT count(*) FROM sqlite_schema WHERE name = 'recovery'";
+    if connection.query_row(there, [], |row| row.get::<_, i64>(0))? == 0 {
+        return Ok(None);
+    }
+    let mut setback = Setback::default();
+    let mut select = connection.prepare("SELECT current, said FROM recovery ORDER BY rowid")?;
+    let mut rows = select.query([])?;
+    while let Some(row) = rows.next()? {
+        setback.current.extend(row.get::<_, Option<i64>>(0)?.map(|id| AccountId(id.cast_unsigned())));
+        setback.said.extend(row.get::<_, Option<String>>(1)?);
+    }
+    let mut select = connection.prepare("SELECT DISTINCT account FROM entry")?;
+    let accounts = select.query_map([], |row| row.get::<_, i64>(0))?;
+    for id in accounts {
+        setback.accounts.insert(AccountId(id?.cast_unsigned()));
+    }
+    Ok(Some(setback))
+}
+
+/// It is put right.
+pub(crate) fn settle(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch("DROP TABLE IF EXISTS recovery")
+}

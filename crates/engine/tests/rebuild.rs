@@ -1,0 +1,324 @@
+//! The index is lost, damaged, or has forgotten commits: what comes back.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, missing_docs)]
+
+use std::fs;
+use std::path::Path;
+
+use engine::local::{Local, Options};
+use engine::{AccountBatch, Batch, BlobId, CommitNumber, Engine, NewBlob, Write};
+use tempfile::TempDir;
+use types::AccountId;
+
+const A: AccountId = AccountId(1);
+const B: AccountId = AccountId(2);
+const LARGE: usize = 100_000;
+
+fn options() -> Options {
+    Options { reserve: 0, segment_size: 300_000, ..Options::default() }
+}
+
+fn open(dir: &Path) -> Local {
+    Local::open(dir, options()).unwrap()
+}
+
+fn body(account: AccountId, number: u64) -> Vec<u8> {
+    let len = if number % 3 == 2 { LARGE } else { 500 };
+    (0..len as u64).map(|n| (n * 7 + number * 31 + account.0) as u8).collect()
+}
+
+/// Commit `number` of an account brings blob `number` and a key.
+fn put(engine: &Local, account: AccountId, number: u64) {
+    put_after(engine, account, number, number);
+}
+
+fn put_after(engine: &Local, account: AccountId, number: u64, commit: u64) {
+    let mut writer = engine.upload().unwrap();
+    writer.write(&body(account, number)).unwrap();
+    let label = format!("label {number}").into_bytes();
+    let blob = NewBlob { id: BlobId(number), upload: writer.finish().unwrap(), label };
+    let key = Write { key: number.to_be_bytes().to_vec(), value: Some(vec![account.0 as u8; 800]) };
+    let batch =
+        AccountBatch { essential: vec![key], blobs: vec![blob], ..AccountBatch::new(account, CommitNumber(commit)) };
+    engine.commit(Batch { accounts: vec![batch] }).wait().unwrap();
+}
+
+fn read(engine: &Local, account: AccountId, number: u64) -> Vec<u8> {
+    let blob = engine.read(account).unwrap().blob(BlobId(number)).unwrap().unwrap();
+    let mut out = Vec::new();
+    blob.read(0..blob.size(), &mut out).unwrap();
+    out
+}
+
+/// Ten commits of each account; `copied` of them are in a copy.
+fn store(copied: Option<u64>) -> TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = open(dir.path());
+    for n in 0..10 {
+        if copied == Some(n) {
+            engine.copy_index(1).unwrap().unwrap();
+        }
+        put(&engine, A, n);
+        put(&engine, B, n);
+    }
+    drop(engine);
+    dir
+}
+
+/// What a `kill -9` leaves: the log of the index is not empty.
+fn killed(copied: u64) -> TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = open(dir.path());
+    for n in 0..10 {
+        if copied == n {
+            engine.copy_index(1).unwrap().unwrap();
+        }
+        put(&engine, A, n);
+        put(&engine, B, n);
+    }
+    let after = tempfile::tempdir().unwrap();
+    for sub in ["", "segments", "copies"] {
+        fs::create_dir_all(after.path().join(sub)).unwrap();
+        for entry in fs::read_dir(dir.path().join(sub)).unwrap().map(Result::unwrap) {
+            if entry.file_type().unwrap().is_file() && !entry.file_name().to_string_lossy().ends_with("-shm") {
+                fs::copy(entry.path(), after.path().join(sub).join(entry.file_name())).unwrap();
+            }
+        }
+    }
+    after
+}
+
+/// Puts every stray back, as their owner would, and verifies that all is as before.
+fn recover(dir: &Path, strays: &[u64], named: bool) {
+    let engine = open(dir);
+    let found = engine.strays().unwrap();
+    for account in [A, B] {
+        let ids: Vec<u64> = found.of(account).iter().map(|id| id.0).collect();
+        assert_eq!(ids, strays, "account {account}");
+        let mut batch = AccountBatch::new(account, engine.read(account).unwrap().commit_number());
+        for &id in found.of(account) {
+            let stray = found.get(account, id).unwrap().unwrap();
+            assert_eq!((stray.named, stray.label), (named, format!("label {}", id.0).into_bytes()));
+            let mut out = Vec::new();
+            stray.blob.read(0..stray.blob.size(), &mut out).unwrap();
+            assert_eq!(out, body(account, id.0));
+            if named {
+                batch.dropped.push(id);
+            }
+            batch.blobs.push(NewBlob { id, upload: stray.upload, label: vec![] });
+        }
+        engine.commit(Batch { accounts: vec![batch] }).wait().unwrap();
+        (0..10).for_each(|n| assert!(read(&engine, account, n) == body(account, n)));
+    }
+    engine.settle().unwrap();
+    assert_eq!(engine.setback().unwrap(), None);
+    assert_eq!(engine.check().unwrap(), Vec::<String>::new());
+    drop(engine);
+    let engine = open(dir);
+    assert_eq!((engine.setback().unwrap(), engine.check().unwrap()), (None, vec![]));
+    assert_eq!(engine.strays().unwrap().accounts().count(), 0);
+    let next = engine.read(A).unwrap().commit_number().0;
+    put_after(&engine, A, 10, next);
+    assert_eq!(engine.check().unwrap(), Vec::<String>::new());
+}
+
+fn lose(dir: &Path) {
+    fs::remove_file(dir.join("index.db")).unwrap();
+}
+
+#[test]
+fn a_lost_index_comes_back_from_its_copy_and_the_segments() {
+    let dir = store(Some(6));
+    lose(dir.path());
+    let engine = open(dir.path());
+    let setback = engine.setback().unwrap().unwrap();
+    assert_eq!(setback.said[0], "the index is missing");
+    assert!(setback.said[1].contains("copies/0000000001.db"), "{:?}", setback.said);
+    assert!(setback.current.is_empty());
+    assert_eq!(engine.read(A).unwrap().commit_number(), CommitNumber(6));
+    (0..6).for_each(|n| assert!(read(&engine, A, n) == body(A, n)));
+    assert_eq!(engine.check().unwrap(), Vec::<String>::new());
+    drop(engine);
+    recover(dir.path(), &[6, 7, 8, 9], false);
+}
+
+#[test]
+fn without_a_copy_all_bodies_are_found() {
+    let dir = store(None);
+    lose(dir.path());
+    recover(dir.path(), &(0..10).collect::<Vec<_>>(), false);
+}
+
+#[test]
+fn an_index_of_rubbish_is_put_aside() {
+    for (rubbish, why) in [
+        (vec![], "too short"),
+        (b"not a database, but long enough to look like one".repeat(100), "its header is damaged"),
+    ] {
+        let dir = store(Some(8));
+        fs::write(dir.path().join("index.db"), &rubbish).unwrap();
+        let engine = open(dir.path());
+        assert!(engine.setback().unwrap().unwrap().said[0].contains(why));
+        drop(engine);
+        assert!(fs::read(dir.path().join("damaged/index-1/index.db")).unwrap() == rubbish);
+        recover(dir.path(), &[8, 9], false);
+    }
+}
+
+#[test]
+fn a_copy_that_rots_gives_way_to_an_older_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = open(dir.path());
+    for n in 0..10 {
+        put(&engine, A, n);
+        put(&engine, B, n);
+        if n == 3 || n == 7 {
+            engine.copy_index(2).unwrap().unwrap();
+        }
+    }
+    drop(engine);
+    let newer = dir.path().join("copies/0000000002.db");
+    let mut bytes = fs::read(&newer).unwrap();
+    while let Some(at) = bytes.windows(400).position(|w| w == [2; 400]) {
+        bytes[at + 200] ^= 1;
+    }
+    fs::write(&newer, bytes).unwrap();
+    lose(dir.path());
+    let said = open(dir.path()).setback().unwrap().unwrap().said;
+    assert!(said[1].contains("0000000002.db cannot be used: damaged: account 2, key"), "{said:?}");
+    recover(dir.path(), &[4, 5, 6, 7, 8, 9], false);
+}
+
+/// Zeroes the page of the index that holds the value of a key of an account.
+fn zero_page(dir: &Path, account: AccountId) {
+    let path = dir.join("index.db");
+    let mut bytes = fs::read(&path).unwrap();
+    let at = bytes.windows(800).rposition(|w| w == [account.0 as u8; 800]).unwrap();
+    let page = at / 8192 * 8192;
+    bytes[page..page + 8192].fill(0);
+    fs::write(&path, bytes).unwrap();
+}
+
+#[test]
+fn an_account_that_can_be_read_whole_loses_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = open(dir.path());
+    for n in 0..100 {
+        put(&engine, A, n);
+        if n == 49 {
+            engine.copy_index(1).unwrap().unwrap();
+        }
+    }
+    (0..100).for_each(|n| put(&engine, B, n));
+    drop(engine);
+    zero_page(dir.path(), B);
+    assert!(open(dir.path()).check().unwrap().iter().any(|line| line.contains("SQLite says")));
+    let said = Local::rebuild(dir.path(), &options()).unwrap();
+    assert!(said.iter().any(|line| line.starts_with("account 2: the damaged index cannot be read")), "{said:?}");
+
+    let engine = open(dir.path());
+    let setback = engine.setback().unwrap().unwrap();
+    assert_eq!(setback.current, [A].into());
+    assert_eq!(engine.read(A).unwrap().commit_number(), CommitNumber(100));
+    // The copy knows nothing of account 2: what can be read of the damaged index is there.
+    let mut keys = 0;
+    engine
+        .read(B)
+        .unwrap()
+        .scan(&[]..&[0xff], &mut |_, _| {
+            keys += 1;
+            std::ops::ControlFlow::Continue(())
+        })
+        .unwrap();
+    assert!((80..100).contains(&keys), "{keys}");
+    (0..100).for_each(|n| assert!(read(&engine, A, n) == body(A, n) && read(&engine, B, n) == body(B, n)));
+    assert_eq!(engine.check().unwrap(), Vec::<String>::new());
+    drop(engine);
+    // Made again once more, it is no better witness than before.
+    Local::rebuild(dir.path(), &options()).unwrap();
+    assert_eq!(open(dir.path()).setback().unwrap().unwrap().current, [A].into());
+}
+
+#[test]
+fn a_lost_log_is_noticed() {
+    let dir = killed(5);
+    // As it is, nothing is wrong.
+    let copy = tempfile::tempdir().unwrap();
+    for name in ["index.db", "index.db-wal"] {
+        fs::copy(dir.path().join(name), copy.path().join(name)).unwrap();
+    }
+    let engine = open(dir.path());
+    assert_eq!((engine.setback().unwrap(), engine.check().unwrap()), (None, vec![]));
+    drop(engine);
+
+    let dir = killed(5);
+    fs::remove_file(dir.path().join("index.db-wal")).unwrap();
+    let engine = open(dir.path());
+    let said = engine.setback().unwrap().unwrap().said;
+    assert!(!said.is_empty());
+    drop(engine);
+    let engine = open(dir.path());
+    assert_eq!(engine.setback().unwrap().unwrap().said, said, "it is said until it is settled");
+}
+
+#[test]
+fn a_damaged_log_is_noticed() {
+    let dir = killed(5);
+    let log = dir.path().join("index.db-wal");
+    let whole = fs::read(&log).unwrap();
+    let frame = 24 + 8192;
+    let frames = (whole.len() - 32) / frame;
+    let (mut noticed, mut last) = (0, 0);
+    for n in 0..frames {
+        let store = tempfile::tempdir().unwrap();
+        fs::create_dir(store.path().join("segments")).unwrap();
+        for sub in ["segments", ""] {
+            for entry in fs::read_dir(dir.path().join(sub)).unwrap().map(Result::unwrap) {
+                if entry.file_type().unwrap().is_file() {
+                    fs::copy(entry.path(), store.path().join(sub).join(entry.file_name())).unwrap();
+                }
+            }
+        }
+        let mut bytes = whole.clone();
+        bytes[32 + n * frame + 24 + 4000] ^= 0x10;
+        fs::write(store.path().join("index.db-wal"), bytes).unwrap();
+        let engine = open(store.path());
+        match engine.setback().unwrap() {
+            Some(_) => noticed += 1,
+            None => last += 1,
+        }
+        assert!(engine.read(A).is_ok());
+    }
+    // Damage in the last commit looks like a power cut in it.
+    assert!(noticed > frames / 2 && last < 12, "{noticed} of {frames}");
+}
+
+#[test]
+fn a_body_that_has_moved_is_found_where_it_is() {
+    let dir = store(Some(10 - 1));
+    // As reclaiming does: the index of an older time names a segment that is gone.
+    let segments = dir.path().join("segments");
+    fs::create_dir(dir.path().join("away")).unwrap();
+    for entry in fs::read_dir(&segments).unwrap().map(Result::unwrap) {
+        fs::rename(entry.path(), dir.path().join("away").join(entry.file_name())).unwrap();
+    }
+    let engine = open(dir.path());
+    let mut found = vec![];
+    for (account, n) in (0..10).flat_map(|n| [(A, n), (B, n)]) {
+        let mut writer = engine.upload().unwrap();
+        writer.write(&body(account, n)).unwrap();
+        let upload = writer.finish().unwrap();
+        let blob = NewBlob { id: BlobId(n), upload, label: format!("label {n}").into_bytes() };
+        let number = engine.read(account).unwrap().commit_number();
+        let batch = AccountBatch { dropped: vec![BlobId(n)], blobs: vec![blob], ..AccountBatch::new(account, number) };
+        engine.commit(Batch { accounts: vec![batch] }).wait().unwrap();
+        found.push(n);
+    }
+    drop(engine);
+    lose(dir.path());
+    // The copy names the bodies 0 to 8 where they are not; 9 it does not name.
+    let engine = open(dir.path());
+    assert!(engine.read(A).unwrap().blob(BlobId(0)).is_err());
+    let strays = engine.strays().unwrap();
+    let named: Vec<bool> = strays.of(A).iter().map(|id| strays.get(A, *id).unwrap().unwrap().named).collect();
+    assert_eq!(named, [vec![true; 9], vec![false]].concat());
+}

@@ -1,0 +1,88 @@
+#!/usr/bin/env python3
+"""compare.py: the rows of docs/performance.md from the results of one run, Pillarbox beside its peer.
+
+A row is (what, test, which of its results, which figure, unit, better). The ratio is how many times better Pillarbox is.
+"""
+import json
+import os
+import statistics
+import sys
+
+OUT = os.environ.get("BENCH_OUT", "results")
+OURS, PEER = "pillarbox", "dovecot-mdbox"
+MS, RATE, KIB, TIMES = "ms", "/s", "KiB", "×"
+
+
+def main():
+    print("| row | Pillarbox | Dovecot | ratio |\n|---|---|---|---|")
+    for what, test, pick, unit, target in rows():
+        ours, peer = (value(name, test, pick) for name in (OURS, PEER))
+        if ours is None and peer is None:
+            continue
+        ratio = None
+        if ours and peer:
+            ratio = ours / peer if unit == RATE else peer / ours
+        goal = f" (target {target})" if target else ""
+        print(f"| {what} | {show(ours, unit)}{goal} | {show(peer, unit)} | {f'{ratio:.1f}' if ratio else ''} |")
+
+
+def rows():
+    for tls, name, target in ((0, "plaintext", "≤ 0.12 ms"), (1, "full TLS 1.3 handshake", "≤ 0.25 ms")):
+        yield f"connect + LOGIN + LOGOUT, {name}: server CPU", "login", where("cpu_ms_each", tls=bool(tls)), MS, target
+    for tls, name, target in ((0, "plaintext", "≤ 6 KiB"), (1, "TLS", "≤ 20 KiB")):
+        for conns in (1000, 10000):
+            yield f"idle connection, {name}, {conns:,} of them: PSS", "idle", where("pss_per_conn_kib", tls=tls, conns=conns), KIB, target
+            yield f"push: LMTP reply to EXISTS, {name}, {conns:,} connections: last idler", "idle", where("push_last_ms", tls=tls, conns=conns), MS, "≤ 2 ms"
+    for test in ("delivery", "append"):
+        verb = {"delivery": "LMTP", "append": "APPEND"}[test]
+        targets = {("delivery", 4, 1, 1): "≥ 2,000", ("delivery", 4, 16, 500): "≥ 6,000", ("delivery", 4, 64, 1): "≥ 6,000", ("delivery", 50, 16, 500): "≥ 4,000",
+                   ("append", 4, 1, 1): "≥ 2,500", ("append", 4, 16, 500): "≥ 12,000"}
+        for size in (4, 50, 1024):
+            for conns, users in ((1, 1), (16, 1), (64, 1), (1, 500), (16, 500), (64, 500)):
+                for batch in ((None,) if test == "delivery" else (1, 10)):
+                    chosen = {"size": size * 1024, "conns": conns, "users": users, **({} if batch is None else {"batch": batch})}
+                    name = f"{verb} {size} KB, {conns} connection{'s' * (conns > 1)} to {users} user{'s' * (users > 1)}" + (f", {batch} at once" if batch and batch > 1 else "")
+                    yield name, test, where("rate", **chosen), RATE, targets.get((test, size, conns, users)) if batch in (None, 1) else None
+                    yield f"{name}: server CPU each", test, where("cpu_ms_each", **chosen), MS, None
+                    yield f"{name}: written per message byte", test, where("write_amp", **chosen), TIMES, None
+    for count in (1000, 10000, 100000, 1000000):
+        yield f"filling {count:,} messages by MULTIAPPEND", "fill", where("rate", mailbox=f"m{count}"), RATE, "≥ 10,000 /s"
+    names = {name for server in (OURS, PEER) for name in (results(server, "latency") or {})}
+    for name in sorted(names):
+        yield name, "latency", lambda data, name=name: median(data.get(name, {}).get("secs"), 1000), MS, None
+        if name.startswith("FETCH 1:*"):
+            yield f"{name}: server CPU", "latency", lambda data, name=name: median(data.get(name, {}).get("cpu"), 1000), MS, None
+
+
+def where(figure, **chosen):
+    def pick(data):
+        return median([x.get(figure) for x in data if all(x.get(k) == v for k, v in chosen.items())])
+    return pick
+
+
+def median(values, scale=1):
+    values = [v for v in values or [] if v is not None]
+    return statistics.median(values) * scale if values else None
+
+
+def results(server, test):
+    try:
+        with open(os.path.join(OUT, server, test + ".json")) as f:
+            return json.load(f)["data"]
+    except OSError:
+        return None
+
+
+def value(server, test, pick):
+    data = results(server, test)
+    return None if data is None else pick(data)
+
+
+def show(x, unit):
+    if x is None:
+        return ""
+    digits = 0 if x >= 100 else 1 if x >= 10 else 2 if x >= 0.1 else 3
+    return f"{x:,.{digits}f}{'' if unit in (RATE, TIMES) else ' '}{unit}"
+
+
+sys.exit(main())
