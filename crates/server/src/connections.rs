@@ -46,6 +46,7 @@ pub enum TooMany {
 #[derive(Debug)]
 pub struct Admission {
     connections: Arc<Connections>,
+    ip: Option<IpAddr>,
     stranger: Option<IpAddr>,
     account: Option<AccountId>,
 }
@@ -67,14 +68,14 @@ impl Connections {
         if counts.total >= self.total {
             return Err(TooMany::Connections);
         }
-        let stranger = peer.ip();
-        if let Some(ip) = stranger
+        let ip = peer.ip();
+        if let Some(ip) = ip
             && !take(&mut counts.strangers, ip, self.per_address)
         {
             return Err(TooMany::Strangers);
         }
         counts.total += 1;
-        Ok(Admission { connections: self.clone(), stranger, account: None })
+        Ok(Admission { connections: self.clone(), ip, stranger: ip, account: None })
     }
 
     /// How many there are.
@@ -94,6 +95,19 @@ impl Admission {
         let before = self.account.replace(account);
         give_back(&mut counts.accounts, before);
         give_back(&mut counts.strangers, self.stranger.take());
+        Ok(())
+    }
+
+    /// The connection is a stranger's again (RFC 8437). After an error it still counts for its account.
+    pub fn log_out(&mut self) -> Result<(), TooMany> {
+        let mut counts = self.connections.counts.lock();
+        if let (None, Some(ip)) = (self.stranger, self.ip) {
+            if !take(&mut counts.strangers, ip, self.connections.per_address) {
+                return Err(TooMany::Strangers);
+            }
+            self.stranger = Some(ip);
+        }
+        give_back(&mut counts.accounts, self.account.take());
         Ok(())
     }
 }
@@ -152,6 +166,25 @@ mod tests {
         let _four = connections.admit(Peer::Unix).unwrap();
         let _five = connections.admit(Peer::Unix).unwrap();
         assert_eq!(connections.admit(Peer::Unix).unwrap_err(), TooMany::Connections);
+    }
+
+    #[test]
+    fn who_logs_out_is_a_stranger() {
+        let limits = Limits { unauthenticated_per_address: 1, connections_per_account: 1, ..Limits::default() };
+        let connections = Connections::new(&limits);
+        let mut one = connections.admit(peer("192.0.2.1:1")).unwrap();
+        one.log_in(AccountId(7)).unwrap();
+        one.log_out().unwrap();
+        assert_eq!(connections.admit(peer("192.0.2.1:2")).unwrap_err(), TooMany::Strangers);
+        one.log_in(AccountId(8)).unwrap();
+        let mut two = connections.admit(peer("192.0.2.1:2")).unwrap();
+        assert_eq!(one.log_out(), Err(TooMany::Strangers));
+        assert_eq!(two.log_in(AccountId(8)), Err(TooMany::Account));
+        two.log_in(AccountId(7)).unwrap();
+        one.log_out().unwrap();
+        drop((one, two));
+        let counts = connections.counts.lock();
+        assert!(counts.total == 0 && counts.strangers.is_empty() && counts.accounts.is_empty());
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 pub mod connections;
 pub mod context;
+mod deflate;
 pub mod imap;
 pub mod listen;
 pub mod lmtp;

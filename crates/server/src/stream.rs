@@ -1,7 +1,8 @@
 //! A connection's bytes, whatever carries them: TCP, Unix socket, or memory in tests, with or
-//! without TLS.
+//! without TLS, compressed or not.
 //!
-//! An idle connection holds no buffer here: [`Stream::read_more`] reads through the stack.
+//! An idle connection holds no buffer here: [`Stream::read_more`] reads through the stack. Of a
+//! compressed one see `deflate.rs`.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -17,10 +18,14 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 use tokio_rustls::server::TlsStream;
 
+use crate::deflate::{Inflater, Then, deflate};
 use crate::tls::Tls;
 
 /// Octets that one read takes at most: a TLS record.
 const READ_SIZE: usize = 16 << 10;
+
+/// Octets that are compressed at one time at most.
+const PACK_SIZE: usize = 32 << 10;
 
 /// Who is at the other end.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -62,6 +67,26 @@ impl fmt::Display for Peer {
 pub struct Stream {
     transport: Transport,
     peer: Peer,
+    /// Boxed: most connections have none.
+    compression: Option<Box<Compression>>,
+}
+
+/// COMPRESS (RFC 4978), above TLS. Stays when it has ended, for its counts.
+struct Compression {
+    /// What the peer sends, as long as that is compressed.
+    incoming: Option<Inflater>,
+    /// Whether what we send is.
+    outgoing: bool,
+    carried: Carried,
+}
+
+/// Octets that went over the line compressed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Carried {
+    /// From the peer.
+    pub received: u64,
+    /// To the peer.
+    pub sent: u64,
 }
 
 enum Transport {
@@ -81,17 +106,17 @@ enum Plain {
 impl Stream {
     /// A TCP connection, with the socket options already set.
     pub fn tcp(tcp: TcpStream, peer: SocketAddr) -> Self {
-        Self { transport: Transport::Plain(Plain::Tcp(tcp)), peer: Peer::Tcp(peer) }
+        Self { transport: Transport::Plain(Plain::Tcp(tcp)), peer: Peer::Tcp(peer), compression: None }
     }
 
     /// A connection through a Unix socket.
     pub fn unix(unix: UnixStream) -> Self {
-        Self { transport: Transport::Plain(Plain::Unix(unix)), peer: Peer::Unix }
+        Self { transport: Transport::Plain(Plain::Unix(unix)), peer: Peer::Unix, compression: None }
     }
 
     /// One end of a pipe in memory, that passes for a connection from `peer`.
     pub fn memory(pipe: DuplexStream, peer: Peer) -> Self {
-        Self { transport: Transport::Plain(Plain::Memory(pipe)), peer }
+        Self { transport: Transport::Plain(Plain::Memory(pipe)), peer, compression: None }
     }
 
     /// Who is at the other end.
@@ -109,6 +134,10 @@ impl Stream {
     pub async fn start_tls(&mut self, tls: &Tls, limit: Duration) -> io::Result<()> {
         match std::mem::replace(&mut self.transport, Transport::Broken) {
             Transport::Plain(plain) => {
+                // Nothing of what came before counts.
+                if let Some(compression) = &mut self.compression {
+                    compression.incoming = None;
+                }
                 let handshake = Box::pin(tls.acceptor().accept(plain));
                 let stream = timeout(limit, handshake).await.map_err(|_| timed_out("TLS handshake"))??;
                 self.transport = Transport::Tls(Box::new(stream));
@@ -121,25 +150,104 @@ impl Stream {
         }
     }
 
+    /// Compresses from here on, both ways (RFC 4978 §3). `early` is what the peer has sent already.
+    pub fn start_compression(&mut self, early: Vec<u8>) {
+        let carried = self.carried().unwrap_or_default();
+        let carried = Carried { received: carried.received + early.len() as u64, ..carried };
+        let incoming = Some(Inflater::new(early));
+        self.compression = Some(Box::new(Compression { incoming, outgoing: true, carried }));
+    }
+
+    /// Sends the last compressed octets and takes none any more, as after UNAUTHENTICATE (RFC 8437
+    /// §4.1). Without compression they are sent as they are.
+    pub async fn end_compression(&mut self, octets: &[u8], patience: Duration) -> io::Result<()> {
+        let Some(compression) = &mut self.compression else { return self.send(octets, patience).await };
+        if let Some(incoming) = &mut compression.incoming {
+            incoming.end();
+        }
+        if !std::mem::take(&mut compression.outgoing) {
+            return self.send(octets, patience).await;
+        }
+        let packed = deflate(octets, Then::End);
+        compression.carried.sent += packed.len() as u64;
+        self.transmit(&packed, patience).await
+    }
+
+    /// True while what we say is compressed.
+    pub fn is_compressed(&self) -> bool {
+        self.compression.as_ref().is_some_and(|compression| compression.outgoing)
+    }
+
+    /// What went over the line compressed; `None` where nothing ever was.
+    pub fn carried(&self) -> Option<Carried> {
+        self.compression.as_ref().map(|compression| compression.carried)
+    }
+
     /// Appends what has arrived to `buffer` and says how much that was; waits where nothing has.
-    /// Zero is the end. Cancelling loses nothing.
+    /// Zero is the end. Cancelling loses nothing. What was compressed comes a step at a time.
     pub async fn read_more(&mut self, buffer: &mut Vec<u8>) -> io::Result<usize> {
         poll_fn(|cx| {
-            // On the stack of this poll, so that a waiting connection owns no read buffer.
-            let mut octets = [MaybeUninit::uninit(); READ_SIZE];
-            let mut read = ReadBuf::uninit(&mut octets);
-            match Pin::new(&mut *self).poll_read(cx, &mut read) {
-                Poll::Ready(Ok(())) => {
-                    buffer.extend_from_slice(read.filled());
-                    Poll::Ready(Ok(read.filled().len()))
+            loop {
+                match self.inflate(buffer)? {
+                    0 => {}
+                    given => return Poll::Ready(Ok(given)),
                 }
-                // RFC 5246 §7.2.1 wants close_notify; many clients just go. We frame our data ourselves.
-                Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => Poll::Ready(Ok(0)),
-                Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-                Poll::Pending => Poll::Pending,
+                // On the stack of this poll, so that a waiting connection owns no read buffer.
+                let mut octets = [MaybeUninit::uninit(); READ_SIZE];
+                let mut read = ReadBuf::uninit(&mut octets);
+                match Pin::new(&mut *self).poll_read(cx, &mut read) {
+                    Poll::Ready(Ok(())) if read.filled().is_empty() => return Poll::Ready(Ok(0)),
+                    Poll::Ready(Ok(())) => {
+                        if !self.keep_compressed(read.filled()) {
+                            buffer.extend_from_slice(read.filled());
+                            return Poll::Ready(Ok(read.filled().len()));
+                        }
+                    }
+                    // RFC 5246 §7.2.1 wants close_notify; many clients just go. We frame our data ourselves.
+                    Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                        return Poll::Ready(Ok(0));
+                    }
+                    Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                    Poll::Pending => {
+                        if let Some(incoming) = self.incoming() {
+                            incoming.release();
+                        }
+                        return Poll::Pending;
+                    }
+                }
             }
         })
         .await
+    }
+
+    fn incoming(&mut self) -> Option<&mut Inflater> {
+        self.compression.as_mut()?.incoming.as_mut()
+    }
+
+    /// The next octets of what is compressed, or what follows it.
+    fn inflate(&mut self, buffer: &mut Vec<u8>) -> io::Result<usize> {
+        let Some(incoming) = self.incoming() else { return Ok(0) };
+        let given = incoming.step(buffer).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+        if given > 0 {
+            return Ok(given);
+        }
+        let Some(rest) = incoming.rest() else { return Ok(0) };
+        if let Some(compression) = &mut self.compression {
+            compression.incoming = None;
+            compression.carried.received -= rest.len() as u64;
+        }
+        buffer.extend_from_slice(&rest);
+        Ok(rest.len())
+    }
+
+    /// Keeps what has come to be inflated; false where it is not compressed.
+    fn keep_compressed(&mut self, octets: &[u8]) -> bool {
+        let Some(Compression { incoming: Some(incoming), carried, .. }) = self.compression.as_deref_mut() else {
+            return false;
+        };
+        carried.received += octets.len() as u64;
+        incoming.push(octets);
+        true
     }
 
     /// Acknowledges at once what has come and what comes next, until we send something. A client that sends a
@@ -159,8 +267,23 @@ impl Stream {
         }
     }
 
-    /// Writes all of `octets` and flushes. A peer that takes nothing for `patience` is an error.
-    pub async fn send(&mut self, mut octets: &[u8], patience: Duration) -> io::Result<()> {
+    /// Writes all of `octets` and flushes, so that the peer can read them. A peer that takes nothing for
+    /// `patience` is an error.
+    pub async fn send(&mut self, octets: &[u8], patience: Duration) -> io::Result<()> {
+        if !self.is_compressed() {
+            return self.transmit(octets, patience).await;
+        }
+        for octets in octets.chunks(PACK_SIZE) {
+            let packed = deflate(octets, Then::More);
+            if let Some(compression) = &mut self.compression {
+                compression.carried.sent += packed.len() as u64;
+            }
+            self.transmit(&packed, patience).await?;
+        }
+        Ok(())
+    }
+
+    async fn transmit(&mut self, mut octets: &[u8], patience: Duration) -> io::Result<()> {
         while !octets.is_empty() {
             let written = timeout(patience, self.write(octets)).await.map_err(|_| timed_out("write"))??;
             if written == 0 {

@@ -109,6 +109,7 @@ fn check() -> Result {
     steps.step("arrows", arrows::check);
     steps.step("licences", licences::check);
     steps.step("RFC table", tables::rfcs);
+    steps.step("clients table", tables::clients);
     steps.step("limits table", tables::limits);
     steps.step("file lengths", lengths::report);
     steps.step("lints", || run(cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"])));

@@ -1,7 +1,8 @@
 //! Tables in `docs/` that must agree with the tree.
 //!
 //! `docs/rfc/table.md` against the transcripts: a row names folders that exist and hold transcripts, and each folder of
-//! transcripts that is named after an RFC has its row. `docs/limits.md` against the names of `types::Limits`.
+//! transcripts that is named after an RFC has its row. `docs/client-quirks.md` against the transcripts of clients.
+//! `docs/limits.md` against the names of `types::Limits`.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -30,6 +31,48 @@ pub(crate) fn rfcs() -> Result {
         }
     }
     report(wrong)
+}
+
+pub(crate) fn clients() -> Result {
+    let page = read("docs/client-quirks.md")?;
+    let named: BTreeSet<_> = page.lines().filter(|l| l.starts_with('|')).flat_map(code_marks).collect();
+    let named: BTreeSet<_> =
+        named.into_iter().filter(|name| name.starts_with("imap/") || name.starts_with("lmtp/")).collect();
+    let mut wrong = numbered_rows(&page);
+    for name in &named {
+        if !Path::new(&format!("{TRANSCRIPTS}/{name}.txt")).is_file() {
+            wrong.insert(format!("{name} is named in docs/client-quirks.md but there is no such transcript"));
+        }
+    }
+    for file in files(TRANSCRIPTS, ".txt")? {
+        let name = file.strip_prefix(TRANSCRIPTS)?.with_extension("").display().to_string();
+        if name.contains("/clients/") && !named.contains(&name) {
+            wrong.insert(format!("{name} is not named in docs/client-quirks.md"));
+        }
+    }
+    report(wrong)
+}
+
+/// What is wrong with the rows that begin with a number: they count from 1, and say what is done.
+fn numbered_rows(page: &str) -> BTreeSet<String> {
+    let mut wrong = BTreeSet::new();
+    let mut next = 1;
+    for line in page.lines() {
+        let cells: Vec<_> = line.split('|').map(str::trim).collect();
+        let [_, number, _client, habit, here, _transcripts, _] = cells[..] else { continue };
+        let Ok(number) = number.parse::<usize>() else { continue };
+        if number != next {
+            wrong.insert(format!("docs/client-quirks.md: row {next} is missing before {number}"));
+        }
+        if habit.is_empty() || here.is_empty() {
+            wrong.insert(format!("docs/client-quirks.md: row {number} does not say what is done"));
+        }
+        next = number + 1;
+    }
+    if next == 1 {
+        wrong.insert("docs/client-quirks.md has no rows".to_owned());
+    }
+    wrong
 }
 
 pub(crate) fn limits() -> Result {
@@ -62,13 +105,27 @@ fn last_column(table: &str) -> BTreeSet<String> {
         .lines()
         .filter(|l| l.starts_with('|'))
         .filter_map(|l| l.trim_end().trim_end_matches('|').rsplit('|').next())
-        .flat_map(|cell| cell.split('`').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>())
+        .flat_map(code_marks)
         .collect()
+}
+
+/// What stands in code marks.
+fn code_marks(text: &str) -> Vec<String> {
+    text.split('`').skip(1).step_by(2).map(str::to_owned).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::last_column;
+    use super::{last_column, numbered_rows};
+
+    #[test]
+    fn rows_count_from_one() {
+        let row = |n: usize, here: &str| format!("| {n} | x | does | {here} | `imap/x` |\n");
+        assert!(numbered_rows(&format!("| # | a |\n{}{}", row(1, "y"), row(2, "z"))).is_empty());
+        assert_eq!(numbered_rows(&format!("{}{}", row(1, "y"), row(3, "z"))).len(), 1);
+        assert_eq!(numbered_rows(&row(1, "")).len(), 1);
+        assert_eq!(numbered_rows("").len(), 1);
+    }
 
     #[test]
     fn last_column_in_code_marks() {

@@ -83,6 +83,10 @@ pub enum Capability {
     MultiAppend,
     /// RFC 8508
     Replace,
+    /// RFC 4978
+    CompressDeflate,
+    /// RFC 8437
+    Unauthenticate,
     /// RFC 9755
     Utf8Accept,
     /// RFC 7889: octets of the largest message, for every mailbox.
@@ -136,6 +140,8 @@ impl fmt::Display for Capability {
             Self::Binary => "BINARY",
             Self::MultiAppend => "MULTIAPPEND",
             Self::Replace => "REPLACE",
+            Self::CompressDeflate => "COMPRESS=DEFLATE",
+            Self::Unauthenticate => "UNAUTHENTICATE",
             Self::Utf8Accept => "UTF8=ACCEPT",
             Self::AppendLimit(octets) => return write!(f, "APPENDLIMIT={octets}"),
             Self::Quota => "QUOTA",

@@ -27,6 +27,8 @@ pub enum Code {
     ClientBug,
     /// RFC 7162 §3.2.11, RFC 9051 §7.1
     Closed,
+    /// RFC 4978 §3
+    CompressionActive,
     /// RFC 5530 §3
     ContactAdmin,
     /// RFC 4315 §3: UIDVALIDITY of the target, UIDs of the source, UIDs of the target.
@@ -147,6 +149,7 @@ impl Code {
             Self::Capability(_) => "CAPABILITY",
             Self::ClientBug => "CLIENTBUG",
             Self::Closed => "CLOSED",
+            Self::CompressionActive => "COMPRESSIONACTIVE",
             Self::ContactAdmin => "CONTACTADMIN",
             Self::CopyUid(..) => "COPYUID",
             Self::Corruption => "CORRUPTION",

@@ -258,6 +258,19 @@ impl Fragmenter {
         }
     }
 
+    /// Nobody is logged in any more: commands may be as long as [`Limits::command_size_before_login`].
+    pub fn logged_out(&mut self, limits: &Limits) {
+        self.command_size = limits.command_size_before_login;
+    }
+
+    /// Takes out all octets that were not yet read: behind COMPRESS they are something else than
+    /// commands (RFC 4978 §3).
+    pub fn take_rest(&mut self) -> Vec<u8> {
+        let rest = self.buffer.split_off(self.start.min(self.buffer.len()));
+        self.discard();
+        rest
+    }
+
     /// Forgets all octets that were not yet read: STARTTLS must not let commands from before the
     /// handshake count as if they were protected (RFC 9051 §11.1).
     pub fn discard(&mut self) {

@@ -31,7 +31,9 @@ pub(crate) fn capabilities(wire: &Wire, server: &Context, logged_in: bool) -> Ve
     // RFC 7888 §4: one or the other.
     list.push(if server.imap.literal_minus { C::LiteralMinus } else { C::LiteralPlus });
     list.extend(extensions(server.limits.message_size));
-    list.retain(|capability| !wire.off().has(capability));
+    // RFC 4978 §3: it cannot be begun twice.
+    let active = |capability: &C| *capability == C::CompressDeflate && wire.is_compressed();
+    list.retain(|capability| !wire.off().has(capability) && !active(capability));
     list
 }
 
@@ -73,6 +75,8 @@ pub(crate) fn extensions(message_size: u64) -> Vec<Capability> {
         C::Binary,
         C::MultiAppend,
         C::Replace,
+        C::CompressDeflate,
+        C::Unauthenticate,
         C::Utf8Accept,
         C::AppendLimit(message_size),
         C::Quota,

@@ -34,6 +34,7 @@ pub(crate) async fn carry_out(state: State, room: &mut Room<'_>, command: Comman
         Command::Noop => (state, Ok(Answer::ok("Nothing done"))),
         Command::Id(fields) => (state, Ok(cmd::id::id(room, &fields))),
         Command::Logout => (State::Logout, Ok(cmd::logout::logout(room))),
+        Command::Unauthenticate => cmd::unauthenticate::unauthenticate(state, room),
         command => match state {
             State::NotAuthenticated(stranger) => not_authenticated(stranger, room, command).await,
             State::Authenticated(user) => authenticated(user, room, command).await,
@@ -149,10 +150,11 @@ async fn selected(mut selected: Box<Selected>, room: &mut Room<'_>, command: Com
 async fn for_account(user: &mut Authenticated, wire: &mut Wire, server: &Context, command: Command) -> Outcome {
     match command {
         Command::Enable(names) => Ok(cmd::enable::enable(wire, &server.imap, &names, None)),
+        Command::Compress => Ok(cmd::compress::compress(wire)),
         Command::Namespace => Ok(cmd::namespace::namespace(wire)),
         Command::Create(create) => cmd::create::create(user, wire, create).await,
-        Command::Delete(name) => cmd::delete::delete(user, &name).await,
-        Command::Rename(rename) => cmd::rename::rename(user, rename).await,
+        Command::Delete(delete) => cmd::delete::delete(user, wire, &delete).await,
+        Command::Rename(rename) => cmd::rename::rename(user, wire, rename).await,
         Command::Subscribe(name) => cmd::subscribe::subscribe(user, name).await,
         Command::Unsubscribe(name) => cmd::subscribe::unsubscribe(user, name).await,
         Command::List(list) => cmd::list::list(user, wire, server, &list).await,
@@ -169,7 +171,7 @@ async fn for_account(user: &mut Authenticated, wire: &mut Wire, server: &Context
 }
 
 /// BAD for what needs a login.
-fn log_in_first() -> Answer {
+pub(crate) fn log_in_first() -> Answer {
     Answer::bad("Log in first")
 }
 

@@ -21,6 +21,7 @@ use super::wire::{END_OF_SERVER, Wire};
 use crate::connections::Admission;
 use crate::context::Context;
 use crate::listen::Connection;
+use crate::stream::Carried;
 
 /// Serves one IMAP connection until it ends.
 pub async fn serve_imap(connection: Connection, server: Arc<Context>) {
@@ -59,6 +60,25 @@ enum Task {
     Command(Command),
     /// APPEND or REPLACE, whose messages are still to be read.
     Append(AppendHead),
+}
+
+/// What the connection becomes behind a tagged OK.
+#[derive(Clone, Copy)]
+enum Turn {
+    Tls,
+    Compressed,
+    Unauthenticated,
+}
+
+impl Turn {
+    fn behind(task: &Task) -> Option<Self> {
+        match task {
+            Task::Command(Command::StartTls) => Some(Self::Tls),
+            Task::Command(Command::Compress) => Some(Self::Compressed),
+            Task::Command(Command::Unauthenticate) => Some(Self::Unauthenticated),
+            _ => None,
+        }
+    }
 }
 
 impl Session {
@@ -138,7 +158,7 @@ impl Session {
     /// One command: what the handler does, what has happened meanwhile, the tagged answer.
     async fn carry_out(&mut self, tag: Tag, task: Task) -> Result<(), End> {
         self.commands += 1;
-        let upgrade = matches!(task, Task::Command(Command::StartTls));
+        let turn = Turn::behind(&task);
         let how = match &task {
             Task::Command(command) => dispatch::catch_up_after(command),
             Task::Append(head) => Some(dispatch::catch_up_after_append(head)),
@@ -166,14 +186,25 @@ impl Session {
             outcome = self.told(outcome, caught_up);
         }
 
-        let go_ahead = upgrade && matches!(&outcome, Ok(answer) if answer.condition == Condition::Ok);
+        let done = matches!(&outcome, Ok(answer) if answer.condition == Condition::Ok);
         self.conclude(Some(&tag), outcome).await?;
-        match &self.server.tls {
-            Some(tls) if go_ahead => {
-                let limit = self.server.limits.handshake_timeout;
-                Box::pin(self.wire.start_tls(tls, limit)).await
-            }
+        match turn {
+            Some(turn) if done => Box::pin(self.turn(turn)).await,
             _ => Ok(()),
+        }
+    }
+
+    async fn turn(&mut self, turn: Turn) -> Result<(), End> {
+        match (turn, &self.server.tls) {
+            (Turn::Tls, Some(tls)) => self.wire.start_tls(tls, self.server.limits.handshake_timeout).await,
+            (Turn::Tls, None) => Ok(()),
+            (Turn::Compressed, _) => self.wire.start_compression().await,
+            (Turn::Unauthenticated, _) => {
+                if let Some(name) = self.name.take() {
+                    info!("imap: {}: {name} unauthenticated", self.wire.peer());
+                }
+                self.wire.end_compression().await
+            }
         }
     }
 
@@ -295,7 +326,10 @@ impl Session {
         let (peer, commands) = (self.wire.peer(), self.commands);
         match &self.name {
             Some(name) => {
-                info!("imap: {peer}: {name} left after {commands} commands, {received} octets in, {sent} out: {why}");
+                let carried = self.wire.carried().map(|on_line| ratio(on_line, received, sent)).unwrap_or_default();
+                info!(
+                    "imap: {peer}: {name} left after {commands} commands, {received} octets in, {sent} out{carried}: {why}"
+                );
             }
             None => debug!("imap: {peer}: closed before login after {commands} commands: {why}"),
         }
@@ -303,4 +337,12 @@ impl Session {
             self.wire.close().await;
         }
     }
+}
+
+/// What compression made of it, for the log.
+fn ratio(on_line: Carried, received: u64, sent: u64) -> String {
+    let percent = |part: u64, whole: u64| part.saturating_mul(100) / whole.max(1);
+    let Carried { received: packed_in, sent: packed_out } = on_line;
+    let (of_in, of_out) = (percent(packed_in, received), percent(packed_out, sent));
+    format!(" (compressed to {packed_in} and {packed_out}, {of_in} and {of_out} %)")
 }

@@ -15,8 +15,9 @@ use types::Limits;
 use super::answer::{End, Failure, sentence};
 use super::switch::Off;
 use crate::context::{Context, ImapOptions};
+use crate::deflate::Malformed;
 use crate::shutdown::Shutdown;
-use crate::stream::{Peer, Stream};
+use crate::stream::{Carried, Peer, Stream};
 use crate::tls::Tls;
 
 /// Octets that may wait in the buffer before they go out; also the size in which bodies should be
@@ -130,7 +131,7 @@ impl Wire {
         tokio::select! {
             biased;
             () = shutdown.requested() => Err(END_OF_SERVER),
-            read = sink.stream.read_more(fragmenter.input()) => match read? {
+            read = sink.stream.read_more(fragmenter.input()) => match read.map_err(readable)? {
                 0 => Err(End::Lost(io::ErrorKind::UnexpectedEof.into())),
                 read => {
                     *received += read as u64;
@@ -175,6 +176,15 @@ impl Wire {
     pub(crate) fn logged_in(&mut self, limits: &Limits) {
         self.fragmenter.logged_in();
         self.patience = limits.idle_timeout;
+        self.heard();
+    }
+
+    /// Nobody is logged in any more: everything is as in [`Wire::new`] but what is on the way.
+    pub(crate) fn logged_out(&mut self, server: &Context) {
+        self.dialect = Dialect::default();
+        self.fragmenter.logged_out(&server.limits);
+        self.switch_off(server.imap.off.clone(), &server.imap);
+        self.patience = server.limits.login_timeout;
         self.heard();
     }
 
@@ -244,6 +254,31 @@ impl Wire {
         Ok(self.sink.stream.start_tls(tls, limit).await?)
     }
 
+    /// Compression from here on. RFC 4978 §3: a client waits for the answer before it goes on; what has
+    /// come nevertheless is taken as compressed.
+    pub(crate) async fn start_compression(&mut self) -> Result<(), End> {
+        self.flush().await?;
+        self.sink.stream.start_compression(self.fragmenter.take_rest());
+        Ok(())
+    }
+
+    /// The answer that waits is the last that is compressed, if it is (RFC 8437 §4.1).
+    pub(crate) async fn end_compression(&mut self) -> Result<(), End> {
+        self.sink.sent += self.out.len() as u64;
+        let out = std::mem::take(&mut self.out);
+        Ok(self.sink.stream.end_compression(&out, self.sink.write_timeout).await?)
+    }
+
+    /// True while what is said is compressed.
+    pub(crate) fn is_compressed(&self) -> bool {
+        self.sink.stream.is_compressed()
+    }
+
+    /// What went over the line compressed, if anything was.
+    pub(crate) fn carried(&self) -> Option<Carried> {
+        self.sink.stream.carried()
+    }
+
     /// Octets received and sent.
     pub(crate) fn counts(&self) -> (u64, u64) {
         (self.received, self.sink.sent)
@@ -271,6 +306,16 @@ impl Sink {
         self.stream.send(buffer, self.write_timeout).await?;
         buffer.clear();
         Ok(())
+    }
+}
+
+/// A connection that broke is lost; one that brings nonsense can still be told so.
+fn readable(error: io::Error) -> End {
+    match error.kind() {
+        io::ErrorKind::InvalidData if error.get_ref().is_some_and(|inner| inner.is::<Malformed>()) => {
+            End::bye("What came is not compressed by DEFLATE")
+        }
+        _ => End::Lost(error),
     }
 }
 

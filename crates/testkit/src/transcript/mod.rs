@@ -14,6 +14,8 @@
 //! mailbox INBOX: simple.eml x3, html.eml (\Seen) "1-Feb-2026 10:00:00 +0000"
 //! mailbox Archive: empty
 //! C1, C2: select INBOX            shorthand: connect login logout select examine rev2 starttls disconnect
+//! C1: deflate partial             from here on compressed both ways, each line flushed so (sync partial full finish);
+//!                                 `C1: plain`: what the client sends is not any more
 //!
 //! C1: a1 UID MOVE 2 Archive       a line of the client, sent with CRLF
 //! C1> a2 NOOP                     held back, goes with the next `C1:` in one packet
@@ -49,6 +51,7 @@
 //! are not listed fail the test; so does what [`Server::check`] finds afterwards.
 
 mod arrange;
+mod deflated;
 mod options;
 mod pattern;
 mod run;

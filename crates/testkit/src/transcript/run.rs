@@ -259,6 +259,11 @@ impl Play<'_> {
                 self.command(&mut session, command.trim_end()).await.map(drop)
             }
             "starttls" => session.handshake(self.server.tls()).await,
+            "deflate" => session.deflate(argument),
+            "plain" => {
+                session.end_deflate();
+                Ok(())
+            }
             _ => {
                 session.disconnect();
                 Ok(())

@@ -113,7 +113,8 @@ pub(crate) enum Part {
     Literal { octets: Vec<u8>, synchronising: bool },
 }
 
-const SHORTHANDS: [&str; 8] = ["connect", "login", "logout", "select", "examine", "rev2", "starttls", "disconnect"];
+const SHORTHANDS: [&str; 10] =
+    ["connect", "login", "logout", "select", "examine", "rev2", "starttls", "disconnect", "deflate", "plain"];
 
 impl Script {
     /// Reads `transcripts/name.txt`; messages come from the directory `messages`.

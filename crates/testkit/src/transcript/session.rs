@@ -2,11 +2,13 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 
+use super::deflated::Deflated;
 use super::script::Protocol;
 use super::spell::{quoted, spell};
 
@@ -38,13 +40,16 @@ pub(crate) struct Session {
     pub(crate) ended: bool,
     /// IMAP4rev2 or UTF8=ACCEPT is enabled, so that quoted strings and texts may be UTF-8.
     utf8: bool,
+    /// Set where a compressed client sends what it sends as it is.
+    plain_out: Arc<AtomicBool>,
     commands: u32,
 }
 
 impl Session {
     pub(crate) fn new(stream: Box<dyn Stream>, protocol: Protocol) -> Self {
         let (buffer, held, last) = (Vec::new(), Vec::new(), String::new());
-        Self { stream, protocol, buffer, eof: false, held, last, ended: false, utf8: false, commands: 0 }
+        let plain_out = Arc::default();
+        Self { stream, protocol, buffer, eof: false, held, last, ended: false, utf8: false, plain_out, commands: 0 }
     }
 
     /// A tag of the runner's own.
@@ -110,6 +115,22 @@ impl Session {
         let tls = tokio_rustls::TlsConnector::from(config).connect(name, plain).await;
         self.stream = Box::new(tls.map_err(|e| format!("TLS: {e}"))?);
         Ok(())
+    }
+
+    /// Compression from here on (RFC 4978).
+    pub(crate) fn deflate(&mut self, flush: &str) -> Result<(), String> {
+        let inner = std::mem::replace(&mut self.stream, Box::new(Closed));
+        self.plain_out = Arc::default();
+        let mut deflated = Deflated::new(inner, flush, Arc::clone(&self.plain_out))?;
+        // What came behind the answer is compressed already.
+        deflated.unpack(&std::mem::take(&mut self.buffer)).map_err(|error| error.to_string())?;
+        self.stream = Box::new(deflated);
+        Ok(())
+    }
+
+    /// What is sent is not compressed any more; what comes is, until the server ends it.
+    pub(crate) fn end_deflate(&mut self) {
+        self.plain_out.store(true, Ordering::Relaxed);
     }
 
     /// Hangs up without a word.

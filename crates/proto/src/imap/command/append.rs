@@ -17,6 +17,8 @@ pub struct AppendHead {
     pub replaces: Option<Ids>,
     /// Where the messages go.
     pub mailbox: MailboxName,
+    /// How the client wrote the name, where we write it differently (RFC 9051 §6.3.12 OLDNAME).
+    pub old_name: Option<String>,
     /// The first message.
     pub message: AppendMessage,
 }
@@ -42,11 +44,11 @@ impl AppendHead {
         let mut rest = || {
             let replaces = if c.eat_word("APPEND") { None } else { Some(replace::parse_replaced(&mut c)?) };
             c.space()?;
-            let mailbox = c.mailbox()?;
-            Ok((replaces, mailbox, parse_message(&mut c)?))
+            let name = c.mailbox_as_written()?;
+            Ok((replaces, name, parse_message(&mut c)?))
         };
         match rest() {
-            Ok((replaces, mailbox, message)) => Ok(Self { tag, replaces, mailbox, message }),
+            Ok((replaces, (mailbox, old_name), message)) => Ok(Self { tag, replaces, mailbox, old_name, message }),
             Err(error) => Err(ParseError { tag: Some(tag), ..error }),
         }
     }

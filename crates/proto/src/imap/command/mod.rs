@@ -4,6 +4,7 @@ pub mod append;
 pub mod authenticate;
 pub mod copy;
 pub mod create;
+pub mod delete;
 pub mod enable;
 pub mod expunge;
 pub mod fetch;
@@ -33,6 +34,7 @@ pub use append::{AppendHead, AppendMessage};
 pub use authenticate::{Authenticate, SaslResponse};
 pub use copy::Copy;
 pub use create::Create;
+pub use delete::Delete;
 pub use fetch::{Fetch, FetchItem};
 pub use list::{List, ListReturn, ListSelection};
 pub use login::Login;
@@ -69,6 +71,10 @@ pub enum Command {
     Logout,
     /// RFC 9051 §6.2.1
     StartTls,
+    /// RFC 4978 §3: DEFLATE, which is the only algorithm.
+    Compress,
+    /// RFC 8437 §3
+    Unauthenticate,
     /// RFC 9051 §6.2.2
     Authenticate(Authenticate),
     /// RFC 9051 §6.2.3
@@ -84,7 +90,7 @@ pub enum Command {
     /// RFC 9051 §6.3.4
     Create(Create),
     /// RFC 9051 §6.3.5
-    Delete(MailboxName),
+    Delete(Delete),
     /// RFC 9051 §6.3.6
     Rename(Rename),
     /// RFC 9051 §6.3.7
@@ -182,6 +188,8 @@ fn parse_command(c: &mut Cursor<'_>) -> Result<Command, ParseError> {
         "NOOP" => Command::Noop,
         "LOGOUT" => Command::Logout,
         "STARTTLS" => Command::StartTls,
+        "COMPRESS" => parse_compress(c)?,
+        "UNAUTHENTICATE" => Command::Unauthenticate,
         "NAMESPACE" => Command::Namespace,
         "IDLE" => Command::Idle,
         "CHECK" => Command::Check,
@@ -195,7 +203,7 @@ fn parse_command(c: &mut Cursor<'_>) -> Result<Command, ParseError> {
         "SELECT" => Command::Select(Select::parse(c)?),
         "EXAMINE" => Command::Examine(Select::parse(c)?),
         "CREATE" => Command::Create(Create::parse(c)?),
-        "DELETE" => Command::Delete(parse_mailbox(c)?),
+        "DELETE" => Command::Delete(Delete::parse(c)?),
         "RENAME" => Command::Rename(Rename::parse(c)?),
         "SUBSCRIBE" => Command::Subscribe(parse_mailbox(c)?),
         "UNSUBSCRIBE" => Command::Unsubscribe(parse_mailbox(c)?),
@@ -243,7 +251,13 @@ fn parse_message_command(word: &str, by_uid: bool, c: &mut Cursor<'_>) -> Result
     })
 }
 
-/// `delete = "DELETE" SP mailbox`, `getquotaroot = "GETQUOTAROOT" SP mailbox`, `subscribe = "SUBSCRIBE" SP mailbox`, `unsubscribe = "UNSUBSCRIBE" SP mailbox`
+/// `compress = "COMPRESS" SP algorithm`, `algorithm = "DEFLATE"` (RFC 4978 §5)
+fn parse_compress(c: &mut Cursor<'_>) -> Result<Command, ParseError> {
+    c.space()?;
+    if c.eat_word("DEFLATE") { Ok(Command::Compress) } else { c.expected("DEFLATE") }
+}
+
+/// `getquotaroot = "GETQUOTAROOT" SP mailbox`, `subscribe = "SUBSCRIBE" SP mailbox`, `unsubscribe = "UNSUBSCRIBE" SP mailbox`
 fn parse_mailbox(c: &mut Cursor<'_>) -> Result<MailboxName, ParseError> {
     c.space()?;
     c.mailbox()
@@ -287,6 +301,8 @@ mod tests {
             ("a noop", Command::Noop),
             ("a Logout ", Command::Logout),
             ("a STARTTLS", Command::StartTls),
+            ("a compress Deflate", Command::Compress),
+            ("a UNAUTHENTICATE", Command::Unauthenticate),
             ("a NAMESPACE", Command::Namespace),
             ("a IDLE", Command::Idle),
             ("a CHECK", Command::Check),
@@ -301,11 +317,10 @@ mod tests {
     #[test]
     fn commands_with_a_mailbox() {
         let name = |text| MailboxName::new(text).unwrap();
-        assert_eq!(ok("a DELETE blurdybloop"), Command::Delete(name("blurdybloop")));
         assert_eq!(ok("a SUBSCRIBE \"a b\""), Command::Subscribe(name("a b")));
         assert_eq!(ok("a UNSUBSCRIBE {3}\r\na b"), Command::Unsubscribe(name("a b")));
         assert_eq!(ok("a GETQUOTAROOT inbox"), Command::GetQuotaRoot(MailboxName::inbox()));
-        for word in ["DELETE", "GETQUOTAROOT", "SUBSCRIBE", "UNSUBSCRIBE"] {
+        for word in ["GETQUOTAROOT", "SUBSCRIBE", "UNSUBSCRIBE"] {
             bad(&format!("a {word}"));
             bad(&format!("a {word} x y"));
             no(&format!("a {word} \"a*\""));
@@ -351,9 +366,21 @@ mod tests {
 
     #[test]
     fn what_is_no_command() {
-        for text in
-            ["a FOO", "a", "a ", "a UID", "a UID NOOP", "a UID FOO 1", "a (", "a NOOP\r", "a NO\0OP", "a XLIST \"\" *"]
-        {
+        for text in [
+            "a COMPRESS",
+            "a COMPRESS GZIP",
+            "a COMPRESS DEFLATE64",
+            "a FOO",
+            "a",
+            "a ",
+            "a UID",
+            "a UID NOOP",
+            "a UID FOO 1",
+            "a (",
+            "a NOOP\r",
+            "a NO\0OP",
+            "a XLIST \"\" *",
+        ] {
             bad(text);
         }
         for untagged in ["", " NOOP", "+ NOOP", "* NOOP", "(NOOP", "\u{fc} NOOP"] {

@@ -58,6 +58,8 @@ impl Needs {
             Command::Id(_) => self.0.push(C::Id),
             Command::Enable(_) => self.0.push(C::Enable),
             Command::Namespace => self.0.push(C::Namespace),
+            Command::Compress => self.0.push(C::CompressDeflate),
+            Command::Unauthenticate => self.0.push(C::Unauthenticate),
             Command::Idle => self.0.push(C::Idle),
             Command::Unselect => self.0.push(C::Unselect),
             // RFC 4959 §3

@@ -1,12 +1,15 @@
 //! DELETE (RFC 9051 §6.3.5).
 
-use types::MailboxName;
+use proto::imap::command::Delete;
 
+use super::list::tell_spelling;
 use crate::imap::answer::{Answer, Outcome};
 use crate::imap::state::Authenticated;
+use crate::imap::wire::Wire;
 
 /// Inferiors and subscriptions stay.
-pub(crate) async fn delete(user: &Authenticated, name: &MailboxName) -> Outcome {
-    user.account.delete_mailbox(&user.principal, name).await?;
+pub(crate) async fn delete(user: &Authenticated, wire: &mut Wire, delete: &Delete) -> Outcome {
+    user.account.delete_mailbox(&user.principal, &delete.mailbox).await?;
+    tell_spelling(user, wire, &delete.mailbox, delete.old_name.as_deref());
     Ok(Answer::ok("Deleted"))
 }

@@ -32,7 +32,8 @@ pub(crate) async fn list(user: &Authenticated, wire: &mut Wire, server: &Context
         }
         let selected = search.selects(name);
         let child_subscribed = search.has_subscribed_child(name);
-        if !selected && !child_subscribed {
+        let listed = selected || child_subscribed && search.has_hidden_child(name);
+        if !listed {
             continue;
         }
         let mut attributes = attributes(&tree, name);
@@ -68,6 +69,16 @@ pub(crate) fn attributes(tree: &Tree, name: &MailboxName) -> Vec<ListAttribute> 
     attributes
 }
 
+/// RFC 9051 §6.3.9.7: a client that spells a name in another way than we do learns how we spell it.
+/// `old_name` is its own spelling. IMAP4rev1 knows no such answer.
+pub(crate) fn tell_spelling(user: &Authenticated, wire: &mut Wire, name: &MailboxName, old_name: Option<&str>) {
+    if let Some(old_name) = old_name.filter(|_| wire.dialect().rev2) {
+        let attributes = attributes(&user.account.tree(), name);
+        let entry = ListEntry { attributes: &attributes, name, child_subscribed: false, old_name: Some(old_name) };
+        wire.encoder().list(entry);
+    }
+}
+
 /// What a LIST looks for, and where.
 struct Search<'a> {
     tree: &'a Tree,
@@ -76,6 +87,8 @@ struct Search<'a> {
     missing: BTreeSet<MailboxName>,
     /// Names above a subscribed one, where RECURSIVEMATCH asks for them.
     above_subscribed: BTreeSet<MailboxName>,
+    /// Those above a subscribed one that is not listed itself.
+    above_hidden: BTreeSet<MailboxName>,
 }
 
 impl<'a> Search<'a> {
@@ -94,7 +107,17 @@ impl<'a> Search<'a> {
         }
         missing.extend(above_subscribed.iter().cloned());
         missing.retain(|name| tree.get(name).is_none());
-        Self { tree, list, missing, above_subscribed }
+        let mut search = Self { tree, list, missing, above_subscribed, above_hidden: BTreeSet::new() };
+        if select.recursive_match {
+            let mut above_hidden = BTreeSet::new();
+            add_ancestors(&mut above_hidden, tree.subscriptions().filter(|name| !search.shows(name)));
+            search.above_hidden = above_hidden;
+        }
+        search
+    }
+
+    fn shows(&self, name: &MailboxName) -> bool {
+        self.matches(name) && self.selects(name)
     }
 
     /// Every name that may be listed, in order.
@@ -119,6 +142,11 @@ impl<'a> Search<'a> {
     /// RFC 9051 §6.3.9.6 CHILDINFO: whether or not the child matches the pattern.
     fn has_subscribed_child(&self, name: &MailboxName) -> bool {
         self.above_subscribed.contains(name)
+    }
+
+    /// RFC 9051 §6.3.9.6: CHILDINFO alone is no reason to list a name whose children are listed anyway.
+    fn has_hidden_child(&self, name: &MailboxName) -> bool {
+        self.above_hidden.contains(name)
     }
 }
 

@@ -11,6 +11,7 @@ use types::Uid;
 
 use super::append::append_uid;
 use super::expunge::writable;
+use super::list::tell_spelling;
 use crate::context::Context;
 use crate::imap::answer::{Answer, Failure, Outcome};
 use crate::imap::state::Selected;
@@ -26,7 +27,7 @@ pub(crate) async fn replace(
     ids: &Ids,
     head: AppendHead,
 ) -> Outcome {
-    let AppendHead { mailbox, message, .. } = head;
+    let AppendHead { mailbox, old_name, message, .. } = head;
     let (uid, permitted) = match find(selected, wire, ids).await {
         // RFC 8508 §3.4: the quota is about the difference.
         Ok((uid, size)) => (Some(uid), Ok(Growth { messages: -1, octets: -i64::from(size) })),
@@ -37,6 +38,7 @@ pub(crate) async fn replace(
         return Err(Failure::bad("REPLACE needs a message"));
     };
     let appended = selected.mailbox.replace(&selected.user.principal, uid, &mailbox, message).await?;
+    tell_spelling(&selected.user, wire, &mailbox, old_name.as_deref());
     // RFC 8508 §4.3: APPENDUID comes untagged, before the EXPUNGE of the view that catches up next.
     wire.encoder().untagged(Condition::Ok, Some(&append_uid(appended)), "The new message is there");
     Ok(Answer::ok("Replaced"))
