@@ -9,8 +9,10 @@ mod purge;
 mod quota;
 mod relocate;
 mod replace;
+mod undelete;
 
 pub use append::{Appended, NewMessage};
 pub use flags::{FlagChange, FlagMode, FlagsStored};
 pub(crate) use mailboxes::{create, first_mailboxes, new_entry};
 pub use relocate::{Copied, Missing};
+pub use undelete::{DeletedMailbox, Lost, LostQuery, Restored};
