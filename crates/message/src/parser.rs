@@ -157,6 +157,33 @@ impl Parser {
         Message::new(layout, self.parts, self.headers)
     }
 
+    /// The innermost part that has not ended, by its place.
+    pub(crate) fn innermost(&self) -> Option<usize> {
+        self.open.last().map(|open| open.place)
+    }
+
+    /// True before the body of the innermost part.
+    pub(crate) fn is_in_header(&self) -> bool {
+        matches!(self.state, State::Header { .. })
+    }
+
+    /// True where the body of the innermost part begins.
+    pub(crate) fn is_at_body(&self) -> bool {
+        self.open.last().is_some_and(|open| self.body_of(open) == self.at.octets)
+    }
+
+    /// The innermost part, where it is a leaf that says it is binary, and its body has begun.
+    pub(crate) fn binary_part(&self) -> Option<usize> {
+        let place = self.places.get(self.innermost()?)?;
+        let is_leaf = !matches!(place.content, Content::Multipart | Content::Message);
+        (is_leaf && !self.is_in_header() && place.encoding == Encoding::Binary).then_some(self.innermost()?)
+    }
+
+    /// True for a line, or its beginning, that ends a part.
+    pub(crate) fn is_delimiter(&self, line: &[u8]) -> bool {
+        self.delimiter(line.get(..HEAD).unwrap_or(line)).is_some()
+    }
+
     /// In a body outside of any multipart the rest is only counted.
     fn nothing_to_find(&self) -> bool {
         self.state == State::Body && self.line.length == 0 && self.open.iter().all(|open| open.boundary.is_none())
