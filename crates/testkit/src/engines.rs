@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use engine::{Batch, BlobWriter, CommitError, Engine, Error, Pending, ReadView, Upload};
+use engine::{Batch, BlobWriter, CommitError, Engine, Error, Figures, Pending, ReadView, Reclaimed, Upload};
 use tempfile::TempDir;
 use types::AccountId;
 
@@ -56,6 +56,14 @@ impl Engine for Fillable {
     fn check(&self) -> Result<Vec<String>, Error> {
         self.inner.check()
     }
+
+    fn figures(&self) -> Result<Figures, Error> {
+        self.inner.figures()
+    }
+
+    fn reclaim(&self) -> Pending<Reclaimed, Error> {
+        self.inner.reclaim()
+    }
 }
 
 /// An engine that has committed when [`Engine::commit`] returns, whatever threads it has: tokio's
@@ -63,12 +71,12 @@ impl Engine for Fillable {
 pub struct Synchronous<E> {
     inner: E,
     /// Outlives the engine whose files are in it.
-    _directory: TempDir,
+    _directory: Option<TempDir>,
 }
 
 impl<E: Engine> Synchronous<E> {
-    /// Removes the directory when the engine goes.
-    pub fn new(inner: E, directory: TempDir) -> Self {
+    /// Removes the directory, if it gets one, when the engine goes.
+    pub fn new(inner: E, directory: Option<TempDir>) -> Self {
         Self { inner, _directory: directory }
     }
 }
@@ -99,6 +107,14 @@ impl<E: Engine> Engine for Synchronous<E> {
 
     fn check(&self) -> Result<Vec<String>, Error> {
         self.inner.check()
+    }
+
+    fn figures(&self) -> Result<Figures, Error> {
+        self.inner.figures()
+    }
+
+    fn reclaim(&self) -> Pending<Reclaimed, Error> {
+        self.inner.reclaim()
     }
 }
 
