@@ -5,4 +5,5 @@ mod common;
 mod damage;
 mod demo;
 mod quota;
+mod replay;
 mod serve;
