@@ -158,6 +158,7 @@ impl Session {
     /// One command: what the handler does, what has happened meanwhile, the tagged answer.
     async fn carry_out(&mut self, tag: Tag, task: Task) -> Result<(), End> {
         self.commands += 1;
+        self.wire.begin(&tag);
         let turn = Turn::behind(&task);
         let how = match &task {
             Task::Command(command) => dispatch::catch_up_after(command),

@@ -8,8 +8,9 @@
 use std::io;
 use std::time::Duration;
 
-use proto::imap::{Capability, Dialect, Encoder, Event, Fragmenter};
-use tokio::time::Instant;
+use proto::imap::response::Condition;
+use proto::imap::{Capability, Code, Dialect, Encoder, Event, Fragmenter, Tag};
+use tokio::time::{Instant, sleep_until};
 use types::Limits;
 
 use super::answer::{End, Failure, sentence};
@@ -35,7 +36,16 @@ pub(crate) struct Wire {
     /// When silence has lasted too long.
     deadline: Instant,
     patience: Duration,
+    progress: Progress,
     received: u64,
+}
+
+/// When the running command says next that it is at work (RFC 9585).
+struct Progress {
+    tag: Option<Tag>,
+    next: Instant,
+    after: Duration,
+    interval: Duration,
 }
 
 /// Where responses go. Apart from the buffer, so that a response which is still being written can
@@ -61,6 +71,12 @@ impl Wire {
             shutdown,
             deadline: Instant::now() + limits.login_timeout,
             patience: limits.login_timeout,
+            progress: Progress {
+                tag: None,
+                next: Instant::now(),
+                after: limits.progress_after,
+                interval: limits.progress_interval,
+            },
             received: 0,
         }
     }
@@ -92,6 +108,45 @@ impl Wire {
     /// Sends everything that waits.
     pub(crate) async fn flush(&mut self) -> Result<(), End> {
         self.sink.flush(&mut self.out).await
+    }
+
+    // ---- while a command is at work ----
+
+    /// A command begins.
+    pub(crate) fn begin(&mut self, tag: &Tag) {
+        self.progress.tag = Some(tag.clone());
+        self.progress.next = Instant::now() + self.progress.after;
+    }
+
+    /// Waits for `work` to be done, and says now and then that it is not yet. The work is done also
+    /// where the client has gone meanwhile: it is not for us to break it off.
+    pub(crate) async fn meanwhile<T>(&mut self, work: impl Future<Output = T>) -> Result<T, End> {
+        let mut work = std::pin::pin!(work);
+        let mut lost = None;
+        loop {
+            tokio::select! {
+                biased;
+                done = &mut work => return lost.map_or(Ok(done), Err),
+                () = sleep_until(self.progress.next), if lost.is_none() => lost = self.say_at_work(None).await.err(),
+            }
+        }
+    }
+
+    /// Says that the command is at work, if it is time to: `done` of `goal` messages are behind it.
+    pub(crate) async fn at_work(&mut self, progress: impl FnOnce() -> (u64, u64)) -> Result<(), End> {
+        if Instant::now() < self.progress.next {
+            return Ok(());
+        }
+        let (done, goal) = progress();
+        self.say_at_work(u32::try_from(done).ok().zip(u32::try_from(goal).ok())).await
+    }
+
+    async fn say_at_work(&mut self, progress: Option<(u32, u32)>) -> Result<(), End> {
+        self.progress.next = Instant::now() + self.progress.interval;
+        let code = Code::InProgress { tag: self.progress.tag.clone(), progress };
+        let code = Some(&code).filter(|_| !self.off.has(&Capability::InProgress));
+        self.encoder().untagged(Condition::Ok, code, "Still at work");
+        self.flush().await
     }
 
     // ---- in ----
@@ -139,7 +194,7 @@ impl Wire {
                 }
             },
             other = other => Ok(Some(other)),
-            () = tokio::time::sleep_until(*deadline) => Err(AUTOLOGOUT),
+            () = sleep_until(*deadline) => Err(AUTOLOGOUT),
         }
     }
 
@@ -324,3 +379,6 @@ pub(crate) const AUTOLOGOUT: End = End::Bye { code: None, text: "Nothing was hea
 
 /// RFC 9051 §7.1.5
 pub(crate) const END_OF_SERVER: End = End::Bye { code: None, text: "The server is shutting down" };
+
+#[cfg(test)]
+mod tests;
