@@ -13,6 +13,7 @@ mod random;
 mod recover;
 mod run;
 mod serve;
+mod undelete;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -35,6 +36,8 @@ enum Command {
     Demo(demo::Options),
     /// Creates, lists and deletes accounts and sets their passwords, also while the server runs.
     Account(account::Options),
+    /// Lists what was expunged or deleted and brings it back, also while the server runs.
+    Undelete(undelete::Options),
     /// Takes away now, for good, what was expunged or deleted: retention does it by itself later.
     Purge(purge::Options),
     /// Looks at everything in the store and says in plain words what is wrong.
@@ -70,6 +73,7 @@ fn main() -> ExitCode {
         Command::Serve(file) => serve::serve(&file.config),
         Command::Demo(options) => demo::demo(&options),
         Command::Account(options) => account::account(&options),
+        Command::Undelete(options) => undelete::undelete(options),
         Command::Purge(options) => purge::purge(&options),
         Command::Check(file) => check::check(&file.config),
         Command::Config { action: ConfigAction::Example } => console::print(config::EXAMPLE.trim_end()),

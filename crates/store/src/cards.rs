@@ -107,6 +107,11 @@ impl Cards {
         Self { view, account, value: vec![], places: vec![], remade: vec![] }
     }
 
+    /// What it reads.
+    pub(crate) fn view(&self) -> &dyn ReadView {
+        &*self.view
+    }
+
     /// The card of a message.
     pub fn card(&mut self, email: EmailId) -> Result<CardRef<'_>> {
         if self.place(email).is_none() {

@@ -68,5 +68,7 @@ pub use steps::{Steps, Turn};
 pub use store::{Options, Store};
 pub use thread::{Algorithm, Step, Threading, Threads};
 pub use tree::{Entry, Summary, Tree};
-pub use verb::{Appended, Copied, FlagChange, FlagMode, FlagsStored, Missing, NewMessage};
+pub use verb::{
+    Appended, Copied, DeletedMailbox, FlagChange, FlagMode, FlagsStored, Lost, LostQuery, Missing, NewMessage, Restored,
+};
 pub use view::{Silent, Told, Updates, View};

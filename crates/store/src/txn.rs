@@ -38,6 +38,8 @@ struct State {
     mailboxes: HashTrieMapSync<MailboxId, Arc<Snapshot>>,
     threads: HashTrieMapSync<u64, ThreadId>,
     removed: Vec<MailboxId>,
+    /// Deleted mailboxes that came back: what they hold is in the store.
+    revived: Vec<MailboxId>,
     gone: bool,
 }
 
@@ -82,6 +84,7 @@ impl Txn {
                 mailboxes: HashTrieMapSync::new_sync(),
                 threads: HashTrieMapSync::new_sync(),
                 removed: vec![],
+                revived: vec![],
                 gone: false,
             },
             base_tree: tree,
@@ -179,6 +182,13 @@ impl Txn {
         self.state.removed.push(entry.id);
     }
 
+    /// Brings a deleted mailbox back, as it was.
+    pub(crate) fn revive(&mut self, entry: Entry) {
+        self.state.removed.retain(|id| *id != entry.id);
+        self.state.revived.push(entry.id);
+        self.state.tree.insert(entry);
+    }
+
     /// The thread of a message id, by its hash, from this commit or an earlier one.
     pub(crate) fn thread_of(&mut self, hash: u64) -> Result<Option<ThreadId>> {
         if let Some(&thread) = self.state.threads.get(&hash) {
@@ -254,7 +264,8 @@ impl Txn {
         let mut mailboxes = vec![];
         for (&id, snapshot) in state.mailboxes.iter() {
             let cell = account.mailbox(id);
-            let base = base_tree.by_id(id).and_then(|_| cell.snapshot().ok());
+            let stored = base_tree.by_id(id).is_some() || state.revived.contains(&id);
+            let base = stored.then(|| cell.snapshot().ok()).flatten();
             if base.as_ref().is_some_and(|base| Arc::ptr_eq(base, snapshot)) {
                 continue;
             }

@@ -14,8 +14,8 @@ use std::time::Duration;
 use engine::Engine;
 use proptest::prelude::*;
 use store::{
-    Account, Attendance, Clock, FlagChange, FlagMode, Mailbox, Missing, NewMessage, Options, Purged, Retention, Store,
-    View,
+    Account, Attendance, Clock, FlagChange, FlagMode, LostQuery, Mailbox, Missing, NewMessage, Options, Purged,
+    Retention, Store, View,
 };
 use types::{AccountName, Flag, Flags, IdSet, Limits, MailboxName, ModSeq, Principal, Uid, UnixTime};
 
@@ -43,6 +43,8 @@ enum Op {
     Select { session: usize, mailbox: usize },
     CatchUp { session: usize, may_renumber: bool },
     Leave { session: usize },
+    Restore { picks: Vec<u8>, to: Option<usize> },
+    Revive { pick: u8, name: Option<usize> },
 }
 
 fn op() -> impl Strategy<Value = Op> {
@@ -61,6 +63,8 @@ fn op() -> impl Strategy<Value = Op> {
         2 => (0usize..2, mailbox()).prop_map(|(session, mailbox)| Op::Select { session, mailbox }),
         4 => (0usize..2, any::<bool>()).prop_map(|(session, may_renumber)| Op::CatchUp { session, may_renumber }),
         1 => (0usize..2).prop_map(|session| Op::Leave { session }),
+        3 => (picks(), proptest::option::of(mailbox())).prop_map(|(picks, to)| Op::Restore { picks, to }),
+        2 => (any::<u8>(), proptest::option::of(mailbox())).prop_map(|(pick, name)| Op::Revive { pick, name }),
     ]
 }
 
@@ -71,11 +75,23 @@ struct Message {
     content: u32,
 }
 
+/// A message that went.
+#[derive(Clone, Copy, Debug)]
+struct Gone {
+    modseq: ModSeq,
+    when: i64,
+    message: Message,
+    moved: bool,
+    purged: bool,
+}
+
 #[derive(Clone, Default)]
 struct Kept {
     messages: Vec<Message>,
-    /// What went: the mod-sequence of the removal, when, and whether its content was purged.
-    gone: Vec<(ModSeq, i64, Message, bool)>,
+    gone: Vec<Gone>,
+    /// Ids and names are never mixed up.
+    id: u64,
+    name: &'static str,
     next: u32,
     deleted: Option<i64>,
 }
@@ -118,7 +134,8 @@ impl World {
         let store = open(&engine, &clock);
         let id = store.create_account(&AccountName::new("a").unwrap(), "hash".into()).await.unwrap();
         let (account, who) = (store.account(id).unwrap(), Principal { account: id });
-        let boxes = BTreeMap::from([("INBOX", Kept { next: 1, ..Kept::default() })]);
+        let inbox = account.tree().get(&name(0)).unwrap().id.0;
+        let boxes = BTreeMap::from([("INBOX", Kept { next: 1, id: inbox, name: "INBOX", ..Kept::default() })]);
         Self { engine, store, account, who, clock, boxes, deleted: vec![], sessions: [None, None], contents: 0 }
     }
 
@@ -136,7 +153,7 @@ impl World {
                 let change = FlagChange { mode: FlagMode::Add, flags: deleted, unchanged_since: None };
                 mailbox.store_flags(&self.who, chosen.clone(), change, ModSeq::ZERO).await.unwrap();
                 assert_eq!(mailbox.expunge(&self.who, None).await.unwrap(), chosen);
-                self.take_out(*from, &chosen);
+                self.take_out(*from, &chosen, false);
             }
             Op::Copy { from, to, picks, take_out } => {
                 let Some(chosen) = self.chosen(*from, picks).filter(|_| self.boxes.contains_key(BOXES[*to])) else {
@@ -156,7 +173,7 @@ impl World {
                     target.next = new.get() + 1;
                 }
                 if *take_out {
-                    self.take_out(*from, &chosen);
+                    self.take_out(*from, &chosen, true);
                 }
             }
             Op::Delete { mailbox: 0 } => {}
@@ -187,13 +204,15 @@ impl World {
                 }
             }
             Op::Leave { session } => self.sessions[*session] = None,
+            Op::Restore { picks, to } => self.restore(picks, *to).await,
+            Op::Revive { pick, name } => self.revive(*pick, *name).await,
         }
     }
 
     async fn append(&mut self, to: usize, count: usize) {
         if to > 0 && !self.boxes.contains_key(BOXES[to]) {
-            self.account.create_mailbox(&self.who, name(to), None).await.unwrap();
-            self.boxes.insert(BOXES[to], Kept { next: 1, ..Kept::default() });
+            let id = self.account.create_mailbox(&self.who, name(to), None).await.unwrap().0;
+            self.boxes.insert(BOXES[to], Kept { next: 1, id, name: BOXES[to], ..Kept::default() });
         }
         let model = self.boxes.get_mut(BOXES[to]).unwrap();
         let mut messages = vec![];
@@ -219,14 +238,90 @@ impl World {
         (!set.is_empty()).then_some(set)
     }
 
-    fn take_out(&mut self, from: usize, chosen: &IdSet<Uid>) {
+    fn take_out(&mut self, from: usize, chosen: &IdSet<Uid>, moved: bool) {
         let now = self.now();
         let modseq = self.account.open(&self.who, &name(from)).unwrap().snapshot().unwrap().highest_modseq();
         let kept = self.boxes.get_mut(BOXES[from]).unwrap();
         let (out, stay) = kept.messages.iter().partition(|m| chosen.contains(uid(m.uid)));
         kept.messages = stay;
         let out: Vec<Message> = out;
-        kept.gone.extend(out.into_iter().map(|m| (modseq, now, m, false)));
+        let gone = |message| Gone { modseq, when: now, message, moved, purged: false };
+        kept.gone.extend(out.into_iter().map(gone));
+    }
+
+    /// The lost messages by the model: content, and where it was last.
+    fn lost(&self) -> BTreeMap<u32, &'static str> {
+        let living: BTreeSet<u32> = self.boxes.values().flat_map(|kept| &kept.messages).map(|m| m.content).collect();
+        let mut last: BTreeMap<u32, (i64, u64, ModSeq, u32, &'static str)> = BTreeMap::new();
+        for (name, kept) in &self.boxes {
+            for gone in kept.gone.iter().filter(|gone| !gone.purged && !gone.moved) {
+                let Message { uid, content } = gone.message;
+                let place = (gone.when, kept.id, gone.modseq, uid, *name);
+                let known = last.entry(content).or_insert(place);
+                *known = place.max(*known);
+            }
+        }
+        last.into_iter().filter(|(content, _)| !living.contains(content)).map(|(c, place)| (c, place.4)).collect()
+    }
+
+    async fn restore(&mut self, picks: &[u8], to: Option<usize>) {
+        let stored = self.stored();
+        let (listed, count) = self.account.lost(&self.who, &LostQuery::default(), usize::MAX).unwrap();
+        assert_eq!(count, listed.len());
+        let lost = self.lost();
+        let names: Vec<String> = listed.iter().map(|lost| lost.mailbox.to_string()).collect();
+        let shown = listed.iter().zip(&names).map(|(lost, name)| (stored[&lost.email.0], name.as_str()));
+        assert_eq!(shown.collect::<BTreeMap<_, _>>(), lost);
+        let chosen: BTreeSet<_> =
+            picks.iter().filter_map(|&pick| Some(listed.get(usize::from(pick) % listed.len().max(1))?.email)).collect();
+        let expected: BTreeSet<u32> = chosen.iter().map(|email| stored[&email.0]).collect();
+        let target = to.map(name);
+        let query = LostQuery { emails: Some(chosen.clone()), ..LostQuery::default() };
+        let restored = self.account.restore(&self.who, &query, target.as_ref()).await.unwrap();
+        assert_eq!(restored.messages.values().sum::<u64>() as usize, chosen.len());
+        if let Some(to) = to.filter(|to| !chosen.is_empty() && !self.boxes.contains_key(BOXES[*to])) {
+            let id = self.account.tree().get(&name(to)).unwrap().id.0;
+            self.boxes.insert(BOXES[to], Kept { next: 1, id, name: BOXES[to], ..Kept::default() });
+        }
+        // What came where, in the order in which the store has it; each of them once, behind all others.
+        let mut came = BTreeSet::new();
+        let names: Vec<_> = self.boxes.keys().copied().collect();
+        for name in names {
+            let mailbox = self.account.open(&self.who, &MailboxName::new(name).unwrap()).unwrap();
+            let kept = self.boxes.get_mut(name).unwrap();
+            let before = kept.next;
+            for (uid, content, flags) in contents(&mailbox, &stored).into_iter().filter(|(uid, ..)| *uid >= before) {
+                assert_eq!(uid, kept.next);
+                assert!(!flags.contains(&Flag::Deleted) && came.insert(content));
+                assert_eq!(to.map_or(lost[&content], |to| BOXES[to]), name);
+                kept.messages.push(Message { uid, content });
+                kept.next += 1;
+            }
+        }
+        assert_eq!(came, expected);
+    }
+
+    async fn revive(&mut self, pick: u8, to: Option<usize>) {
+        let listed = self.account.deleted_mailboxes(&self.who).unwrap();
+        let shown: BTreeSet<_> = listed.iter().map(|d| (d.id.0, d.name.to_string(), d.messages as usize)).collect();
+        let known = self.deleted.iter().map(|kept| (kept.id, kept.name.to_owned(), kept.messages.len()));
+        assert_eq!(shown, known.collect());
+        if self.deleted.is_empty() {
+            return;
+        }
+        let at = usize::from(pick) % self.deleted.len();
+        let wanted = to.map_or(self.deleted[at].name, |to| BOXES[to]);
+        let id = types::MailboxId(self.deleted[at].id);
+        let done = self.account.restore_mailbox(&self.who, id, to.map(name)).await;
+        if self.boxes.contains_key(wanted) {
+            assert!(matches!(done, Err(store::Error::MailboxExists)), "{done:?}");
+            return;
+        }
+        assert_eq!(done.unwrap().to_string(), wanted);
+        let kept = self.deleted.remove(at);
+        self.boxes.insert(wanted, Kept { deleted: None, name: wanted, ..kept });
+        let again = self.account.restore_mailbox(&self.who, id, to.map(name)).await;
+        assert!(matches!(again, Err(store::Error::NoSuchMailbox)), "{again:?}");
     }
 
     async fn purge(&mut self, days: u64, history: u64) {
@@ -250,7 +345,7 @@ impl World {
         let all = self.boxes.values().chain(&self.deleted);
         let needed: BTreeSet<u32> = all
             .flat_map(|kept| {
-                let gone = kept.gone.iter().filter(|(.., purged)| !purged).map(|(_, _, m, _)| m.content);
+                let gone = kept.gone.iter().filter(|gone| !gone.purged).map(|gone| gone.message.content);
                 kept.messages.iter().map(|m| m.content).chain(gone).collect::<Vec<_>>()
             })
             .collect();
@@ -280,13 +375,9 @@ impl World {
         for (name, kept) in &self.boxes {
             let mailbox = self.account.open(&self.who, &MailboxName::new(name).unwrap()).unwrap();
             let snapshot = mailbox.snapshot().unwrap();
-            let mut shown = vec![];
-            snapshot
-                .walk(&snapshot.uids(), |_, _, row| {
-                    shown.push((row.uid.get(), stored[&row.email.0]));
-                    ControlFlow::Continue(())
-                })
-                .unwrap();
+            let shown: Vec<_> =
+                contents(&mailbox, &stored).into_iter().map(|(uid, content, _)| (uid, content)).collect();
+            assert_eq!(snapshot.uid_next().get(), kept.next);
             assert_eq!(shown, kept.messages.iter().map(|m| (m.uid, m.content)).collect::<Vec<_>>());
             let mut reader = mailbox.reader().unwrap();
             for chunk in snapshot.chunks(&snapshot.uids()) {
@@ -302,8 +393,8 @@ impl World {
             // VANISHED from any moment: all that went since, and nothing that is there.
             for since in [ModSeq::ZERO, ModSeq::new(snapshot.highest_modseq().get() / 2).unwrap()] {
                 let told = mailbox.vanished(&snapshot, since, &snapshot.uids_given()).unwrap();
-                let gone: IdSet<Uid> =
-                    kept.gone.iter().filter(|(modseq, ..)| *modseq > since).map(|(_, _, m, _)| uid(m.uid)).collect();
+                let gone = kept.gone.iter().filter(|gone| gone.modseq > since);
+                let gone: IdSet<Uid> = gone.map(|gone| uid(gone.message.uid)).collect();
                 assert!(gone.difference(&told).is_empty(), "{gone} went after {since}, told was {told}");
                 assert!(told.intersection(&snapshot.uids()).is_empty());
             }
@@ -349,13 +440,26 @@ impl World {
     }
 }
 
+/// The messages of a mailbox: UIDs, contents and flags.
+fn contents(mailbox: &Mailbox, stored: &BTreeMap<u64, u32>) -> Vec<(u32, u32, Flags)> {
+    let snapshot = mailbox.snapshot().unwrap();
+    let mut shown = vec![];
+    snapshot
+        .walk(&snapshot.uids(), |chunk, at, row| {
+            shown.push((row.uid.get(), stored[&row.email.0], chunk.flags(at, snapshot.keywords())));
+            ControlFlow::Continue(())
+        })
+        .unwrap();
+    shown
+}
+
 /// What a purge does to the removals of a mailbox: in their order, until one must stay.
 fn age(kept: &mut Kept, cutoff: i64, needed: Option<ModSeq>) {
-    for (modseq, when, _, purged) in &mut kept.gone {
-        if *when > cutoff || needed.is_some_and(|told| *modseq > told) {
+    for gone in &mut kept.gone {
+        if gone.when > cutoff || needed.is_some_and(|told| gone.modseq > told) {
             break;
         }
-        *purged = true;
+        gone.purged = true;
     }
 }
 

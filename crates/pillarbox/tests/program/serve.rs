@@ -262,3 +262,96 @@ fn what_was_deleted_is_purged_when_somebody_must() {
         drop(server);
     }
 }
+
+#[test]
+fn what_was_deleted_comes_back() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = configure(directory.path());
+    account(&config, &["create", "alice"], "secret\n").unwrap();
+    let undelete = |words: &[&str]| {
+        let done = output(program().args(["undelete", "alice"]).args(words).arg("--config").arg(&config), "");
+        if done.status.success() { Ok(text(&done.stdout)) } else { Err(text(&done.stderr)) }
+    };
+    for running in [true, false] {
+        let server = serve(&config);
+        server.connect("lmtp").deliver("alice@x", "From: Ann <ann@x>\r\nSubject: \x1b[2Jhello\r\n\r\nhi");
+        let mut imap = server.connect("imap");
+        imap.line();
+        imap.ask("a LOGIN alice secret", "a OK");
+        imap.ask("b CREATE Work", "b OK");
+        imap.ask("c SELECT INBOX", "c OK");
+        imap.ask("d COPY * Work", "d OK");
+        imap.ask("e DELETE Work", "e OK");
+        imap.ask("f STORE * +FLAGS.SILENT (\\Deleted \\Flagged)", "f OK");
+        imap.ask("g EXPUNGE", "g OK");
+        let server = if running {
+            Some(server)
+        } else {
+            drop(server.stop());
+            None
+        };
+
+        let list = undelete(&["list"]).unwrap();
+        let lines: Vec<_> = list.lines().collect();
+        assert_eq!(lines.len(), 2, "{list}");
+        assert!(lines[0].starts_with("mailbox ") && lines[0].ends_with(" octets  Work"), "{list}");
+        assert!(lines[1].contains("  from INBOX  ") && lines[1].ends_with("  Ann <ann@x>  \u{fffd}[2Jhello"), "{list}");
+        assert_eq!(undelete(&["list", "--subject", "HELLO", "--from", "ann"]).unwrap(), list);
+        assert_eq!(undelete(&["list", "--from", "bob"]).unwrap().lines().count(), 1);
+        assert_eq!(
+            undelete(&["list", "--limit", "0"]).unwrap().lines().nth(1),
+            Some("and 1 more: use the filters, or --limit")
+        );
+        assert!(undelete(&["list", "--since", "tomorrow"]).unwrap_err().contains("no day such as"));
+        assert!(undelete(&["restore"]).unwrap_err().contains("say which messages"));
+        assert!(undelete(&["restore", "999"]).unwrap_err().contains("no such message"));
+        assert!(undelete(&["restore-mailbox", "Play"]).unwrap_err().contains("no such mailbox"));
+        let number = lines[1].split(' ').next().unwrap();
+        let restored = undelete(&["restore", number, "999"]).unwrap();
+        assert_eq!(restored, "1 messages restored to INBOX\n1 of the numbers are not in the list\n");
+        assert_eq!(undelete(&["restore-mailbox", "Work"]).unwrap(), "Work restored\n");
+        assert_eq!(undelete(&["list"]).unwrap(), "nothing can be restored\n");
+        if running {
+            // Who looks at the mailbox hears of it.
+            assert!(imap.ask("h NOOP", "h OK").contains(&"* 1 EXISTS".to_owned()));
+            imap.ask("i STORE 1 +FLAGS.SILENT (\\Deleted)", "i OK");
+            imap.ask("j EXPUNGE", "j OK");
+            imap.ask("k DELETE Work", "k OK");
+            undelete(&["restore", "--all", "--to", "Elsewhere"]).unwrap();
+            undelete(&["restore-mailbox", "Work", "--to", "Old"]).unwrap();
+            imap.ask("l DELETE Elsewhere", "l OK");
+            imap.ask("m DELETE Old", "m OK");
+            imap.ask("n LOGOUT", "n OK");
+            let purge = output(program().args(["purge", "--older-than", "0d", "--config"]).arg(&config), "");
+            assert!(text(&purge.stdout).starts_with("purged: 1 messages"), "{}", text(&purge.stdout));
+            assert_eq!(undelete(&["list"]).unwrap(), "nothing can be restored\n");
+        }
+        let done = output(program().arg("check").arg("--config").arg(&config), "");
+        assert_eq!(text(&done.stdout), "everything is in order\n");
+        drop(server);
+    }
+}
+
+#[test]
+fn a_retention_of_nothing_is_carried_out_by_the_server() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = configure(directory.path());
+    account(&config, &["create", "alice"], "secret\n").unwrap();
+    let list = || text(&output(program().args(["undelete", "alice", "list", "--config"]).arg(&config), "").stdout);
+    let server = serve(&config);
+    server.connect("lmtp").deliver("alice@x", "Subject: hello\r\n\r\nhi");
+    let mut imap = server.connect("imap");
+    imap.line();
+    imap.ask("a LOGIN alice secret", "a OK");
+    imap.ask("b SELECT INBOX", "b OK");
+    imap.ask("c STORE 1 +FLAGS.SILENT (\\Deleted)", "c OK");
+    imap.ask("d EXPUNGE", "d OK");
+    server.stop();
+    assert!(list().contains("hello"));
+    let with = std::fs::read_to_string(&config).unwrap() + "[retention]\nexpunged = 0\n";
+    std::fs::write(&config, with).unwrap();
+    let server = serve(&config);
+    // It begins with it, and goes on every few seconds.
+    assert!((0..1000).any(|_| list() == "nothing can be restored\n"));
+    drop(server);
+}

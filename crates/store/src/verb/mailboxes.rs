@@ -124,7 +124,7 @@ pub(crate) fn create(txn: &mut Txn, name: &MailboxName, special_use: Option<Spec
     add(txn, name.clone(), special_use)
 }
 
-fn create_superiors(txn: &mut Txn, name: &MailboxName) -> Result<()> {
+pub(super) fn create_superiors(txn: &mut Txn, name: &MailboxName) -> Result<()> {
     let missing: Vec<_> = name.ancestors().filter(|above| txn.tree().get(above).is_none()).collect();
     for above in missing.into_iter().rev() {
         add(txn, above, None)?;

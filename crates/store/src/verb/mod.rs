@@ -8,8 +8,10 @@ mod mailboxes;
 mod purge;
 mod relocate;
 mod replace;
+mod undelete;
 
 pub use append::{Appended, NewMessage};
 pub use flags::{FlagChange, FlagMode, FlagsStored};
 pub(crate) use mailboxes::{create, first_mailboxes, new_entry};
 pub use relocate::{Copied, Missing};
+pub use undelete::{DeletedMailbox, Lost, LostQuery, Restored};

@@ -83,32 +83,46 @@ pub(super) fn transfer(
     reason: Option<Reason>,
 ) -> Result<Copied> {
     let source = txn.mailbox(from)?;
-    let mut target = (*txn.mailbox(to)?).clone();
-    let mut copied = Copied { uid_validity: target.uid_validity(), from: uids.clone(), to: IdSet::new() };
+    let mut copied = Copied { uid_validity: txn.mailbox(to)?.uid_validity(), from: uids.clone(), to: IdSet::new() };
     if uids.is_empty() {
         return Ok(copied);
     }
+    let mut messages = Vec::new();
+    source.walk(uids, |chunk, at, row| {
+        messages.push((*row, chunk.flag_set(at).cloned().unwrap_or_default()));
+        ControlFlow::Continue(())
+    })?;
+    copied.to = put_in(txn, to, &source, messages)?;
+    if let Some(reason) = reason {
+        let mut source = (*txn.mailbox(from)?).clone();
+        take_out(txn, &mut source, uids, reason)?;
+        txn.put(source);
+    }
+    Ok(copied)
+}
+
+/// Puts messages whose flags are those of `source` at the end of a mailbox. Gives their new UIDs, ascending
+/// in their order.
+pub(super) fn put_in(
+    txn: &mut Txn,
+    to: MailboxId,
+    source: &Snapshot,
+    messages: Vec<(Row, FlagSet)>,
+) -> Result<IdSet<Uid>> {
+    let mut target = (*txn.mailbox(to)?).clone();
     // RFC 7162 §3.1.2.2: a message that is copied counts as new in the target.
     let modseq = target.head.modseq.next();
     let mut uid = target.uid_next();
-    let mut exhausted = false;
-    let mut new = Vec::new();
+    let mut uids = IdSet::new();
+    let mut new = Vec::with_capacity(messages.len());
     let mut names = (*target.keywords).clone();
     let saved = txn.now;
-    source.walk(uids, |chunk, at, row| {
-        let Some(next) = uid.next() else {
-            exhausted = true;
-            return ControlFlow::Break(());
-        };
-        copied.to.insert(uid);
-        let set = chunk.flag_set(at).cloned().unwrap_or_default();
-        let set = if from == to { set } else { translated(&set, &source, &mut names) };
-        new.push((Row { uid, saved, ..*row }, modseq, set));
+    for (row, set) in messages {
+        let next = uid.next().ok_or(Error::Limit("UIDs of a mailbox"))?;
+        let set = if source.mailbox() == to { set } else { translated(&set, source, &mut names) };
+        new.push((Row { uid, saved, ..row }, modseq, set));
+        uids.insert(uid);
         uid = next;
-        ControlFlow::Continue(())
-    })?;
-    if exhausted {
-        return Err(Error::Limit("UIDs of a mailbox"));
     }
     if names.len() > target.keywords.len() {
         if names.len() > txn.limits().keywords {
@@ -119,12 +133,7 @@ pub(super) fn transfer(
     }
     target.append(txn.version, new)?;
     txn.put(target);
-    if let Some(reason) = reason {
-        let mut source = (*txn.mailbox(from)?).clone();
-        take_out(txn, &mut source, uids, reason)?;
-        txn.put(source);
-    }
-    Ok(copied)
+    Ok(uids)
 }
 
 /// The same flags in the keyword ids of another mailbox.
