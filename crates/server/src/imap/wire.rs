@@ -36,15 +36,15 @@ pub(crate) struct Wire {
     /// When silence has lasted too long.
     deadline: Instant,
     patience: Duration,
-    progress: Progress,
+    /// While a command is at work. Boxed: a connection that waits is small.
+    progress: Option<Box<Progress>>,
     received: u64,
 }
 
 /// When the running command says next that it is at work (RFC 9585).
 struct Progress {
-    tag: Option<Tag>,
+    tag: Tag,
     next: Instant,
-    after: Duration,
     interval: Duration,
 }
 
@@ -71,12 +71,7 @@ impl Wire {
             shutdown,
             deadline: Instant::now() + limits.login_timeout,
             patience: limits.login_timeout,
-            progress: Progress {
-                tag: None,
-                next: Instant::now(),
-                after: limits.progress_after,
-                interval: limits.progress_interval,
-            },
+            progress: None,
             received: 0,
         }
     }
@@ -113,9 +108,14 @@ impl Wire {
     // ---- while a command is at work ----
 
     /// A command begins.
-    pub(crate) fn begin(&mut self, tag: &Tag) {
-        self.progress.tag = Some(tag.clone());
-        self.progress.next = Instant::now() + self.progress.after;
+    pub(crate) fn begin(&mut self, tag: &Tag, limits: &Limits) {
+        let (next, interval) = (Instant::now() + limits.progress_after, limits.progress_interval);
+        self.progress = Some(Box::new(Progress { tag: tag.clone(), next, interval }));
+    }
+
+    /// The command has been answered.
+    pub(crate) fn end(&mut self) {
+        self.progress = None;
     }
 
     /// Waits for `work` to be done, and says now and then that it is not yet. The work is done also
@@ -124,17 +124,24 @@ impl Wire {
         let mut work = std::pin::pin!(work);
         let mut lost = None;
         loop {
+            let next = self.progress.as_ref().map(|progress| progress.next).filter(|_| lost.is_none());
+            let pause = async {
+                match next {
+                    Some(next) => sleep_until(next).await,
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
                 biased;
                 done = &mut work => return lost.map_or(Ok(done), Err),
-                () = sleep_until(self.progress.next), if lost.is_none() => lost = self.say_at_work(None).await.err(),
+                () = pause => lost = self.say_at_work(None).await.err(),
             }
         }
     }
 
     /// Says that the command is at work, if it is time to: `done` of `goal` messages are behind it.
     pub(crate) async fn at_work(&mut self, progress: impl FnOnce() -> (u64, u64)) -> Result<(), End> {
-        if Instant::now() < self.progress.next {
+        if !self.progress.as_ref().is_some_and(|running| running.next <= Instant::now()) {
             return Ok(());
         }
         let (done, goal) = progress();
@@ -142,8 +149,9 @@ impl Wire {
     }
 
     async fn say_at_work(&mut self, progress: Option<(u32, u32)>) -> Result<(), End> {
-        self.progress.next = Instant::now() + self.progress.interval;
-        let code = Code::InProgress { tag: self.progress.tag.clone(), progress };
+        let Some(running) = &mut self.progress else { return Ok(()) };
+        running.next = Instant::now() + running.interval;
+        let code = Code::InProgress { tag: Some(running.tag.clone()), progress };
         let code = Some(&code).filter(|_| !self.off.has(&Capability::InProgress));
         self.encoder().untagged(Condition::Ok, code, "Still at work");
         self.flush().await
@@ -320,8 +328,10 @@ impl Wire {
     /// The answer that waits is the last that is compressed, if it is (RFC 8437 §4.1).
     pub(crate) async fn end_compression(&mut self) -> Result<(), End> {
         self.sink.sent += self.out.len() as u64;
-        let out = std::mem::take(&mut self.out);
-        Ok(self.sink.stream.end_compression(&out, self.sink.write_timeout).await?)
+        self.sink.stream.pack_last(&mut self.out);
+        self.sink.stream.send(&self.out, self.sink.write_timeout).await?;
+        self.out.clear();
+        Ok(())
     }
 
     /// True while what is said is compressed.
@@ -358,6 +368,7 @@ impl Sink {
             return Ok(());
         }
         self.sent += buffer.len() as u64;
+        self.stream.pack(buffer);
         self.stream.send(buffer, self.write_timeout).await?;
         buffer.clear();
         Ok(())

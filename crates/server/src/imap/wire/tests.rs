@@ -34,7 +34,7 @@ async fn said(far: &mut DuplexStream) -> Vec<String> {
 #[tokio::test(start_paused = true)]
 async fn who_waits_is_told_now_and_then() {
     let (mut wire, mut far, _stopper) = wire();
-    wire.begin(&Tag::of_line(b"a1 NOOP").unwrap());
+    wire.begin(&Tag::of_line(b"a1 NOOP").unwrap(), &Limits::default());
     wire.meanwhile(sleep(Duration::from_millis(4900))).await.unwrap();
     assert!(said(&mut far).await.is_empty());
     wire.meanwhile(sleep(Duration::from_secs(20))).await.unwrap();
@@ -44,7 +44,7 @@ async fn who_waits_is_told_now_and_then() {
     sleep(Duration::from_secs(1)).await;
     wire.at_work(|| (1, 3)).await.unwrap();
     assert_eq!(said(&mut far).await, ["* OK [INPROGRESS (\"a1\" 1 3)] Still at work"]);
-    wire.begin(&Tag::of_line(b"a2 NOOP").unwrap());
+    wire.begin(&Tag::of_line(b"a2 NOOP").unwrap(), &Limits::default());
     sleep(Duration::from_secs(4)).await;
     wire.at_work(|| (1, 3)).await.unwrap();
     assert!(said(&mut far).await.is_empty());
@@ -53,7 +53,7 @@ async fn who_waits_is_told_now_and_then() {
 #[tokio::test(start_paused = true)]
 async fn work_is_done_although_the_client_has_gone() {
     let (mut wire, far, _stopper) = wire();
-    wire.begin(&Tag::of_line(b"a1 NOOP").unwrap());
+    wire.begin(&Tag::of_line(b"a1 NOOP").unwrap(), &Limits::default());
     drop(far);
     let mut done = false;
     let work = async {
