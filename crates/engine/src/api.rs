@@ -70,6 +70,21 @@ pub trait Engine: Send + Sync + 'static {
     /// Everything that is wrong with what is stored, in plain words, one line each. Reads all of it.
     fn check(&self) -> Result<Vec<String>, Error>;
 
+    /// What is stored, and what it has cost.
+    fn figures(&self) -> Result<Figures, Error> {
+        Ok(Figures::default())
+    }
+
+    /// Gives the space of dropped blobs back now, as far as it is worth the work. Queues it; the
+    /// [`Pending`] tells when it is done. Everything else goes on meanwhile.
+    fn reclaim(&self) -> Pending<Reclaimed, Error> {
+        // Where nothing is ever left of what was dropped.
+        let (answer, pending) = Pending::new();
+        // The receiver is in `pending`.
+        let _ = answer.send(Ok(Reclaimed::default()));
+        pending
+    }
+
     /// What the engine found when it was opened and its index had to be made again, or had forgotten
     /// commits. Until [`Engine::settle`] it is said again.
     fn setback(&self) -> Result<Option<Setback>, Error> {
@@ -86,6 +101,59 @@ pub trait Engine: Send + Sync + 'static {
     fn settle(&self) -> Result<(), Error> {
         Ok(())
     }
+}
+
+/// What an engine holds at the moment, and what it has done since it was opened; in octets where
+/// nothing else is said. An engine says nothing (zero) of what it does not have.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Figures {
+    /// What blobs use of the segments, with what it takes to find them.
+    pub live: u64,
+    /// The rest of the segments.
+    pub dead: u64,
+    /// How many segments there are.
+    pub segments: u64,
+    /// The index (SQLite's file and its log).
+    pub index: u64,
+    /// Free on the disk.
+    pub free: Option<u64>,
+    /// What new blobs leave free on the disk.
+    pub reserve: u64,
+    /// Since opened: the blobs that were committed.
+    pub bodies: u64,
+    /// Since opened: what was written to segments.
+    pub segments_written: u64,
+    /// Since opened: what was written to the index, at most.
+    pub index_written: u64,
+    /// Since opened: what was copied forward to give segments up; a part of what was written.
+    pub copied: u64,
+    /// Since opened: segments that were given back to the disk.
+    pub reclaimed: u64,
+    /// Segments that are given up and go when the last reader has ended.
+    pub waiting: u64,
+}
+
+impl Figures {
+    /// How often an octet of a blob was written, all told, if there was one.
+    pub fn write_amplification(&self) -> Option<f64> {
+        let written = self.segments_written + self.index_written;
+        (self.bodies > 0).then(|| written as f64 / self.bodies as f64)
+    }
+}
+
+/// What a [reclaim](Engine::reclaim) has done.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Reclaimed {
+    /// Segments that are gone.
+    pub segments: u64,
+    /// Their octets.
+    pub octets: u64,
+    /// Octets that were copied to get there.
+    pub copied: u64,
+    /// Segments that go as soon as the last reader has ended.
+    pub waiting: u64,
+    /// What could not be read, and therefore stays where it is. One line each.
+    pub damaged: Vec<String>,
 }
 
 /// A key and its value.
@@ -299,32 +367,33 @@ pub struct Batch {
     pub accounts: Vec<AccountBatch>,
 }
 
-/// A commit under way: a future, or [`Pending::wait`] outside async code.
+/// Work under way, a commit where nothing else is said: a future, or [`Pending::wait`] outside
+/// async code.
 #[derive(Debug)]
-pub struct Pending(oneshot::Receiver<Result<(), CommitError>>);
+pub struct Pending<T = (), E = CommitError>(oneshot::Receiver<Result<T, E>>);
 
-impl Pending {
-    /// For engines: the end to answer on, and the commit under way. An end dropped without an
-    /// answer reads as failed.
-    pub fn new() -> (oneshot::Sender<Result<(), CommitError>>, Self) {
+impl<T, E: From<Error>> Pending<T, E> {
+    /// For engines: the end to answer on, and the work under way. An end dropped without an answer
+    /// reads as failed.
+    pub fn new() -> (oneshot::Sender<Result<T, E>>, Self) {
         let (tx, rx) = oneshot::channel();
         (tx, Self(rx))
     }
 
-    /// Blocks until the commit is durable or refused. Not for async code.
-    pub fn wait(self) -> Result<(), CommitError> {
+    /// Blocks until the work is done (a commit: durable) or refused. Not for async code.
+    pub fn wait(self) -> Result<T, E> {
         self.0.blocking_recv().unwrap_or_else(|_| Err(stopped()))
     }
 }
 
-impl Future for Pending {
-    type Output = Result<(), CommitError>;
+impl<T, E: From<Error>> Future for Pending<T, E> {
+    type Output = Result<T, E>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         Pin::new(&mut self.0).poll(cx).map(|r| r.unwrap_or_else(|_| Err(stopped())))
     }
 }
 
-fn stopped() -> CommitError {
-    CommitError::Failed(Error::Io("the engine was stopped".into()))
+fn stopped<E: From<Error>>() -> E {
+    Error::Io("the engine was stopped".into()).into()
 }

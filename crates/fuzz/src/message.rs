@@ -45,6 +45,15 @@ pub(crate) const WORDS: &[&str] = &[
     "=3D",
     "=XY",
     "AAAA=",
+    "Content-Type: text/html",
+    "<p>",
+    "<!--",
+    "-->",
+    "<script>",
+    "</script>",
+    "&#8364;",
+    "> ",
+    "\r\n-- \r\n",
     "Content-Language: a, b",
     "Content-MD5: x",
     "Content-Location: y",
@@ -72,6 +81,8 @@ pub(crate) fn parse(data: &[u8]) {
     structure.write_body(&mut out);
     assert!(wire::is_value(&out), "BODY {:?}", String::from_utf8_lossy(&out));
 
+    let preview = whole.preview();
+    assert!(preview.chars().count() <= 200 && !preview.contains(char::is_control), "PREVIEW {preview:?}");
     for section in [Section::Header, Section::Text] {
         if let Some(range) = whole.layout().section(&[], section) {
             assert!(range.start <= range.end && range.end <= octets.len() as u64, "{section:?} is at {range:?}");

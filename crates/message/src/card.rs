@@ -1,12 +1,13 @@
 //! Cards: what FETCH, SEARCH, SORT and THREAD want to know of a message without opening it.
 //!
-//! A card is a flat string of bytes, read in place. Version 1:
+//! A card is a flat string of bytes, read in place. Version 2:
 //! ```text
-//! version flags [sent zone] envelope structure extensions header message-id references subject layout
+//! version flags [sent zone] envelope structure extensions header message-id references subject layout preview
 //! ```
 //! `version` and `flags` are octets, `sent` and `zone` numbers, everything else a byte string with its
-//! length before it. A card of another version is no card: it is made anew from the message. What is
-//! in a card is stored next to others, so it is bounded: see [`MOST_HEADER`] and [`MOST_REFERENCES`].
+//! length before it. Version 1 had no preview. A card of another version is no card: it is made anew
+//! from the message. What is in a card is stored next to others, so it is bounded: see [`MOST_HEADER`]
+//! and [`MOST_REFERENCES`].
 
 mod first_address;
 mod pack;
@@ -18,8 +19,11 @@ use pack::Reader;
 
 pub use first_address::{AddressList, FirstAddress};
 
-/// The first octet of every card that we read and write.
-const VERSION: u8 = 1;
+/// The first octet of every card that we write.
+const VERSION: u8 = 2;
+
+/// That of cards without a preview, which we read as well.
+const WITHOUT_PREVIEW: u8 = 1;
 
 /// A larger packed header stays in the message.
 const MOST_HEADER: usize = 64 << 10;
@@ -152,6 +156,7 @@ impl Card {
         section(&mut |out| references.iter().for_each(|id| pack::bytes(id, out)));
         section(&mut |out| out.extend_from_slice(subject.as_bytes()));
         section(&mut |out| pack::layout(message.layout(), out));
+        section(&mut |out| out.extend_from_slice(message.preview().as_bytes()));
         Self { message_id, references, bytes }
     }
 
@@ -194,19 +199,22 @@ pub struct CardRef<'a> {
     references: &'a [u8],
     subject: &'a [u8],
     layout: &'a [u8],
+    preview: Option<&'a [u8]>,
 }
 
 impl<'a> CardRef<'a> {
     /// Reads a stored card. [`Error::Card`] where it is none, or of another version.
     pub fn from_bytes(bytes: &'a [u8]) -> Result<Self, Error> {
         let mut reader = Reader(bytes);
-        if reader.byte() != Some(VERSION) {
-            return Err(Error::Card("another version"));
-        }
-        Self::read(reader).ok_or(Error::Card("cut off or overwritten"))
+        let has_preview = match reader.byte() {
+            Some(VERSION) => true,
+            Some(WITHOUT_PREVIEW) => false,
+            _ => return Err(Error::Card("another version")),
+        };
+        Self::read(reader, has_preview).ok_or(Error::Card("cut off or overwritten"))
     }
 
-    fn read(mut reader: Reader<'a>) -> Option<Self> {
+    fn read(mut reader: Reader<'a>, has_preview: bool) -> Option<Self> {
         let flags = reader.byte()?;
         let sent = match flags & HAS_DATE {
             0 => None,
@@ -223,6 +231,7 @@ impl<'a> CardRef<'a> {
             references: reader.bytes()?,
             subject: reader.bytes()?,
             layout: reader.bytes()?,
+            preview: if has_preview { Some(reader.bytes()?) } else { None },
         };
         reader.is_end().then_some(card)
     }
@@ -286,6 +295,12 @@ impl<'a> CardRef<'a> {
     /// Whether the subject says that this is a reply or forwarded.
     pub fn is_reply(self) -> bool {
         self.flags & IS_REPLY != 0
+    }
+
+    /// The first words of the message, perhaps none (RFC 8970 §3.3); `None` in a card that was written
+    /// before there were previews: then ask the message.
+    pub fn preview(self) -> Option<&'a str> {
+        self.preview.map(|preview| std::str::from_utf8(preview).unwrap_or_default())
     }
 
     /// Whether something of it looks different to those who take only ASCII in headers (RFC 6532): a header
@@ -416,12 +431,24 @@ mod tests {
     }
 
     #[test]
+    fn version_1_has_no_preview() {
+        let card = card(MESSAGE);
+        let now = CardRef::from_bytes(card.as_bytes()).unwrap();
+        assert_eq!(now.preview(), Some("one"));
+        let mut old = card.as_bytes().to_vec();
+        old.truncate(old.len() - "one".len() - 1);
+        old[0] = 1;
+        let old = CardRef::from_bytes(&old).unwrap();
+        assert_eq!((old.preview(), old.envelope(), old.layout()), (None, now.envelope(), now.layout()));
+    }
+
+    #[test]
     fn damaged() {
         let bytes = card(MESSAGE).to_bytes();
         for end in 0..bytes.len() {
             assert!(CardRef::from_bytes(&bytes[..end]).is_err(), "{end}");
         }
-        assert_eq!(CardRef::from_bytes(&[2]), Err(Error::Card("another version")));
+        assert_eq!(CardRef::from_bytes(&[3]), Err(Error::Card("another version")));
     }
 
     proptest! {

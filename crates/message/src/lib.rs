@@ -7,13 +7,14 @@
 //! * [`Layout`] says which octets a section such as `BODY[1.2.MIME]` is, and where SEARCH looks.
 //! * [`Header`] reads fields and takes subsets; [`Envelope`] and [`ContentType`] understand them.
 //! * [`Card`] is everything that FETCH, SEARCH and SORT want to know without opening the body, in one
-//!   compact value for the store; ENVELOPE, BODY and BODYSTRUCTURE are in it ready to send.
+//!   compact value for the store; ENVELOPE, BODY, BODYSTRUCTURE and the preview are in it ready to send.
 //! * [`downgrade_header`] and its like show an internationalised message to those who take only ASCII.
-//! * [`Decoder`] undoes transfer encodings, [`Charset`] and [`decode_words`] give text.
+//! * [`Decoder`] undoes transfer encodings, [`BinaryParts`] makes base64 of what holds NUL, [`Charset`] and [`decode_words`] give text.
 //! * [`Needle`] and [`Matcher`] are SEARCH's comparison, [`casemap`] is the one of RFC 5051.
 //! * [`parse_date`], [`base_subject`] and [`message_ids`] are what SORT and THREAD compare, text by its [`collation_key`].
 
 mod address;
+mod binary;
 mod card;
 mod casemap;
 mod charset;
@@ -28,6 +29,7 @@ mod layout;
 mod message;
 mod mime;
 mod parser;
+mod preview;
 mod search;
 mod structure;
 mod subject;
@@ -37,6 +39,7 @@ mod wire;
 mod words;
 
 pub use address::{Address, Mailbox, parse_addresses};
+pub use binary::BinaryParts;
 pub use card::{AddressList, CARD_FIELDS, Card, CardRef, FirstAddress};
 pub use casemap::casemap;
 pub use charset::{Charset, TextDecoder};

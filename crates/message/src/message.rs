@@ -12,6 +12,7 @@ pub struct Message {
     parts: Vec<Details>,
     /// The header blocks that were kept.
     headers: Vec<u8>,
+    preview: String,
 }
 
 /// What is known of a part besides its place.
@@ -32,8 +33,8 @@ pub struct Part<'a> {
 }
 
 impl Message {
-    pub(crate) fn new(layout: Layout, parts: Vec<Details>, headers: Vec<u8>) -> Self {
-        Self { layout, parts, headers }
+    pub(crate) fn new(layout: Layout, parts: Vec<Details>, headers: Vec<u8>, preview: String) -> Self {
+        Self { layout, parts, headers, preview }
     }
 
     /// Where everything is.
@@ -44,6 +45,11 @@ impl Message {
     /// Octets of the message.
     pub fn size(&self) -> u64 {
         self.layout.size()
+    }
+
+    /// Its first words: at most 200 characters in one line (RFC 8970 §3.3), none where nobody can read any.
+    pub fn preview(&self) -> &str {
+        &self.preview
     }
 
     /// The header of the message: as much of it as the limits let us keep.

@@ -1,7 +1,7 @@
 //! The structural parser: takes a message in pieces of any size and finds its parts.
 //!
 //! Only header blocks are kept, bounded together by `Limits::header_size`, and the beginning of a line
-//! that came in several pieces. Every decision is made at the end of a line, from the line's first
+//! that came in several pieces; text passes on to the preview. Every decision is made at the end of a line, from the line's first
 //! [`HEAD`] octets, its length and the state, so how the input was cut cannot matter.
 //!
 //! ```text
@@ -16,9 +16,10 @@ use std::cmp::Reverse;
 use types::Limits;
 
 use crate::{
-    Content, ContentType, Header, Layout, Message, Place,
+    Content, ContentType, Disposition, Header, Layout, Message, Place,
     header::{field_name, is_blank_line},
     message::Details,
+    preview::{Kind, Previewer},
     transfer::Encoding,
 };
 
@@ -52,6 +53,7 @@ pub struct Parser {
     places: Vec<Place>,
     parts: Vec<Details>,
     headers: Vec<u8>,
+    preview: Previewer,
 }
 
 /// A place in the message.
@@ -72,6 +74,8 @@ struct Line {
     cr: bool,
     /// How much of the headers was kept before it.
     kept: usize,
+    /// It is longer than its head, and text.
+    is_text: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -123,6 +127,7 @@ impl Parser {
             places: Vec::new(),
             parts: Vec::new(),
             headers: Vec::new(),
+            preview: Previewer::new(),
         };
         parser.begin_part(Position::default(), 0);
         parser
@@ -132,6 +137,7 @@ impl Parser {
     pub fn push(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             if self.nothing_to_find() {
+                self.preview.push(bytes);
                 self.at.octets += bytes.len() as u64;
                 self.at.lines += memchr::memchr_iter(b'\n', bytes).count() as u64;
                 return;
@@ -147,14 +153,49 @@ impl Parser {
     pub fn finish(mut self) -> Message {
         if self.line.length > 0 {
             let head = std::mem::take(&mut self.line.head);
-            self.end_line(&head, 0);
+            let was_text = self.line.is_text;
+            if self.end_line(&head, 0) && !was_text {
+                self.preview.push(&head);
+            }
         }
         while let State::Header { .. } = self.state {
             self.end_header(self.at, self.headers.len());
         }
         self.close(0, self.at);
         let layout = Layout::new(self.places).unwrap_or_else(|| Layout::opaque(self.at.octets, self.at.lines));
-        Message::new(layout, self.parts, self.headers)
+        Message::new(layout, self.parts, self.headers, self.preview.finish())
+    }
+
+    /// Whether the preview is that of what was pushed so far, whatever may follow.
+    pub fn knows_preview(&self) -> bool {
+        self.preview.is_known()
+    }
+
+    /// The innermost part that has not ended, by its place.
+    pub(crate) fn innermost(&self) -> Option<usize> {
+        self.open.last().map(|open| open.place)
+    }
+
+    /// True before the body of the innermost part.
+    pub(crate) fn is_in_header(&self) -> bool {
+        matches!(self.state, State::Header { .. })
+    }
+
+    /// True where the body of the innermost part begins.
+    pub(crate) fn is_at_body(&self) -> bool {
+        self.open.last().is_some_and(|open| self.body_of(open) == self.at.octets)
+    }
+
+    /// The innermost part, where it is a leaf that says it is binary, and its body has begun.
+    pub(crate) fn binary_part(&self) -> Option<usize> {
+        let place = self.places.get(self.innermost()?)?;
+        let is_leaf = !matches!(place.content, Content::Multipart | Content::Message);
+        (is_leaf && !self.is_in_header() && place.encoding == Encoding::Binary).then_some(self.innermost()?)
+    }
+
+    /// True for a line, or its beginning, that ends a part.
+    pub(crate) fn is_delimiter(&self, line: &[u8]) -> bool {
+        self.delimiter(line.get(..HEAD).unwrap_or(line)).is_some()
     }
 
     /// In a body outside of any multipart the rest is only counted.
@@ -176,41 +217,69 @@ impl Parser {
         self.line.length += piece.len() as u64;
         self.line.cr = piece.last() == Some(&b'\r');
         if whole {
-            self.end_line(piece.get(..HEAD).unwrap_or(piece), line_end(piece, false));
+            let head = piece.get(..HEAD).unwrap_or(piece);
+            let text = if self.state == State::Body { piece } else { head };
+            if self.end_line(head, line_end(piece, false)) {
+                self.preview.push(text);
+            }
             return;
         }
         let room = HEAD.saturating_sub(self.line.head.len());
-        self.line.head.extend_from_slice(piece.get(..room).unwrap_or(piece));
+        let (head, rest) = piece.split_at_checked(room).unwrap_or((piece, &[]));
+        self.line.head.extend_from_slice(head);
+        if !rest.is_empty() {
+            self.text_of_long_line(rest);
+        }
         if complete {
             let mut head = std::mem::take(&mut self.line.head);
-            self.end_line(&head, line_end(piece, cr_before));
+            let was_text = std::mem::take(&mut self.line.is_text);
+            if self.end_line(&head, line_end(piece, cr_before)) && !was_text {
+                self.preview.push(&head);
+            }
             head.clear();
             self.line.head = head;
         }
     }
 
+    /// What follows the head of a line. The head has decided already whether it is a boundary.
+    fn text_of_long_line(&mut self, rest: &[u8]) {
+        if !self.line.is_text && self.state == State::Body && self.delimiter(&self.line.head).is_none() {
+            self.line.is_text = true;
+            self.preview.push(&self.line.head);
+        }
+        if self.line.is_text {
+            self.preview.push(rest);
+        }
+    }
+
     /// The current line is complete: `end` octets of it are its line end, none at the end of the message.
-    fn end_line(&mut self, head: &[u8], end: u64) {
+    /// True for a line of a body.
+    fn end_line(&mut self, head: &[u8], end: u64) -> bool {
         let start = self.at;
         let length = std::mem::take(&mut self.line.length);
         let next = Position { octets: start.octets + length, lines: start.lines + u64::from(end > 0) };
-        match self.delimiter(head) {
-            Some(delimiter) => self.boundary(&delimiter, start, next),
+        let is_text = match self.delimiter(head) {
+            Some(delimiter) => {
+                self.boundary(&delimiter, start, next);
+                false
+            }
             None => self.plain_line(head, start, next),
-        }
+        };
         self.at = next;
         self.last_end = end;
+        is_text
     }
 
-    fn plain_line(&mut self, head: &[u8], start: Position, next: Position) {
+    /// True for a line of a body.
+    fn plain_line(&mut self, head: &[u8], start: Position, next: Position) -> bool {
         while let State::Header { first } = self.state {
             if is_blank_line(head) {
                 self.end_header(next, self.headers.len());
-                return;
+                return false;
             }
             if !first || begins_header(head) {
                 self.state = State::Header { first: false };
-                return;
+                return false;
             }
             // A block that does not begin like a header is none: the body begins at once. If that is a
             // message, its header begins with the same line, or is none either.
@@ -219,6 +288,7 @@ impl Parser {
                 self.headers.truncate(self.line.kept);
             }
         }
+        true
     }
 
     fn boundary(&mut self, delimiter: &Delimiter, start: Position, next: Position) {
@@ -311,7 +381,11 @@ impl Parser {
                 self.begin_part(at, kept);
             }
         } else if kind.is_text() || kind.main.eq_ignore_ascii_case("message") {
-            place.content = Content::Text(kind.charset());
+            let charset = kind.charset();
+            place.content = Content::Text(charset);
+            if let Some(kind) = readable(kind).filter(|_| !is_attachment(header)) {
+                self.preview.begin(kind, place.encoding, charset);
+            }
         }
     }
 
@@ -319,6 +393,7 @@ impl Parser {
     fn close(&mut self, depth: usize, at: Position) {
         while self.open.len() > depth {
             let Some(open) = self.open.pop() else { return };
+            self.preview.end();
             let size = self.places.len();
             let Some(place) = self.places.get_mut(open.place) else { return };
             place.end = at.octets.max(place.body);
@@ -349,6 +424,20 @@ impl Parser {
         self.places.push(child);
         self.parts.push(Details { content_type: ContentType::text_plain(), header: kept..kept });
     }
+}
+
+/// How the text of a part of this type is read for the preview; `None` where it is not for people.
+fn readable(kind: &ContentType) -> Option<Kind> {
+    if kind.is("text", "html") {
+        Some(Kind::Html)
+    } else {
+        (kind.is("text", "plain") || kind.is("text", "markdown")).then_some(Kind::Plain)
+    }
+}
+
+fn is_attachment(header: Header<'_>) -> bool {
+    let disposition = header.first("Content-Disposition").and_then(|field| Disposition::parse(field.value));
+    disposition.is_some_and(|disposition| disposition.kind.eq_ignore_ascii_case("attachment"))
 }
 
 /// The type and the encoding that a header gives.

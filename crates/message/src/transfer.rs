@@ -48,6 +48,58 @@ pub(crate) fn token(value: &[u8]) -> &[u8] {
     cursor.take_while(|b| b.is_ascii_graphic() && !matches!(b, b';' | b'(' | b'"'))
 }
 
+/// Appends octets as base64 (RFC 2045 §6.8), on one line.
+pub(crate) fn encode_base64(octets: &[u8], out: &mut Vec<u8>) {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    for chunk in octets.chunks(3) {
+        let bits = chunk.iter().fold(0_u32, |bits, &b| bits << 8 | u32::from(b)) << (8 * (3 - chunk.len()));
+        for at in 0..4 {
+            let index = (bits >> (18 - 6 * at)) as usize & 0x3f;
+            let letter = ALPHABET.get(index).copied().unwrap_or(b'A');
+            out.push(if at <= chunk.len() { letter } else { b'=' });
+        }
+    }
+}
+
+/// Takes content in pieces and gives it as base64 in lines of 76 characters.
+#[derive(Debug, Default)]
+pub(crate) struct Base64Encoder {
+    /// What fills no line yet.
+    rest: Vec<u8>,
+    /// A line has been written.
+    lines: bool,
+}
+
+impl Base64Encoder {
+    /// Octets in a line.
+    const LINE: usize = 57;
+
+    /// Takes the next octets.
+    pub(crate) fn push(&mut self, octets: &[u8], out: &mut Vec<u8>) {
+        self.rest.extend_from_slice(octets);
+        let whole = self.rest.len() / Self::LINE * Self::LINE;
+        let rest = self.rest.split_off(whole);
+        for line in std::mem::replace(&mut self.rest, rest).chunks(Self::LINE) {
+            self.write(line, out);
+        }
+    }
+
+    /// Ends it, without a line end.
+    pub(crate) fn finish(mut self, out: &mut Vec<u8>) {
+        let rest = std::mem::take(&mut self.rest);
+        if !rest.is_empty() {
+            self.write(&rest, out);
+        }
+    }
+
+    fn write(&mut self, line: &[u8], out: &mut Vec<u8>) {
+        if std::mem::replace(&mut self.lines, true) {
+            out.extend_from_slice(b"\r\n");
+        }
+        encode_base64(line, out);
+    }
+}
+
 /// Takes an encoded body in pieces and gives the content.
 #[derive(Debug)]
 pub struct Decoder(State);

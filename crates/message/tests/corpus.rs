@@ -44,6 +44,7 @@ fn report(bytes: &[u8]) -> String {
     writeln!(out, "subject {:?} reply {}", card.base_subject(), card.is_reply()).unwrap();
     let references: Vec<_> = card.references().map(text).collect();
     writeln!(out, "id {:?} references {references:?}", card.message_id().map(text)).unwrap();
+    writeln!(out, "preview {:?}", card.preview().unwrap()).unwrap();
     for field in card.header().unwrap().fields() {
         writeln!(out, "{}: {:?}", text(field.name), decode_words(&field.unfolded())).unwrap();
     }

@@ -1,4 +1,4 @@
-//! FETCH and SEARCH in sessions in memory: sections of random messages against a naive extractor, long contents,
+//! FETCH, SEARCH and STATUS in sessions in memory: sections of random messages against a naive extractor, long contents,
 //! damaged bodies, and sessions that do not keep each other waiting.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, missing_docs)]
 
@@ -448,12 +448,58 @@ async fn binary_text_has_crlf() {
     assert_eq!(String::from_utf8(response).unwrap(), expected);
 }
 
+// RFC 8970 §4.1: a card from before there were previews is NIL where the client would not wait, and the
+// message is read where it would; not all of it.
+#[tokio::test]
+async fn previews_of_old_cards_are_made_from_the_message() {
+    let server = Server::new().await;
+    let message = [b"Subject: x\r\n\r\nThe first words".to_vec(), b", and more of them".repeat(20_000)].concat();
+    server.append([&message[..]]).await;
+    let mut client = server.select().await;
+    let preview = || async { String::from_utf8(server.select().await.ask("FETCH 1 PREVIEW").await.0).unwrap() };
+    let now = preview().await;
+    assert!(now.starts_with("* 1 FETCH (PREVIEW \"The first words, and more"), "{now}");
+
+    *server.watch.old_card.lock().unwrap() = now.split('"').nth(1).map(str::to_owned);
+    let (lazy, tagged) = client.ask("FETCH 1 (PREVIEW (LAZY) ENVELOPE)").await;
+    assert!(lazy.starts_with(b"* 1 FETCH (PREVIEW NIL ENVELOPE (NIL \"x\"") && tagged.starts_with("a OK"));
+    server.watch.octets.store(0, Ordering::Relaxed);
+    assert_eq!(preview().await, now);
+    assert_eq!(server.watch.octets.load(Ordering::Relaxed), 0x1_0000);
+}
+
+// STATUS and LIST-STATUS are answered from the account's tree, however many mailboxes there are.
+#[tokio::test]
+async fn status_of_many_mailboxes_reads_no_mailbox() {
+    let server = Server::new().await;
+    server.append([&b"Subject: x\r\n\r\ntext\r\n"[..]]).await;
+    let mut client = server.select().await;
+    for n in 0..500 {
+        client.ask(&format!("CREATE m{n}")).await;
+    }
+    client.ask("COPY 1 m7").await;
+    let items = "MESSAGES UIDNEXT UIDVALIDITY UNSEEN DELETED SIZE HIGHESTMODSEQ MAILBOXID APPENDLIMIT";
+    server.watch.reads.store(0, Ordering::Relaxed);
+    let (listed, tagged) = client.ask(&format!("LIST \"\" m* RETURN (STATUS ({items}))")).await;
+    let listed = String::from_utf8(listed).unwrap();
+    assert!(tagged.starts_with("a OK"), "{tagged}");
+    assert_eq!(listed.matches("* STATUS").count(), 500);
+    let (status, _) = client.ask(&format!("STATUS m7 ({items})")).await;
+    let status = String::from_utf8(status).unwrap();
+    assert!(status.starts_with("* STATUS \"m7\" (MESSAGES 1 UIDNEXT 2 ") && listed.contains(&status), "{status}");
+    assert_eq!(server.watch.reads.load(Ordering::Relaxed), 0);
+}
+
 // ---- an engine that counts, and has damaged places ----
 
 #[derive(Default)]
 struct Watch {
     /// Octets that were read of bodies.
     octets: AtomicU64,
+    /// How often keys were looked up.
+    reads: AtomicU64,
+    /// The one card there is comes without this preview, as one of version 1.
+    old_card: std::sync::Mutex<Option<String>>,
     /// Places in blobs of that size that cannot be read.
     damaged: std::sync::Mutex<Vec<(u64, Range<u64>)>>,
 }
@@ -488,13 +534,20 @@ impl ReadView for WatchedView {
         self.0.commit_number()
     }
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, engine::Error> {
+        self.1.reads.fetch_add(1, Ordering::Relaxed);
         self.0.get(key)
     }
     fn scan(&self, range: Range<&[u8]>, each: &mut Each<'_>) -> Result<(), engine::Error> {
+        self.1.reads.fetch_add(1, Ordering::Relaxed);
         self.0.scan(range, each)
     }
     fn last(&self, range: Range<&[u8]>) -> Result<Option<Entry>, engine::Error> {
-        self.0.last(range)
+        self.1.reads.fetch_add(1, Ordering::Relaxed);
+        let found = self.0.last(range)?;
+        Ok(match (found, &*self.1.old_card.lock().unwrap()) {
+            (Some((key, value)), Some(preview)) if key[0] == b'c' => Some((key, without_preview(&value, preview))),
+            (found, _) => found,
+        })
     }
     fn blob(&self, id: BlobId) -> Result<Option<Arc<dyn Blob>>, engine::Error> {
         Ok(self.0.blob(id)?.map(|blob| Arc::new(WatchedBlob(blob, Arc::clone(&self.1))) as Arc<dyn Blob>))
@@ -502,6 +555,25 @@ impl ReadView for WatchedView {
     fn blobs(&self) -> Result<Vec<BlobId>, engine::Error> {
         self.0.blobs()
     }
+}
+
+/// The value that holds one card (docs/format.md), with the card as version 1 had it.
+fn without_preview(value: &[u8], preview: &str) -> Vec<u8> {
+    let number = |bytes: &[u8]| bytes.iter().position(|&b| b < 0x80).unwrap() + 1;
+    let card = &value[2 + number(&value[2..])..];
+    let mut len = preview.len();
+    let mut counted = vec![];
+    while len >= 0x80 {
+        counted.push(len as u8 | 0x80);
+        len >>= 7;
+    }
+    counted.push(len as u8);
+    let rest = card.strip_suffix(preview.as_bytes()).unwrap().strip_suffix(&counted[..]).unwrap();
+    assert_eq!(rest[0], 2);
+    let old = [&[1], &rest[1..]].concat();
+    let (low, high) = (old.len() as u8 | 0x80, (old.len() >> 7) as u8);
+    assert!((0x80..0x4000).contains(&old.len()));
+    [&value[..2], &[low, high], &old].concat()
 }
 
 impl Blob for WatchedBlob {

@@ -7,7 +7,7 @@ use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
 use engine::{Blob, ReadView, Write};
-use message::{CardRef, Parser};
+use message::{CardRef, Message, Parser};
 use types::{AccountId, EmailId, Limits};
 
 use crate::codec::{Reader, Writer};
@@ -165,8 +165,19 @@ impl Cards {
         });
     }
 
+    /// The preview of a message whose card has none: it was written before there were previews.
+    pub fn make_preview(&self, email: EmailId) -> Result<String> {
+        let message = crate::blocking(|| self.parse(email, Parser::knows_preview))?;
+        Ok(message.preview().to_owned())
+    }
+
     /// Makes a card from the body.
     fn remake(&self, email: EmailId) -> Result<Vec<u8>> {
+        Ok(message::Card::from_message(&self.parse(email, |_| false)?).to_bytes())
+    }
+
+    /// Parses the body, until that is enough.
+    fn parse(&self, email: EmailId, enough: fn(&Parser) -> bool) -> Result<Message> {
         let blob = self.view.blob(blob_id(email))?;
         let blob =
             blob.ok_or_else(|| Error::Damaged(format!("email {email} of account {} has no body", self.account)))?;
@@ -175,14 +186,14 @@ impl Cards {
         let mut parser = Parser::new(&Limits::default());
         let mut buffer = Vec::new();
         let mut at = 0;
-        while at < blob.size() {
+        while at < blob.size() && !enough(&parser) {
             let end = blob.size().min(at + 0x1_0000);
             buffer.clear();
             blob.read(at..end, &mut buffer)?;
             parser.push(&buffer);
             at = end;
         }
-        Ok(message::Card::from_message(&parser.finish()).to_bytes())
+        Ok(parser.finish())
     }
 }
 

@@ -47,6 +47,7 @@ macro_rules! engine_suite {
             duplicates_are_separate
             uploads_of_nobody
             many_at_once
+            reclaiming_is_not_noticed
             behaves_as_a_map
         );
     };
@@ -502,6 +503,54 @@ pub fn many_at_once<S: Subject>(make: Make<'_, S>) {
     clean(subject.engine());
 }
 
+/// Writers that drop nearly all that they bring, and readers, while space is given back all the time.
+pub fn reclaiming_is_not_noticed<S: Subject>(make: Make<'_, S>) {
+    let mut subject = make();
+    let engine = subject.engine();
+    thread::scope(|scope| {
+        let writers: Vec<_> = (0..3).map(|n| scope.spawn(move || write_and_drop(engine, AccountId(n)))).collect();
+        while !writers.iter().all(thread::ScopedJoinHandle::is_finished) {
+            let view = engine.read(AccountId(0)).unwrap();
+            assert_eq!(engine.reclaim().wait().unwrap().damaged, Vec::<String>::new());
+            consistent_with_drops(&*view);
+        }
+        writers.into_iter().for_each(|thread| thread.join().unwrap());
+    });
+    subject.engine().reclaim().wait().unwrap();
+    subject.reopen();
+    subject.engine().reclaim().wait().unwrap();
+    (0..3).for_each(|n| consistent_with_drops(&*subject.engine().read(AccountId(n)).unwrap()));
+    let figures = subject.engine().figures().unwrap();
+    // Each writer has kept every tenth blob.
+    assert!(figures.dead <= figures.live + 600_000, "{figures:?}");
+    clean(subject.engine());
+}
+
+const ROUNDS_WITH_DROPS: u64 = 60;
+
+/// Blob *n* comes with commit *n*; a few commits later it goes, unless ten divides *n*.
+fn write_and_drop(engine: &dyn Engine, account: AccountId) {
+    for n in 0..ROUNDS_WITH_DROPS {
+        let blobs = vec![new_blob(engine, n, &body_with_drops(account, n))];
+        let dropped = n.checked_sub(3).filter(|old| !old.is_multiple_of(10)).map(BlobId);
+        let batch = AccountBatch { blobs, dropped: dropped.into_iter().collect(), ..puts(account, n, &[]) };
+        commit(engine, vec![batch]).unwrap();
+    }
+}
+
+fn body_with_drops(account: AccountId, n: u64) -> Vec<u8> {
+    let mut random = Random::new(account.0 << 32 | n);
+    let len = if n.is_multiple_of(7) { 90_000 } else { random.below(9000) as usize };
+    random.bytes(len)
+}
+
+/// What [`write_and_drop`] leaves after each commit.
+fn consistent_with_drops(view: &dyn ReadView) {
+    let number = view.commit_number().0;
+    let kept = (0..number).filter(|n| n.is_multiple_of(10) || n + 3 >= number).map(BlobId);
+    assert_eq!(view.blobs().unwrap(), kept.collect::<Vec<_>>());
+}
+
 /// Each commit adds a blob and writes its own number under two keys.
 fn write_alone(engine: &dyn Engine, account: AccountId, rounds: u64) {
     let mut random = Random::new(account.0);
@@ -584,6 +633,8 @@ enum Step {
     Commit(BTreeMap<u64, Change>),
     /// Begins a view, to be compared at the end.
     Look(u64),
+    /// Gives space back, while views and their blobs are open.
+    Reclaim,
     Reopen,
 }
 
@@ -601,6 +652,7 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         12 => proptest::collection::btree_map(0..3u64, change(), 1..3).prop_map(Step::Commit),
         2 => (0..3u64).prop_map(Step::Look),
+        2 => Just(Step::Reclaim),
         1 => Just(Step::Reopen),
     ]
 }
@@ -643,6 +695,13 @@ fn follow<S: Subject>(subject: &mut S, steps: &[Step]) {
             Step::Look(id) => {
                 let model = models.get(id).cloned().unwrap_or_default();
                 looks.push((model, subject.engine().read(AccountId(*id)).unwrap()));
+            }
+            Step::Reclaim => {
+                let reclaimed = subject.engine().reclaim().wait().unwrap();
+                assert_eq!(reclaimed.damaged, Vec::<String>::new());
+                for (id, model) in &models {
+                    model.assert_is(&*subject.engine().read(AccountId(*id)).unwrap());
+                }
             }
             Step::Reopen => {
                 looks.drain(..).for_each(|(model, view)| model.assert_is(&*view));

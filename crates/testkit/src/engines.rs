@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use engine::{Batch, BlobWriter, CommitError, Engine, Error, Pending, ReadView, Upload};
+use engine::{Batch, BlobWriter, CommitError, Engine, Error, Figures, Pending, ReadView, Reclaimed, Upload};
 use tempfile::TempDir;
 use types::AccountId;
 
@@ -56,6 +56,14 @@ impl Engine for Fillable {
     fn check(&self) -> Result<Vec<String>, Error> {
         self.inner.check()
     }
+
+    fn figures(&self) -> Result<Figures, Error> {
+        self.inner.figures()
+    }
+
+    fn reclaim(&self) -> Pending<Reclaimed, Error> {
+        self.inner.reclaim()
+    }
 }
 
 /// An engine that has committed when [`Engine::commit`] returns, whatever threads it has: tokio's
@@ -99,6 +107,14 @@ impl<E: Engine> Engine for Synchronous<E> {
 
     fn check(&self) -> Result<Vec<String>, Error> {
         self.inner.check()
+    }
+
+    fn figures(&self) -> Result<Figures, Error> {
+        self.inner.figures()
+    }
+
+    fn reclaim(&self) -> Pending<Reclaimed, Error> {
+        self.inner.reclaim()
     }
 }
 

@@ -1,9 +1,13 @@
 //! A disk in memory that fails as disks do, for the segment files of `engine::local`.
 //!
 //! It keeps two images: the *live* one, which reads see, and the *durable* one, which a power cut
-//! leaves. A write is durable after a sync of its file, a name after a sync of its directory. What
-//! was not synced when the power goes may be there wholly, in part (torn at any sector, a sector in
-//! the middle still zero), or not at all, whatever was written before or after it.
+//! leaves. A write is durable after a sync of its file, a name (that came, went or changed) after a
+//! sync of its directory. What was not synced when the power goes may be there wholly, in part
+//! (torn at any sector, a sector in the middle still zero), or not at all, whatever was written
+//! before or after it. A rename happens or does not.
+//!
+//! Any call can be made to fail, once, some times or from then on, with any error; a write that
+//! fails may leave its first half. With a capacity the disk is full when its files fill it.
 //!
 //! After a failed sync the writes that it should have made durable are forgotten by the next sync,
 //! as Linux forgets them.
@@ -29,12 +33,26 @@ pub struct FaultDisk(Arc<Mutex<State>>);
 /// The calls that can be made to fail.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Call {
+    /// [`Disk::create_dir`]
+    CreateDir,
     /// [`Disk::create`]
     Create,
+    /// [`Disk::open`]
+    Open,
+    /// [`Disk::list`]
+    List,
+    /// [`Disk::rename`]
+    Rename,
+    /// [`Disk::remove`]
+    Remove,
+    /// [`Disk::free`]
+    Free,
     /// [`DiskFile::write_at`]
     Write,
     /// [`DiskFile::read_at`]
     Read,
+    /// [`DiskFile::len`]
+    Len,
     /// [`DiskFile::sync`]
     Sync,
     /// [`Disk::sync_dir`]
@@ -61,13 +79,22 @@ impl Fault {
     pub fn next(call: Call, error: ErrorKind) -> Self {
         Self { call, error, after: 0, times: 1, short: false }
     }
+
+    /// Every such call fails from now on.
+    pub fn all(call: Call, error: ErrorKind) -> Self {
+        Self { times: u64::MAX, ..Self::next(call, error) }
+    }
 }
 
 struct State {
     names: BTreeMap<PathBuf, usize>,
     durable_names: BTreeMap<PathBuf, usize>,
+    /// Changes of names since their directories were synced.
+    unsynced_names: Vec<NameChange>,
     files: Vec<Content>,
     free: u64,
+    /// Octets that all files together can have.
+    capacity: Option<u64>,
     random: Random,
     faults: Vec<Fault>,
     /// Changing calls so far.
@@ -75,6 +102,34 @@ struct State {
     cut_at: Option<u64>,
     at_cut: Option<Box<dyn FnOnce() + Send>>,
     power: bool,
+}
+
+enum NameChange {
+    Create(PathBuf, usize),
+    Remove(PathBuf),
+    Rename(PathBuf, PathBuf),
+}
+
+impl NameChange {
+    fn touches(&self, dir: &Path) -> bool {
+        let inside = |path: &Path| path.parent() == Some(dir);
+        match self {
+            Self::Create(path, _) | Self::Remove(path) => inside(path),
+            Self::Rename(from, to) => inside(from) || inside(to),
+        }
+    }
+
+    fn apply(&self, names: &mut BTreeMap<PathBuf, usize>) {
+        match self {
+            Self::Create(path, file) => drop(names.insert(path.clone(), *file)),
+            Self::Remove(path) => drop(names.remove(path)),
+            Self::Rename(from, to) => {
+                if let Some(file) = names.remove(from) {
+                    names.insert(to.clone(), file);
+                }
+            }
+        }
+    }
 }
 
 #[derive(Clone, Default)]
@@ -114,9 +169,9 @@ impl FaultDisk {
     /// The disk when the power is back: what was durable, and some of what was not.
     pub fn after_cut(&self) -> Self {
         let mut state = self.0.lock();
-        let State { names, durable_names, files, random, .. } = &mut *state;
+        let State { durable_names, unsynced_names, files, random, .. } = &mut *state;
         let mut kept = durable_names.clone();
-        kept.extend(names.iter().filter(|_| random.chance(2)).map(|(path, file)| (path.clone(), *file)));
+        unsynced_names.iter().filter(|_| random.chance(2)).for_each(|change| change.apply(&mut kept));
         let mut left = |content: &Content| {
             let mut image = content.durable.clone();
             content.unsynced.iter().for_each(|(offset, bytes)| keep_some(&mut image, *offset, bytes, random));
@@ -124,7 +179,8 @@ impl FaultDisk {
         };
         let files = files.iter().map(&mut left).collect();
         let seed = random.number();
-        let after = State { names: kept.clone(), durable_names: kept, files, ..State::empty(seed) };
+        let capacity = state.capacity;
+        let after = State { names: kept.clone(), durable_names: kept, files, capacity, ..State::empty(seed) };
         Self(Arc::new(Mutex::new(after)))
     }
 
@@ -141,6 +197,16 @@ impl FaultDisk {
     /// How many octets the disk says are free.
     pub fn set_free(&self, octets: u64) {
         self.0.lock().free = octets;
+    }
+
+    /// The files together can have so many octets; a write that does not fit fails.
+    pub fn set_capacity(&self, octets: u64) {
+        self.0.lock().capacity = Some(octets);
+    }
+
+    /// How many octets the files that have a name take.
+    pub fn used(&self) -> u64 {
+        self.0.lock().used()
     }
 
     /// The paths of all files.
@@ -211,8 +277,10 @@ impl State {
         Self {
             names: BTreeMap::new(),
             durable_names: BTreeMap::new(),
+            unsynced_names: Vec::new(),
             files: Vec::new(),
             free: u64::MAX,
+            capacity: None,
             random: Random::new(seed),
             faults: Vec::new(),
             operations: 0,
@@ -236,6 +304,22 @@ impl State {
         fault.times -= 1;
         let part = if fault.short { Part::Half } else { Part::None };
         Err(Failure { error: fault.error.into(), part })
+    }
+
+    /// A name appears, goes or changes.
+    fn rename(&mut self, change: NameChange) {
+        change.apply(&mut self.names);
+        self.unsynced_names.push(change);
+    }
+
+    fn used(&self) -> u64 {
+        self.names.values().filter_map(|file| self.files.get(*file)).map(|content| content.live.len() as u64).sum()
+    }
+
+    /// True where a write makes a file longer than there is room for.
+    fn is_full(&self, file: usize, end: u64) -> bool {
+        let len = self.files.get(file).map_or(0, |content| content.live.len() as u64);
+        self.capacity.is_some_and(|capacity| self.used() + end.saturating_sub(len) > capacity)
     }
 
     fn file(&mut self, file: usize) -> io::Result<&mut Content> {
@@ -290,7 +374,7 @@ fn keep_some(image: &mut Vec<u8>, offset: u64, bytes: &[u8], random: &mut Random
 
 impl Disk for FaultDisk {
     fn create_dir(&self, _: &Path) -> io::Result<()> {
-        Ok(self.0.lock().check(None)?)
+        Ok(self.0.lock().check(Some(Call::CreateDir))?)
     }
 
     fn create(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
@@ -301,51 +385,66 @@ impl Disk for FaultDisk {
         }
         let file = state.files.len();
         state.files.push(Content::default());
-        state.names.insert(path.to_owned(), file);
+        state.rename(NameChange::Create(path.to_owned(), file));
         Ok(Arc::new(FaultFile { disk: self.clone(), file }))
     }
 
     fn open(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
         let mut state = self.0.lock();
-        state.check(None)?;
+        state.check(Some(Call::Open))?;
         let file = *state.names.get(path).ok_or(ErrorKind::NotFound)?;
         Ok(Arc::new(FaultFile { disk: self.clone(), file }))
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
         let mut state = self.0.lock();
-        state.check(None)?;
+        state.check(Some(Call::List))?;
         let inside = state.names.keys().filter(|path| path.parent() == Some(dir));
         Ok(inside.filter_map(|path| Some(path.file_name()?.to_string_lossy().into_owned())).collect())
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.change(None)?;
+        self.change(Some(Call::Rename))?;
         let mut state = self.0.lock();
-        let file = state.names.remove(from).ok_or(ErrorKind::NotFound)?;
-        state.names.insert(to.to_owned(), file);
+        if !state.names.contains_key(from) {
+            return Err(ErrorKind::NotFound.into());
+        }
+        state.rename(NameChange::Rename(from.to_owned(), to.to_owned()));
         Ok(())
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
-        self.change(None)?;
-        self.0.lock().names.remove(path).map(drop).ok_or_else(|| ErrorKind::NotFound.into())
+        self.change(Some(Call::Remove))?;
+        let mut state = self.0.lock();
+        if !state.names.contains_key(path) {
+            return Err(ErrorKind::NotFound.into());
+        }
+        state.rename(NameChange::Remove(path.to_owned()));
+        Ok(())
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         self.change(Some(Call::SyncDir))?;
         let mut state = self.0.lock();
-        let State { names, durable_names, .. } = &mut *state;
+        let State { names, durable_names, unsynced_names, .. } = &mut *state;
         durable_names.retain(|path, _| path.parent() != Some(dir));
         let inside = names.iter().filter(|(path, _)| path.parent() == Some(dir));
         durable_names.extend(inside.map(|(path, file)| (path.clone(), *file)));
+        // A rename is durable as a whole.
+        for change in unsynced_names.iter().filter(|change| change.touches(dir)) {
+            if let NameChange::Rename(from, to) = change {
+                durable_names.remove(from);
+                durable_names.extend(names.get(to).map(|file| (to.clone(), *file)));
+            }
+        }
+        unsynced_names.retain(|change| !change.touches(dir));
         Ok(())
     }
 
     fn free(&self, _: &Path) -> io::Result<u64> {
         let mut state = self.0.lock();
-        state.check(None)?;
-        Ok(state.free)
+        state.check(Some(Call::Free))?;
+        Ok(state.capacity.map_or(state.free, |capacity| capacity.saturating_sub(state.used())))
     }
 }
 
@@ -356,7 +455,10 @@ struct FaultFile {
 
 impl DiskFile for FaultFile {
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        let result = self.disk.change(Some(Call::Write));
+        let mut result = self.disk.change(Some(Call::Write));
+        if result.is_ok() && self.disk.0.lock().is_full(self.file, offset + bytes.len() as u64) {
+            result = Err(Failure { error: ErrorKind::StorageFull.into(), part: Part::None });
+        }
         let written = match &result {
             Ok(()) | Err(Failure { part: Part::Maybe, .. }) => bytes,
             Err(Failure { part: Part::Half, .. }) => bytes.get(..bytes.len() / 2).unwrap_or_default(),
@@ -400,7 +502,7 @@ impl DiskFile for FaultFile {
 
     fn len(&self) -> io::Result<u64> {
         let mut state = self.disk.0.lock();
-        state.check(None)?;
+        state.check(Some(Call::Len))?;
         Ok(state.file(self.file)?.live.len() as u64)
     }
 }

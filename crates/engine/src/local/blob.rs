@@ -11,9 +11,9 @@ use types::AccountId;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::index::Places;
-use super::segments::{Segment, Segments};
+use super::segments::{Lane, Segment, Segments};
 use crate::disk::DiskFile;
-use crate::segment::{Content, HEADER_LEN, PIECE_MAX, PIECE_META_LEN, Piece, Record};
+use crate::segment::{Content, HEADER_LEN, Header, PIECE_MAX, PIECE_META_LEN, Piece, Record};
 use crate::{Blob, BlobId, BlobWriter, Error, Upload};
 
 /// Octets of the largest blob that is held in memory until its commit.
@@ -79,16 +79,10 @@ impl Writer {
         while let Some(&(len, hash)) = self.whole.first() {
             self.segments.room_for_blobs()?;
             let body = self.held.get(..len as usize).unwrap_or_default();
-            let record_len = HEADER_LEN + PIECE_META_LEN + body.len();
-            let (segment, offset) = self.segments.claim(record_len as u64)?;
-            let mut record = Vec::with_capacity(record_len);
             let content = Content::Piece { upload: self.upload, index: self.stored.len() as u32, hash };
-            Record { mark: segment.mark, group: self.segments.group(), content }.encode(len, &mut record);
-            let body_offset = offset + record.len() as u64;
-            record.extend_from_slice(body);
-            self.segments.write(&segment, offset, &record)?;
-
-            self.stored.push(Piece { segment: segment.id, offset: body_offset, len, hash });
+            let (segment, offset) = self.segments.append(Lane::New, PIECE_META_LEN, body, |_, _| content)?;
+            let offset = offset + (HEADER_LEN + PIECE_META_LEN) as u64;
+            self.stored.push(Piece { segment: segment.id, offset, len, hash });
             if self.used.last().is_none_or(|last| last.id != segment.id) {
                 self.used.push(segment);
             }
@@ -243,4 +237,21 @@ pub(crate) fn read_piece(
     out.truncate(before + range.end as usize);
     out.drain(before..before + range.start as usize);
     Ok(())
+}
+
+/// What the record at `offset` of a segment says; `mark` is the segment's.
+pub(crate) fn read_record(segments: &Segments, segment: u32, mark: u64, offset: u64) -> Result<Record, String> {
+    let file = segments.file(segment).map_err(|e| e.to_string())?;
+    let what = |why: &str| format!("the record at {offset} of segment {segment} {why}");
+    let mut header = [0; HEADER_LEN];
+    file.read_at(offset, &mut header).map_err(|e| what(&format!("cannot be read: {e}")))?;
+    let header = Header::decode(&header).ok_or_else(|| what("has a damaged header"))?;
+    let mut meta = vec![0; header.meta_len as usize];
+    let meta_offset = offset.saturating_add(HEADER_LEN as u64);
+    file.read_at(meta_offset, &mut meta).map_err(|e| what(&format!("cannot be read: {e}")))?;
+    let record = header.record(&meta).ok_or_else(|| what("is damaged"))?;
+    if record.mark != mark {
+        return Err(what("belongs to another segment"));
+    }
+    Ok(record)
 }

@@ -6,11 +6,11 @@ use std::collections::{HashMap, HashSet};
 
 use types::AccountId;
 
-use super::blob::read_piece;
+use super::blob::{read_piece, read_record};
 use super::index::{self, DERIVED, Places, sql};
 use super::reader::{Reading, bytes, form_and_hash};
 use super::segments::Segments;
-use crate::segment::{Content, HEADER_LEN, Header, PIECE_META_LEN, Piece, Record};
+use crate::segment::{Content, HEADER_LEN, PIECE_META_LEN, Piece, Record};
 use crate::{BlobId, Error};
 
 /// Everything as one commit left it.
@@ -154,19 +154,7 @@ impl Check<'_> {
 
     fn record(&self, segment: u32, offset: u64) -> Result<Record, String> {
         let row = self.rows.get(&segment).ok_or_else(|| format!("segment {segment} is unknown to the index"))?;
-        let file = self.segments.file(segment).map_err(|e| e.to_string())?;
-        let what = |why: &str| format!("the record at {offset} of segment {segment} {why}");
-        let mut header = [0; HEADER_LEN];
-        file.read_at(offset, &mut header).map_err(|e| what(&format!("cannot be read: {e}")))?;
-        let header = Header::decode(&header).ok_or_else(|| what("has a damaged header"))?;
-        let mut meta = vec![0; header.meta_len as usize];
-        let meta_offset = offset.saturating_add(HEADER_LEN as u64);
-        file.read_at(meta_offset, &mut meta).map_err(|e| what(&format!("cannot be read: {e}")))?;
-        let record = header.record(&meta).ok_or_else(|| what("is damaged"))?;
-        if record.mark != row.mark {
-            return Err(what("belongs to another segment"));
-        }
-        Ok(record)
+        read_record(self.segments, segment, row.mark, offset)
     }
 
     fn whole(&self, piece: &Piece) -> Result<(), String> {

@@ -4,11 +4,13 @@
 //! meanwhile, a last bit always remains, and the log can only begin anew when none does: this bit
 //! the writer moves, between two groups.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender};
 
 use rusqlite::{Connection, ErrorCode};
 
+use super::figures::Counted;
 use super::segments::Segments;
 
 /// What the checkpoint thread and the writer tell each other.
@@ -37,11 +39,22 @@ impl Checkpoint {
     }
 }
 
-/// Wakes the checkpoint thread each time that the log has grown by `every` pages.
-pub(crate) fn wake_every(connection: &mut Connection, every: u32, wake: SyncSender<()>) -> rusqlite::Result<()> {
+/// Wakes the checkpoint thread each time that the log has grown by `every` pages; counts what is
+/// written to the log, and to the file when the log begins anew: each page of it at most once.
+pub(crate) fn wake_every(
+    connection: &mut Connection,
+    every: u32,
+    wake: SyncSender<()>,
+    counted: Arc<Counted>,
+) -> rusqlite::Result<()> {
+    const FRAME_HEADER: u64 = 24;
     let every = i32::try_from(every).unwrap_or(i32::MAX).max(1);
+    let page: u64 = connection.query_row("PRAGMA page_size", [], |row| row.get::<_, u32>(0))?.into();
     let mut before = 0;
     connection.wal_hook(Some(move |_: &mut rusqlite::hooks::Wal, pages: i32| {
+        let (moved, logged) = if pages >= before { (0, pages - before) } else { (before, pages) };
+        let octets = |pages: i32, each: u64| u64::from(pages.max(0).cast_unsigned()) * each;
+        counted.index.fetch_add(octets(moved, page) + octets(logged, page + FRAME_HEADER), Ordering::Relaxed);
         if pages / every > before / every {
             // Full means that it is awake.
             let _ = wake.try_send(());

@@ -20,7 +20,7 @@ pub(crate) struct Next {
 }
 
 /// Decides where each segment ends that was growing, makes that durable, and writes it down. Such a
-/// segment is never written to again.
+/// segment is never written to again. Rows of segments that were given up and are gone go too.
 pub(crate) fn seal(connection: &Connection, disk: &dyn Disk, dir: &Path) -> Result<Next, OpenError> {
     let files = list(disk, dir)?;
     let known: HashMap<u32, Known> = {
@@ -49,6 +49,10 @@ pub(crate) fn seal(connection: &Connection, disk: &dyn Disk, dir: &Path) -> Resu
         let statement = "INSERT INTO segment (id, mark, end, last_group) VALUES (?1, ?2, ?3, ?4)
             ON CONFLICT (id) DO UPDATE SET end = excluded.end, last_group = excluded.last_group";
         connection.execute(statement, (id, sql(mark), sql(end), sql(group)))?;
+    }
+    let last_row = known.keys().max();
+    for id in known.keys().filter(|id| files.binary_search(id).is_err() && Some(*id) != last_row) {
+        connection.execute("DELETE FROM segment WHERE id = ?1 AND live = 0", [id])?;
     }
     connection.execute_batch("COMMIT")?;
     let last = files.iter().chain(known.keys()).max();

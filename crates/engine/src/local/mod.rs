@@ -5,6 +5,7 @@
 //! store/index.db       SQLite: see `index`
 //! store/segments/*.seg bodies: see [`crate::segment`]
 //! store/copies/*.db    copies of the index: see `copies`
+//! store/damaged/*.seg  segments that nobody refers to and that could not be read everywhere
 //! ```
 //!
 //! * What was acknowledged has been synced: bodies first, then the index that names them.
@@ -17,10 +18,12 @@ mod blob;
 mod check;
 mod checkpoint;
 mod copies;
+mod figures;
 mod index;
 mod leftovers;
 mod reader;
 mod rebuild;
+mod reclaim;
 mod segments;
 mod strays;
 mod wal;
@@ -40,11 +43,16 @@ use types::AccountId;
 use self::checkpoint::Checkpoint;
 use self::copies::Copier;
 pub use self::copies::Copies;
+use self::figures::Counted;
 use self::reader::{Readers, View};
+pub use self::reclaim::Options as Reclaim;
+use self::reclaim::{Order, Reclaimer, Shared};
 use self::segments::Segments;
-use self::writer::{Job, Writer};
+use self::writer::{Job, Waiting, Writer};
 use crate::disk::{Disk, RealDisk};
-use crate::{Batch, BlobWriter, CommitError, Engine, Error, Pending, ReadView, Setback, Strays, Upload};
+use crate::{
+    Batch, BlobWriter, CommitError, Engine, Error, Figures, Pending, ReadView, Reclaimed, Setback, Strays, Upload,
+};
 
 /// How a store is kept. The defaults suit small machines and large ones.
 #[derive(Clone, Debug)]
@@ -66,6 +74,8 @@ pub struct Options {
     pub idle_readers: usize,
     /// Octets of a page of SQLite; counts when the store is made.
     pub page_size: u32,
+    /// When and how fast the space of dropped blobs is given back.
+    pub reclaim: Reclaim,
     /// When the index is copied; never, if `None`.
     pub copies: Option<Copies>,
 }
@@ -81,6 +91,7 @@ impl Default for Options {
             checkpoint_pages: 2048,
             idle_readers: 8,
             page_size: 8192,
+            reclaim: Reclaim::default(),
             copies: None,
         }
     }
@@ -120,10 +131,15 @@ pub struct Local {
     queue: Option<Sender<Job>>,
     segments: Arc<Segments>,
     readers: Arc<Readers>,
+    /// There until the end; without it reclaiming ends.
+    orders: Option<Sender<Order>>,
+    counted: Arc<Counted>,
+    reclaim: Arc<Shared>,
     /// Without it the thread that makes copies ends.
     copying: Option<Sender<()>>,
     store: PathBuf,
-    /// The writer, the checkpoint thread, then the one that makes copies.
+    /// The one that reclaims, the writer, the checkpoint thread, then the one that makes copies: they
+    /// end in this order.
     threads: Vec<JoinHandle<()>>,
     /// The last to go.
     _lock: File,
@@ -150,33 +166,44 @@ impl Local {
             rebuild::remember(&connection, &said)?;
         }
 
-        let Options { disk, segment_size, reserve, .. } = options;
+        let Options { checkpoint_pages, disk, segment_size, reserve, group_bytes, group_batches, .. } = options;
         let segments = Arc::new(Segments::new(disk, dir, segment_size, reserve, next.segment, next.group));
         let readers = Arc::new(Readers::new(store.to_owned(), options.idle_readers));
         let checkpoint = Arc::new(Checkpoint::default());
 
         let (wake, woken) = mpsc::sync_channel(1);
-        checkpoint::wake_every(&mut connection, options.checkpoint_pages, wake)?;
+        let counted = Arc::new(Counted::default());
+        checkpoint::wake_every(&mut connection, checkpoint_pages, wake, Arc::clone(&counted))?;
         let checkpointer = {
             let (checkpoint, segments) = (Arc::clone(&checkpoint), Arc::clone(&segments));
             let connection = index::open_checkpointer(store)?;
             move || checkpoint.run(&connection, &segments, &woken)
         };
         let (queue, jobs) = mpsc::channel();
-        let Options { group_bytes, group_batches, copies, .. } = options;
-        let writer = Writer { connection, segments: Arc::clone(&segments), checkpoint, group_bytes, group_batches };
+        let (orders, ordered) = mpsc::channel();
+        let reclaim = Arc::new(Shared::default());
+        let reclaimer = {
+            let (segments, readers) = (Arc::clone(&segments), Arc::clone(&readers));
+            Reclaimer::new(segments, readers, queue.clone(), options.reclaim, Arc::clone(&reclaim))
+        };
+        let writer = {
+            let (segments, counted) = (Arc::clone(&segments), Arc::clone(&counted));
+            Writer { connection, segments, checkpoint, counted, group_bytes, group_batches }
+        };
         let mut threads = vec![
+            thread::Builder::new().name("reclaim".to_owned()).spawn(move || reclaimer.run(&ordered))?,
             thread::Builder::new().name("commit".to_owned()).spawn(move || writer.run(&jobs))?,
             thread::Builder::new().name("checkpoint".to_owned()).spawn(checkpointer)?,
         ];
         let mut copying = None;
-        if let Some(copies) = copies {
+        if let Some(copies) = options.copies {
             let copier = Copier { store: store.to_owned(), segments: Arc::clone(&segments), copies };
             let (sender, end) = mpsc::channel();
             threads.push(thread::Builder::new().name("copies".to_owned()).spawn(move || copier.run(&end))?);
             copying = Some(sender);
         }
-        Ok(Self { queue: Some(queue), segments, readers, copying, store: store.to_owned(), threads, _lock: lock })
+        let (queue, orders, store) = (Some(queue), Some(orders), store.to_owned());
+        Ok(Self { queue, segments, readers, orders, counted, reclaim, copying, store, threads, _lock: lock })
     }
 
     /// Makes the index of a store again although it can be opened, because parts of it cannot be read. What
@@ -211,12 +238,12 @@ impl Engine for Local {
 
     fn commit(&self, batch: Batch) -> Pending {
         let (answer, pending) = Pending::new();
-        let job = Job { batch, answer };
+        let job = Job::Commit(Waiting { batch, answer });
         let unsent = match &self.queue {
             Some(queue) => queue.send(job).err().map(|unsent| unsent.0),
             None => Some(job),
         };
-        if let Some(Job { answer, .. }) = unsent {
+        if let Some(Job::Commit(Waiting { answer, .. })) = unsent {
             let reason = self.segments.stop("the thread that commits has ended");
             drop(answer.send(Err(CommitError::Failed(reason))));
         }
@@ -229,6 +256,17 @@ impl Engine for Local {
 
     fn check(&self) -> Result<Vec<String>, Error> {
         check::check(&self.readers.begin()?, &self.segments)
+    }
+
+    fn figures(&self) -> Result<Figures, Error> {
+        figures::figures(&self.readers.begin()?, &self.segments, &self.counted, &self.reclaim)
+    }
+
+    fn reclaim(&self) -> Pending<Reclaimed, Error> {
+        let (order, pending) = Pending::new();
+        // Unsent, the order reads as failed.
+        self.orders.as_ref().map(|orders| orders.send(order));
+        pending
     }
 
     fn setback(&self) -> Result<Option<Setback>, Error> {
@@ -247,7 +285,8 @@ impl Engine for Local {
 
 impl Drop for Local {
     fn drop(&mut self) {
-        (self.queue, self.copying) = (None, None);
+        self.reclaim.stop();
+        (self.queue, self.orders, self.copying) = (None, None, None);
         self.readers.close();
         for thread in self.threads.drain(..) {
             if thread.join().is_err() {

@@ -1,5 +1,7 @@
 //! Read views: read transactions of SQLite on connections from a pool.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::ops::{ControlFlow, Range};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,27 +13,69 @@ use types::AccountId;
 use super::blob::Stored;
 use super::index::{self, Places, sql};
 use super::segments::Segments;
-use crate::{Blob, BlobId, CommitNumber, Each, Entry, Error, ReadView};
+use crate::{Blob, BlobId, CommitNumber, Each, Error, ReadView};
 
 /// Connections for read views. When all are in use there is one more, for as long as it is needed.
+///
+/// What a view may name stays where it is for as long as the view is open: whoever wants to take
+/// it away asks for a [`Readers::turn`] and waits until it has [ended](Readers::ended).
 pub(crate) struct Readers {
     store: PathBuf,
     idle: Mutex<Vec<Connection>>,
     keep: usize,
+    views: Mutex<Views>,
+}
+
+/// The read transactions that are open, by the era in which they began.
+#[derive(Default)]
+struct Views {
+    era: u64,
+    open: BTreeMap<u64, usize>,
 }
 
 impl Readers {
     /// `keep` connections stay open when nobody needs them.
     pub(crate) fn new(store: PathBuf, keep: usize) -> Self {
-        Self { store, idle: Mutex::default(), keep }
+        Self { store, idle: Mutex::default(), keep, views: Mutex::default() }
+    }
+
+    /// Begins an era: whoever begins to read from now on sees all that is committed by now.
+    pub(crate) fn turn(&self) -> u64 {
+        let mut views = self.views.lock();
+        views.era += 1;
+        views.era
+    }
+
+    /// True when nobody reads any more who began before this era.
+    pub(crate) fn ended(&self, era: u64) -> bool {
+        self.views.lock().open.first_key_value().is_none_or(|(oldest, _)| *oldest >= era)
     }
 
     /// A connection in a read transaction, which begins with the first thing that it reads.
     pub(crate) fn begin(self: &Arc<Self>) -> Result<Reading, Error> {
+        let mut reading = Reading { connection: None, readers: Arc::clone(self), era: self.enter() };
         let idle = self.idle.lock().pop();
         let connection = idle.map_or_else(|| index::open_reader(&self.store), Ok).map_err(index::error)?;
         execute(&connection, "BEGIN").map_err(index::error)?;
-        Ok(Reading { connection: Some(connection), readers: Arc::clone(self) })
+        reading.connection = Some(connection);
+        Ok(reading)
+    }
+
+    fn enter(&self) -> u64 {
+        let mut views = self.views.lock();
+        let era = views.era;
+        *views.open.entry(era).or_default() += 1;
+        era
+    }
+
+    fn leave(&self, era: u64) {
+        let mut views = self.views.lock();
+        if let Entry::Occupied(mut open) = views.open.entry(era) {
+            *open.get_mut() -= 1;
+            if *open.get() == 0 {
+                open.remove();
+            }
+        }
     }
 
     /// Closes the connections that nobody uses.
@@ -45,6 +89,8 @@ pub(crate) struct Reading {
     /// There until it is dropped.
     connection: Option<Connection>,
     readers: Arc<Readers>,
+    /// When it began.
+    era: u64,
 }
 
 impl Reading {
@@ -56,13 +102,15 @@ impl Reading {
 
 impl Drop for Reading {
     fn drop(&mut self) {
-        let Some(connection) = self.connection.take() else { return };
-        if execute(&connection, "COMMIT").is_ok() {
+        if let Some(connection) = self.connection.take()
+            && execute(&connection, "COMMIT").is_ok()
+        {
             let mut idle = self.readers.idle.lock();
             if idle.len() < self.readers.keep {
                 idle.push(connection);
             }
         }
+        self.readers.leave(self.era);
     }
 }
 
@@ -138,7 +186,7 @@ impl ReadView for View {
         self.each(statement, &[&sql(self.account.0), &range.start, &range.end], each)
     }
 
-    fn last(&self, range: Range<&[u8]>) -> Result<Option<Entry>, Error> {
+    fn last(&self, range: Range<&[u8]>) -> Result<Option<crate::Entry>, Error> {
         let mut found = None;
         let statement = "SELECT key, form, hash, value FROM entry
             WHERE account = ?1 AND key >= ?2 AND key < ?3 ORDER BY key DESC LIMIT 1";

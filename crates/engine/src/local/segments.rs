@@ -3,19 +3,22 @@
 //! * Space is given out under a lock, octets are written outside it: the writer of a group and the
 //!   uploads of large blobs write into the same segment at the same time, each in its own place.
 //! * A place is used once. What is not named by the index is dead space.
+//! * Two segments may grow at a time: one takes what comes in, the other what is copied out of
+//!   segments that are given up ([`Lane`]). What has lived long will live long, and is not mixed
+//!   with what is new.
 //! * After a failed write or sync nothing is written any more until the store is opened again.
 
 use std::collections::{HashMap, VecDeque};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 
 use parking_lot::Mutex;
 
 use crate::Error;
 use crate::disk::{Disk, DiskFile};
-use crate::segment::{Content, Record};
+use crate::segment::{Content, HEADER_LEN, Record};
 
 /// Open files of segments that nobody writes to any more.
 const OPEN_FILES: usize = 128;
@@ -31,6 +34,17 @@ pub(crate) struct Segments {
     stopped: OnceLock<Arc<str>>,
     group: AtomicU64,
     uploads: AtomicU64,
+    /// Octets written so far.
+    written: AtomicU64,
+}
+
+/// Which of the segments that grow.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Lane {
+    /// For bodies that come in.
+    New,
+    /// For bodies that are copied forward.
+    Forward,
 }
 
 /// A segment that is, or was, written to by this process.
@@ -44,12 +58,29 @@ pub(crate) struct Segment {
 }
 
 struct Growing {
-    segment: Option<Arc<Segment>>,
-    /// How much of it is given out.
-    end: u64,
+    new: Option<Open>,
+    forward: Option<Open>,
     /// The number of the next segment.
     next: u32,
     news: Vec<News>,
+    /// What this process has written to. As long as somebody holds a segment, what is in it may
+    /// still be named.
+    written: HashMap<u32, Weak<Segment>>,
+}
+
+struct Open {
+    segment: Arc<Segment>,
+    /// How much of it is given out.
+    end: u64,
+}
+
+impl Growing {
+    fn lane(&mut self, lane: Lane) -> &mut Option<Open> {
+        match lane {
+            Lane::New => &mut self.new,
+            Lane::Forward => &mut self.forward,
+        }
+    }
 }
 
 /// What the index does not know yet.
@@ -78,11 +109,12 @@ impl Segments {
             dir,
             size,
             reserve,
-            growing: Mutex::new(Growing { segment: None, end: 0, next, news: Vec::new() }),
+            growing: Mutex::new(Growing { new: None, forward: None, next, news: Vec::new(), written: HashMap::new() }),
             files: Mutex::default(),
             stopped: OnceLock::new(),
             group: AtomicU64::new(group),
             uploads: AtomicU64::new(random()),
+            written: AtomicU64::new(0),
         }
     }
 
@@ -107,11 +139,9 @@ impl Segments {
 
     /// What the disk has room for at the moment.
     pub(crate) fn room(&self) -> Result<Room, Error> {
-        let free = self.disk.free(&self.dir);
-        let free = free.map_err(|e| Error::Io(format!("cannot ask for free space: {e}").into()))?;
-        Ok(match free {
-            _ if free >= self.reserve => Room::Blobs,
-            _ if free >= self.reserve / 4 => Room::Keys,
+        Ok(match self.free()? {
+            free if free >= self.reserve => Room::Blobs,
+            free if free >= self.reserve / 4 => Room::Keys,
             _ => Room::Nothing,
         })
     }
@@ -137,21 +167,21 @@ impl Segments {
     }
 
     /// A place for `len` octets that is nobody else's.
-    pub(crate) fn claim(&self, len: u64) -> Result<(Arc<Segment>, u64), Error> {
+    pub(crate) fn claim(&self, lane: Lane, len: u64) -> Result<(Arc<Segment>, u64), Error> {
         self.writable()?;
         let mut growing = self.growing.lock();
-        let full = growing.end.saturating_add(len) > self.size;
-        let segment = match &growing.segment {
-            Some(segment) if !full => Arc::clone(segment),
-            _ => self.begin(&mut growing)?,
-        };
-        let offset = growing.end;
-        growing.end += len;
-        Ok((segment, offset))
+        let fits = |open: &Open| open.end.saturating_add(len) <= self.size;
+        if !growing.lane(lane).as_ref().is_some_and(fits) {
+            self.begin(&mut growing, lane)?;
+        }
+        let Some(open) = growing.lane(lane) else { return Err(Error::Io("no segment has begun".into())) };
+        let offset = open.end;
+        open.end += len;
+        Ok((Arc::clone(&open.segment), offset))
     }
 
     /// Begins a segment: a file with its first record, its name durable.
-    fn begin(&self, growing: &mut Growing) -> Result<Arc<Segment>, Error> {
+    fn begin(&self, growing: &mut Growing, lane: Lane) -> Result<(), Error> {
         let (id, mark) = (growing.next, random());
         let path = self.dir.join(file_name(id));
         // A file that could not be begun keeps its number: it is never written to again.
@@ -162,21 +192,57 @@ impl Segments {
         file.write_at(0, &record).map_err(|e| self.failed("write", id, &e))?;
         self.disk.sync_dir(&self.dir).map_err(|e| self.unsynced(id, &e))?;
 
-        if let Some(old) = growing.segment.take() {
-            growing.news.push(News::Sealed { id: old.id, end: growing.end, group: self.group() });
-        }
-        growing.news.push(News::Created { id, mark });
-        growing.end = record.len() as u64;
+        let end = record.len() as u64;
+        self.written.fetch_add(end, Ordering::Relaxed);
         self.files.lock().insert(id, Arc::clone(&file));
         let segment = Arc::new(Segment { id, mark, file, dirty: AtomicBool::new(true) });
-        growing.segment = Some(Arc::clone(&segment));
-        Ok(segment)
+        growing.written.retain(|_, segment| segment.strong_count() > 0);
+        growing.written.insert(id, Arc::downgrade(&segment));
+        let old = growing.lane(lane).replace(Open { segment, end });
+        growing.news.extend(old.map(|old| self.seal_of(&old)));
+        growing.news.push(News::Created { id, mark });
+        Ok(())
+    }
+
+    fn seal_of(&self, open: &Open) -> News {
+        News::Sealed { id: open.segment.id, end: open.end, group: self.group() }
+    }
+
+    /// Appends a record of a content that depends on where its body begins: `content` is told
+    /// segment and offset. Gives the segment and where the record begins.
+    pub(crate) fn append(
+        &self,
+        lane: Lane,
+        meta_len: usize,
+        body: &[u8],
+        content: impl FnOnce(u32, u64) -> Content,
+    ) -> Result<(Arc<Segment>, u64), Error> {
+        let head = HEADER_LEN + meta_len;
+        let (segment, offset) = self.claim(lane, (head + body.len()) as u64)?;
+        let content = content(segment.id, offset + head as u64);
+        let mut bytes = Vec::with_capacity(head + body.len());
+        let group = match lane {
+            Lane::New => self.group(),
+            // A copy is no news: without it nothing would be forgotten.
+            Lane::Forward => 0,
+        };
+        Record { mark: segment.mark, group, content }.encode(body.len() as u32, &mut bytes);
+        bytes.extend_from_slice(body);
+        self.write(&segment, offset, &bytes)?;
+        Ok((segment, offset))
+    }
+
+    /// True while something in the segment may still be named: it grows, or holds pieces of an
+    /// upload that is under way.
+    pub(crate) fn is_pinned(&self, id: u32) -> bool {
+        self.growing.lock().written.get(&id).is_some_and(|segment| segment.strong_count() > 0)
     }
 
     /// Writes into a place that was claimed.
     pub(crate) fn write(&self, segment: &Segment, offset: u64, bytes: &[u8]) -> Result<(), Error> {
         self.writable()?;
         let written = segment.file.write_at(offset, bytes);
+        self.written.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         // After the write: a sync that began before it must not count for it.
         segment.dirty.store(true, Ordering::Release);
         written.map_err(|e| self.failed("write", segment.id, &e))
@@ -203,18 +269,69 @@ impl Segments {
 
     /// The segments that nobody writes to any more, ascending.
     pub(crate) fn sealed(&self) -> Result<Vec<u32>, Error> {
-        let growing = self.growing.lock().segment.as_ref().map(|segment| segment.id);
+        let growing = {
+            let growing = self.growing.lock();
+            [&growing.new, &growing.forward].map(|open| open.as_ref().map(|open| open.segment.id))
+        };
         let mut ids =
             list(&*self.disk, &self.dir).map_err(|e| Error::Io(format!("cannot list the segments: {e}").into()))?;
-        ids.retain(|id| Some(*id) != growing);
+        ids.retain(|id| !growing.contains(&Some(*id)));
         Ok(ids)
     }
 
-    /// At the end: where the segment that grows has come to, if there is one.
-    pub(crate) fn seal(&self) -> Option<News> {
+    /// At the end: where the segments that grow have come to.
+    pub(crate) fn seal(&self) -> Vec<News> {
         let mut growing = self.growing.lock();
-        let (segment, end) = (growing.segment.take()?, growing.end);
-        Some(News::Sealed { id: segment.id, end, group: self.group() })
+        let open = [growing.new.take(), growing.forward.take()];
+        open.iter().flatten().map(|open| self.seal_of(open)).collect()
+    }
+
+    /// Octets that segments which still grow have given out.
+    pub(crate) fn growing(&self) -> u64 {
+        let growing = self.growing.lock();
+        [&growing.new, &growing.forward].into_iter().flatten().map(|open| open.end).sum()
+    }
+
+    /// Octets written so far by this process.
+    pub(crate) fn written(&self) -> u64 {
+        self.written.load(Ordering::Relaxed)
+    }
+
+    /// Octets of disk that new bodies leave free.
+    pub(crate) fn reserve(&self) -> u64 {
+        self.reserve
+    }
+
+    /// Octets of disk that are free.
+    pub(crate) fn free(&self) -> Result<u64, Error> {
+        self.disk.free(&self.dir).map_err(|e| Error::Io(format!("cannot ask for free space: {e}").into()))
+    }
+
+    /// Takes a segment away that nobody refers to any more. Who reads it goes on reading.
+    pub(crate) fn remove(&self, id: u32) -> Result<(), Error> {
+        self.files.lock().remove(id);
+        match self.disk.remove(&self.dir.join(file_name(id))) {
+            Err(e) if e.kind() != ErrorKind::NotFound => {
+                Err(Error::Io(format!("cannot remove segment {id}: {e}").into()))
+            }
+            _ => self.disk.sync_dir(&self.dir).map_err(|e| self.unsynced(id, &e)),
+        }
+    }
+
+    /// Puts a segment that nobody refers to any more, and that is damaged, beside the others.
+    pub(crate) fn set_aside(&self, id: u32) -> Result<(), Error> {
+        self.files.lock().remove(id);
+        let (name, aside) = (file_name(id), self.dir.with_file_name("damaged"));
+        let moved = self.disk.create_dir(&aside);
+        match moved.and_then(|()| self.disk.rename(&self.dir.join(&name), &aside.join(&name))) {
+            Err(e) if e.kind() != ErrorKind::NotFound => {
+                Err(Error::Io(format!("cannot move segment {id} aside: {e}").into()))
+            }
+            _ => {
+                let synced = self.disk.sync_dir(&aside).and_then(|()| self.disk.sync_dir(&self.dir));
+                synced.map_err(|e| self.unsynced(id, &e))
+            }
+        }
     }
 
     /// A segment to read from.
@@ -261,6 +378,11 @@ impl Files {
         {
             self.open.remove(&oldest);
         }
+    }
+
+    fn remove(&mut self, id: u32) {
+        self.open.remove(&id);
+        self.order.retain(|open| *open != id);
     }
 }
 

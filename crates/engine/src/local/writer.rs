@@ -8,6 +8,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::Receiver;
 
 use rusqlite::{Connection, OptionalExtension, params};
@@ -16,13 +17,25 @@ use types::AccountId;
 
 use super::blob::Uploaded;
 use super::checkpoint::Checkpoint;
+use super::figures::Counted;
 use super::index::{self, DERIVED, ESSENTIAL, Places, seal, sql};
-use super::segments::{News, Room, Segment, Segments};
+use super::segments::{Lane, News, Room, Segment, Segments};
 use crate::segment::{Content, HEADER_LEN, META_MAX, Piece, Record, blob_meta_len};
 use crate::{AccountBatch, Batch, BlobId, CommitError, CommitNumber, Error, NewBlob, Write};
 
-/// A batch that waits for its group.
-pub(crate) struct Job {
+/// What the thread is asked to do.
+pub(crate) enum Job {
+    /// A batch that waits for its group.
+    Commit(Waiting),
+    /// Housekeeping, between two groups.
+    Between(Work),
+}
+
+/// What the thread does between two groups.
+pub(crate) type Work = Box<dyn FnOnce(&Writer) + Send>;
+
+/// A batch, and who waits for it.
+pub(crate) struct Waiting {
     pub(crate) batch: Batch,
     pub(crate) answer: oneshot::Sender<Result<(), CommitError>>,
 }
@@ -32,6 +45,7 @@ pub(crate) struct Writer {
     pub(crate) connection: Connection,
     pub(crate) segments: Arc<Segments>,
     pub(crate) checkpoint: Arc<Checkpoint>,
+    pub(crate) counted: Arc<Counted>,
     /// Octets of a group: it ends with the batch that reaches them.
     pub(crate) group_bytes: usize,
     /// Batches of a group.
@@ -46,34 +60,56 @@ struct Ahead {
 }
 
 /// By how many octets a group changes what blobs use of each segment.
-type Live = HashMap<u32, i64>;
+pub(crate) type Live = HashMap<u32, i64>;
+
+/// The segments that a group names.
+type Used = HashMap<u32, Arc<Segment>>;
 
 impl Writer {
     /// Until nobody can send any more; what was sent is done.
-    pub(crate) fn run(mut self, jobs: &Receiver<Job>) {
-        while let Ok(first) = jobs.recv() {
-            let mut bytes = size(&first.batch);
-            let mut waiting = vec![first];
-            while bytes < self.group_bytes
-                && waiting.len() < self.group_batches
-                && let Ok(job) = jobs.try_recv()
-            {
-                bytes += size(&job.batch);
-                waiting.push(job);
+    pub(crate) fn run(self, jobs: &Receiver<Job>) {
+        while let Ok(job) = jobs.recv() {
+            let between = match job {
+                Job::Commit(first) => self.collect(first, jobs),
+                Job::Between(work) => Some(work),
+            };
+            if let Some(work) = between {
+                work(&self);
             }
-            self.group(waiting);
             self.checkpoint.finish(&self.connection, &self.segments);
         }
         self.seal();
     }
 
+    /// Makes a group of what is waiting and commits it; gives back the housekeeping that ended it.
+    fn collect(&self, first: Waiting, jobs: &Receiver<Job>) -> Option<Work> {
+        let mut bytes = size(&first.batch);
+        let mut waiting = vec![first];
+        let mut between = None;
+        while bytes < self.group_bytes
+            && waiting.len() < self.group_batches
+            && between.is_none()
+            && let Ok(job) = jobs.try_recv()
+        {
+            match job {
+                Job::Commit(next) => {
+                    bytes += size(&next.batch);
+                    waiting.push(next);
+                }
+                Job::Between(work) => between = Some(work),
+            }
+        }
+        self.group(waiting);
+        between
+    }
+
     /// Answers every job.
-    fn group(&mut self, waiting: Vec<Job>) {
+    fn group(&self, waiting: Vec<Waiting>) {
         let ready = self.segments.writable().and_then(|()| self.execute("BEGIN IMMEDIATE")).and(self.segments.room());
         let mut ahead = Ahead::default();
         let mut answers = Vec::with_capacity(waiting.len());
         let mut batches = Vec::with_capacity(waiting.len());
-        for Job { batch, answer } in waiting {
+        for Waiting { batch, answer } in waiting {
             let admitted = ready.clone().map_err(CommitError::Failed);
             match admitted.and_then(|room| self.admit(&batch, room, &mut ahead)) {
                 Ok(()) => {
@@ -143,11 +179,23 @@ impl Writer {
     }
 
     /// Makes the batches durable, or nothing of them.
-    fn write(&mut self, batches: Vec<Batch>) -> Result<(), Error> {
-        let done = self.write_bodies(&batches).and_then(|places| self.write_index(batches, places));
+    fn write(&self, batches: Vec<Batch>) -> Result<(), Error> {
+        // Held to the end: what a commit under way names must not be taken for dead space.
+        let mut used = HashMap::new();
+        let blobs = batches.iter().flat_map(|batch| &batch.accounts).flat_map(|change| &change.blobs);
+        let bodies: u64 = blobs.map(|blob| blob.upload.size()).sum();
+        let done = self.write_bodies(&batches, &mut used).and_then(|places| self.write_index(batches, places));
         self.segments.next_group();
+        if done.is_ok() {
+            self.counted.bodies.fetch_add(bodies, Ordering::Relaxed);
+        }
+        self.settled(done)
+    }
+
+    /// What a failure means: a full disk may have room again later, all else ends writing.
+    pub(super) fn settled(&self, done: Result<(), Error>) -> Result<(), Error> {
         if let Err(error) = &done {
-            // What was written to segments is dead space. A full disk may have room again later.
+            // What was written to segments is dead space.
             let undone = self.roll_back();
             if !matches!(error, Error::Full) || undone.is_err() {
                 return Err(self.segments.stop(&error.to_string()));
@@ -157,14 +205,13 @@ impl Writer {
     }
 
     /// Writes and syncs the bodies of all blobs. Their places, in the order of the blobs.
-    fn write_bodies(&self, batches: &[Batch]) -> Result<Vec<Places>, Error> {
+    fn write_bodies(&self, batches: &[Batch], used: &mut Used) -> Result<Vec<Places>, Error> {
         let blobs: Vec<(AccountId, &NewBlob)> = batches
             .iter()
             .flat_map(|batch| &batch.accounts)
             .flat_map(|change| change.blobs.iter().map(|blob| (change.account, blob)))
             .collect();
         let mut places = Vec::with_capacity(blobs.len());
-        let mut used: HashMap<u32, Arc<Segment>> = HashMap::new();
         let mut rest = blobs.as_slice();
         while !rest.is_empty() {
             let (now, later) = rest.split_at(self.fitting(rest));
@@ -194,7 +241,7 @@ impl Writer {
     /// Writes the records of blobs, one after the other, into one segment.
     fn write_records(&self, blobs: &[(AccountId, &NewBlob)], places: &mut Vec<Places>) -> Result<Arc<Segment>, Error> {
         let len = blobs.iter().map(|(_, blob)| record_len(blob)).sum();
-        let (segment, start) = self.segments.claim(len as u64)?;
+        let (segment, start) = self.segments.claim(Lane::New, len as u64)?;
         let mut records = Vec::with_capacity(len);
         for (account, blob) in blobs {
             let offset = start + records.len() as u64;
@@ -228,6 +275,11 @@ impl Writer {
         for change in batches.into_iter().flat_map(|batch| batch.accounts) {
             self.apply(change, &mut places, &mut live)?;
         }
+        self.finish(live)
+    }
+
+    /// Writes down what else has changed, and commits.
+    pub(super) fn finish(&self, live: Live) -> Result<(), Error> {
         let news = self.segments.news();
         self.tell(&news)?;
         // The group tells, after a crash, whether the index has forgotten a commit.
@@ -354,11 +406,11 @@ impl Writer {
         if self.connection.is_autocommit() { Ok(()) } else { self.execute("ROLLBACK") }
     }
 
-    fn prepare(&self, statement: &str) -> Result<rusqlite::CachedStatement<'_>, Error> {
+    pub(super) fn prepare(&self, statement: &str) -> Result<rusqlite::CachedStatement<'_>, Error> {
         self.connection.prepare_cached(statement).map_err(index::error)
     }
 
-    fn execute(&self, statement: &str) -> Result<(), Error> {
+    pub(super) fn execute(&self, statement: &str) -> Result<(), Error> {
         self.prepare(statement)?.execute([]).map(drop).map_err(index::error)
     }
 }

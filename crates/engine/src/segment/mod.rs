@@ -16,7 +16,8 @@
 //! * Hashes are XXH3 (64 bits): the header's covers the header and so the meta's, which covers the
 //!   meta and so those of the pieces, which cover the body.
 //! * A blob's pieces lie in its own body or else each in a record of kind 2, in any segment.
-//! * `group` counts commits: the later of two records has the larger number. `codec` is 0 (stored
+//! * `group` counts commits: the later of two records has the larger number. A copy of a record has
+//!   group 0. `codec` is 0 (stored
 //!   as it is) and `key_id` is 0 (not encrypted); other values are for later versions.
 
 mod scan;

@@ -1,5 +1,7 @@
 //! UTF-8 in ASCII: encoded words, extended parameters, and domains.
 
+use crate::transfer::encode_base64;
+
 /// Octets of text in one encoded word: `=?UTF-8?B?` + 60 + `?=` is at most 75 (RFC 2047 §2).
 const WORD: usize = 45;
 
@@ -15,8 +17,10 @@ pub(super) fn words(text: &str) -> String {
         if !out.is_empty() {
             out.push(' ');
         }
+        let mut base64 = Vec::new();
+        encode_base64(word.as_bytes(), &mut base64);
         out.push_str("=?UTF-8?B?");
-        base64(word.as_bytes(), &mut out);
+        out.push_str(&String::from_utf8_lossy(&base64));
         out.push_str("?=");
         rest = after;
     }
@@ -78,18 +82,6 @@ pub(super) fn fold(name: &str, value: &str, out: &mut Vec<u8>) {
         length += 1 + word.len();
     }
     out.extend_from_slice(b"\r\n");
-}
-
-fn base64(octets: &[u8], out: &mut String) {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    for chunk in octets.chunks(3) {
-        let bits = chunk.iter().fold(0_u32, |bits, &b| bits << 8 | u32::from(b)) << (8 * (3 - chunk.len()));
-        for at in 0..4 {
-            let index = (bits >> (18 - 6 * at)) as usize & 0x3f;
-            let letter = ALPHABET.get(index).copied().unwrap_or(b'A');
-            out.push(if at <= chunk.len() { char::from(letter) } else { '=' });
-        }
-    }
 }
 
 #[cfg(test)]

@@ -67,6 +67,8 @@ pub enum Capability {
     Partial,
     /// RFC 10022
     UidBatches,
+    /// RFC 8970
+    Preview,
     /// RFC 8474
     ObjectId,
     /// RFC 8514
@@ -127,6 +129,7 @@ impl fmt::Display for Capability {
             Self::UidOnly => "UIDONLY",
             Self::Partial => "PARTIAL",
             Self::UidBatches => "UIDBATCHES",
+            Self::Preview => "PREVIEW",
             Self::ObjectId => "OBJECTID",
             Self::SaveDate => "SAVEDATE",
             Self::LiteralPlus => "LITERAL+",

@@ -70,6 +70,7 @@ pub(crate) fn extensions(message_size: u64) -> Vec<Capability> {
         C::UidOnly,
         C::UidBatches,
         C::ObjectId,
+        C::Preview,
         C::SaveDate,
         C::Binary,
         C::MultiAppend,

@@ -4,6 +4,7 @@
 //! instead of the continuation request). After that everything the client sends is read, kept or
 //! not, and answered at the end.
 
+use message::BinaryParts;
 use proto::imap::command::AppendMessage;
 use proto::imap::{Code, Event, ParseError, Refusal};
 use store::{Error, Incoming, NewMessage};
@@ -20,9 +21,17 @@ pub(crate) struct Upload<'a> {
     server: &'a Context,
     to: &'a MailboxName,
     messages: Vec<NewMessage>,
-    current: Option<(Incoming, AppendMessage)>,
+    current: Option<Current>,
     /// The first reason for which none of them will be kept.
     refused: Option<Failure>,
+}
+
+/// A message that is arriving.
+struct Current {
+    incoming: Incoming,
+    /// RFC 3516 §6: a literal8 may hold what BODY cannot show.
+    binary: Option<BinaryParts>,
+    message: AppendMessage,
 }
 
 /// Reads past a command that is refused as a whole.
@@ -117,17 +126,22 @@ impl<'a> Upload<'a> {
             self.refused = Some(Failure::no(Code::Cannot, "A message of no octets cancels the command"));
             return Ok(());
         }
-        self.current = Some((self.user.account.receive()?, message));
+        let binary = message.literal.binary.then(|| BinaryParts::new(limits));
+        self.current = Some(Current { incoming: self.user.account.receive()?, binary, message });
         Ok(())
     }
 
     fn take(&mut self, octets: &[u8]) {
-        let Some((incoming, message)) = &mut self.current else { return };
-        let taken = if !message.literal.binary && octets.contains(&0) {
+        let Some(Current { incoming, binary, .. }) = &mut self.current else { return };
+        let taken = match binary {
+            Some(binary) => {
+                let mut out = Vec::new();
+                binary.push(octets, &mut out);
+                incoming.push(&out).map_err(Failure::from)
+            }
             // RFC 9051 §4.3: only a literal8 can hold NUL.
-            Err(Failure::bad("A message with NUL octets needs a literal8"))
-        } else {
-            incoming.push(octets).map_err(Failure::from)
+            None if octets.contains(&0) => Err(Failure::bad("A message with NUL octets needs a literal8")),
+            None => incoming.push(octets).map_err(Failure::from),
         };
         if let Err(failure) = taken {
             self.current = None;
@@ -136,8 +150,12 @@ impl<'a> Upload<'a> {
     }
 
     fn end(&mut self, ascii_only: bool) {
-        let Some((incoming, message)) = self.current.take() else { return };
-        match incoming.finish() {
+        let Some(Current { mut incoming, binary, message }) = self.current.take() else { return };
+        let mut rest = Vec::new();
+        if let Some(binary) = binary {
+            binary.finish(&mut rest);
+        }
+        match incoming.push(&rest).and_then(|()| incoming.finish()) {
             Ok(content) if ascii_only && content.has_eight_bit_header() => {
                 // RFC 9755 §4: a MUST; whoever says so by ENABLE may.
                 let why = "A header beyond ASCII needs ENABLE UTF8=ACCEPT first";

@@ -60,6 +60,11 @@ pub enum FetchItem {
     InternalDate,
     /// `MODSEQ` (RFC 7162 §3.1.4.2)
     ModSeq,
+    /// `PREVIEW` (RFC 8970 §3.1)
+    Preview {
+        /// `LAZY` (§4.1): rather NIL than late.
+        lazy: bool,
+    },
     /// `RFC822` (RFC 3501): as `BODY[]`, answered under its own name.
     Rfc822,
     /// `RFC822.HEADER` (RFC 3501): as `BODY.PEEK[HEADER]`, answered under its own name.
@@ -170,6 +175,7 @@ fn parse_item(c: &mut Cursor<'_>) -> Result<FetchItem, ParseError> {
         (b"FLAGS", false) => FetchItem::Flags,
         (b"INTERNALDATE", false) => FetchItem::InternalDate,
         (b"MODSEQ", false) => FetchItem::ModSeq,
+        (b"PREVIEW", false) => FetchItem::Preview { lazy: parse_lazy(c)? },
         (b"RFC822", false) => FetchItem::Rfc822,
         (b"RFC822.HEADER", false) => FetchItem::Rfc822Header,
         (b"RFC822.SIZE", false) => FetchItem::Rfc822Size,
@@ -190,6 +196,18 @@ fn parse_item(c: &mut Cursor<'_>) -> Result<FetchItem, ParseError> {
         (b"BINARY.SIZE", true) => FetchItem::BinarySize(PartPath::parse_binary(c)?),
         _ => return start.expected("a known FETCH item"),
     })
+}
+
+/// `[SP "(" preview-mod *(SP preview-mod) ")"]`, `preview-mod = "LAZY"` (RFC 8970 §6). Behind an item that
+/// stands alone a parenthesis may also begin the modifiers of the FETCH.
+fn parse_lazy(c: &mut Cursor<'_>) -> Result<bool, ParseError> {
+    let mut ahead = c.clone();
+    if !(ahead.eat(b' ') && ahead.eat(b'(') && ahead.eat_word("LAZY")) {
+        return Ok(false);
+    }
+    c.space()?;
+    c.list(false, |c| if c.eat_word("LAZY") { Ok(()) } else { c.expected("LAZY") })?;
+    Ok(true)
 }
 
 #[cfg(test)]
@@ -355,6 +373,31 @@ mod tests {
         assert_eq!(vanished("a UID FETCH 1:* (FLAGS) (CHANGEDSINCE 1 VANISHED)"), Ok(true));
         assert!(vanished("a UID FETCH 1:* (FLAGS) (VANISHED)").is_err());
         assert!(vanished("a FETCH 1:* (FLAGS) (CHANGEDSINCE 1 VANISHED)").is_err());
+    }
+
+    // RFC 8970 §6
+    #[test]
+    fn previews() {
+        let preview = |lazy| FetchItem::Preview { lazy };
+        assert_eq!(items("(RFC822.SIZE PREVIEW)"), [FetchItem::Rfc822Size, preview(false)]);
+        assert_eq!(items("(ENVELOPE preview (lazy) UID)"), [FetchItem::Envelope, preview(true), FetchItem::Uid]);
+        assert_eq!(items("PREVIEW (LAZY LAZY)"), [preview(true)]);
+        let since = |text: &str| match ok(text) {
+            Command::Fetch(f) => (f.items, f.changed_since.map(ModSeq::get)),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(since("a FETCH 1 PREVIEW (CHANGEDSINCE 7)"), (vec![preview(false)], Some(7)));
+        assert_eq!(since("a FETCH 1 PREVIEW (LAZY) (CHANGEDSINCE 7)"), (vec![preview(true)], Some(7)));
+        for text in [
+            "(PREVIEW ())",
+            "(PREVIEW (FUZZY))",
+            "(PREVIEW (LAZY FUZZY))",
+            "PREVIEW (FUZZY)",
+            "PREVIEW[]",
+            "(PREVIEW LAZY)",
+        ] {
+            bad(&format!("a FETCH 1 {text}"));
+        }
     }
 
     // RFC 9394 §3.3

@@ -149,6 +149,7 @@ impl Needs {
             FetchItem::Binary { .. } | FetchItem::BinarySize(_) => Some(C::Binary),
             FetchItem::EmailId | FetchItem::ThreadId => Some(C::ObjectId),
             FetchItem::ModSeq => Some(C::CondStore),
+            FetchItem::Preview { .. } => Some(C::Preview),
             FetchItem::SaveDate => Some(C::SaveDate),
             _ => None,
         }));

@@ -77,6 +77,20 @@ impl<'a> FetchWriter<'a> {
         date::write_date_time(self.out, date);
     }
 
+    /// `PREVIEW` (RFC 8970 §3.2); `None` is NIL, which only LAZY may be answered with.
+    pub fn preview(&mut self, preview: Option<&str>) {
+        self.item("PREVIEW ");
+        match preview {
+            None => self.out.extend_from_slice(b"NIL"),
+            // RFC 8970 §3.3: always UTF-8, which is no quoted string in RFC 3501.
+            Some(text) if text.bytes().all(|b| (b' '..0x7f).contains(&b)) => text::quoted(self.out, text),
+            Some(text) => {
+                self.content(Content::Octets(text.len() as u64));
+                self.out.extend_from_slice(text.as_bytes());
+            }
+        }
+    }
+
     /// `INTERNALDATE`
     pub fn internal_date(&mut self, date: DateTime) {
         self.item("INTERNALDATE ");
@@ -290,6 +304,15 @@ mod tests {
         fetch.flags(&Flags::NONE, false);
         fetch.finish();
         assert_eq!(String::from_utf8(out).unwrap(), "* 25900 UIDFETCH (FLAGS ())\r\n");
+    }
+
+    #[test]
+    fn previews() {
+        let shown = |preview| written(|f| f.preview(preview));
+        assert_eq!(shown(Some("Preview \"text\"!")), "* 1 FETCH (PREVIEW \"Preview \\\"text\\\"!\")\r\n");
+        assert_eq!(shown(Some("Grüße")), "* 1 FETCH (PREVIEW {7}\r\nGrüße)\r\n");
+        assert_eq!(shown(Some("")), "* 1 FETCH (PREVIEW \"\")\r\n");
+        assert_eq!(shown(None), "* 1 FETCH (PREVIEW NIL)\r\n");
     }
 
     #[test]

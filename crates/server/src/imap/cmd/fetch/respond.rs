@@ -317,6 +317,7 @@ impl Body<'_> {
                 response.body(self.scratch);
             }
             FetchItem::BodyStructure => response.body_structure(self.cards.card(email)?.bodystructure()),
+            FetchItem::Preview { lazy } => self.preview(*lazy, response)?,
             FetchItem::BodySection { section, partial, .. } => self.section(section, *partial, response)?,
             FetchItem::Rfc822 => self.whole(text(SectionText::All), response, |r, n| r.rfc822(n))?,
             FetchItem::Rfc822Header => self.whole(text(SectionText::Header), response, |r, n| r.rfc822_header(n))?,
@@ -332,6 +333,20 @@ impl Body<'_> {
             | FetchItem::EmailId
             | FetchItem::ThreadId
             | FetchItem::SaveDate => {}
+        }
+        Ok(())
+    }
+
+    /// RFC 8970 §4.1: LAZY does not wait until a message is read whose card has no preview.
+    fn preview(self, lazy: bool, response: &mut FetchWriter<'_>) -> Result<(), Missing> {
+        let email = self.row.email;
+        match self.cards.card(email)?.preview() {
+            None if lazy => response.preview(None),
+            None => {
+                *self.work += u64::from(self.row.size);
+                response.preview(Some(&self.cards.make_preview(email)?));
+            }
+            preview => response.preview(preview),
         }
         Ok(())
     }
