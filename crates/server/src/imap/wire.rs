@@ -359,7 +359,13 @@ impl Wire {
 impl Sink {
     /// Sends what is in `buffer`, if that is [`PIECE`] octets or more.
     pub(crate) async fn relieve(&mut self, buffer: &mut Vec<u8>) -> Result<(), End> {
-        if buffer.len() >= PIECE { self.flush(buffer).await } else { Ok(()) }
+        if buffer.len() < PIECE {
+            return Ok(());
+        }
+        self.flush(buffer).await?;
+        // A peer that takes everything at once must not keep the others waiting.
+        tokio::task::yield_now().await;
+        Ok(())
     }
 
     /// Sends everything that is in `buffer`.
