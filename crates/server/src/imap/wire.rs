@@ -141,7 +141,7 @@ impl Wire {
 
     /// Says that the command is at work, if it is time to: `done` of `goal` messages are behind it.
     pub(crate) async fn at_work(&mut self, progress: impl FnOnce() -> (u64, u64)) -> Result<(), End> {
-        if !self.progress.as_ref().is_some_and(|running| running.next <= Instant::now()) {
+        if self.progress.as_ref().is_none_or(|running| running.next > Instant::now()) {
             return Ok(());
         }
         let (done, goal) = progress();
