@@ -17,7 +17,7 @@ use store::Store;
 use tracing::{info, warn};
 use types::{AccountName, DateTime, Limits, UnixTime};
 
-use crate::{purge, random, undelete};
+use crate::{migrate, purge, random, undelete};
 
 /// Octets of one request: a name and a password.
 const MAX_REQUEST: usize = 16 << 10;
@@ -43,6 +43,8 @@ pub(crate) enum Request {
     /// What was expunged or deleted goes, of one account or all, if it is older than this or than the
     /// configuration says.
     Purge { account: Option<String>, older_than: Option<u64> },
+    /// Mail is read from files or written to them, on the machine of the server.
+    Migrate { account: String, direction: migrate::Direction, files: migrate::Files },
     /// What was expunged or deleted is listed or comes back.
     Undelete { account: String, action: undelete::Action },
 }
@@ -114,6 +116,7 @@ async fn apply(store: &Store, request: Request) -> Result<Vec<String>> {
             let accounts = store::blocking(|| store.accounts())?;
             Ok(accounts.into_iter().map(|account| account.name.to_string()).collect())
         }
+        Request::Migrate { account, direction, files } => migrate::perform(store, &account, direction, files).await,
         Request::Undelete { account, action } => undelete::perform(store, &account, action).await,
         Request::Purge { account, older_than } => purge::perform(store, account.as_deref(), older_than).await,
         Request::Show { name } => {

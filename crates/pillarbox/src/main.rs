@@ -8,6 +8,7 @@ mod config;
 mod console;
 mod demo;
 mod logging;
+mod migrate;
 mod purge;
 mod random;
 mod recover;
@@ -36,6 +37,10 @@ enum Command {
     Demo(demo::Options),
     /// Creates, lists and deletes accounts and sets their passwords, also while the server runs.
     Account(account::Options),
+    /// Takes over mail from files of another mail server.
+    Import(migrate::Options),
+    /// Writes the mail of an account into files that other mail servers and programs read.
+    Export(migrate::Options),
     /// Lists what was expunged or deleted and brings it back, also while the server runs.
     Undelete(undelete::Options),
     /// Takes away now, for good, what was expunged or deleted: retention does it by itself later.
@@ -73,6 +78,8 @@ fn main() -> ExitCode {
         Command::Serve(file) => serve::serve(&file.config),
         Command::Demo(options) => demo::demo(&options),
         Command::Account(options) => account::account(&options),
+        Command::Import(options) => migrate::migrate(options, migrate::Direction::Import),
+        Command::Export(options) => migrate::migrate(options, migrate::Direction::Export),
         Command::Undelete(options) => undelete::undelete(options),
         Command::Purge(options) => purge::purge(&options),
         Command::Check(file) => check::check(&file.config),

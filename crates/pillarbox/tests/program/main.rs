@@ -4,4 +4,5 @@
 mod common;
 mod damage;
 mod demo;
+mod replay;
 mod serve;

@@ -87,6 +87,8 @@ pub enum Capability {
     CompressDeflate,
     /// RFC 8437
     Unauthenticate,
+    /// RFC 9585
+    InProgress,
     /// RFC 9755
     Utf8Accept,
     /// RFC 7889: octets of the largest message, for every mailbox.
@@ -137,6 +139,7 @@ impl fmt::Display for Capability {
             Self::Replace => "REPLACE",
             Self::CompressDeflate => "COMPRESS=DEFLATE",
             Self::Unauthenticate => "UNAUTHENTICATE",
+            Self::InProgress => "INPROGRESS",
             Self::Utf8Accept => "UTF8=ACCEPT",
             Self::AppendLimit(octets) => return write!(f, "APPENDLIMIT={octets}"),
         })

@@ -77,6 +77,7 @@ pub(crate) fn extensions(message_size: u64) -> Vec<Capability> {
         C::Replace,
         C::CompressDeflate,
         C::Unauthenticate,
+        C::InProgress,
         C::Utf8Accept,
         C::AppendLimit(message_size),
     ]

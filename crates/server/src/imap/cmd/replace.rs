@@ -36,7 +36,7 @@ pub(crate) async fn replace(
     let (Some(uid), Some(message)) = (uid, messages.pop()) else {
         return Err(Failure::bad("REPLACE needs a message"));
     };
-    let appended = selected.mailbox.replace(&selected.user.principal, uid, &mailbox, message).await?;
+    let appended = wire.meanwhile(selected.mailbox.replace(&selected.user.principal, uid, &mailbox, message)).await??;
     tell_spelling(&selected.user, wire, &mailbox, old_name.as_deref());
     // RFC 8508 §4.3: APPENDUID comes untagged, before the EXPUNGE of the view that catches up next.
     wire.encoder().untagged(Condition::Ok, Some(&append_uid(appended)), "The new message is there");

@@ -91,6 +91,7 @@ fn examples() -> Vec<(Capability, Brings)> {
         (C::Utf8Accept, Enabled),
         (C::CompressDeflate, Command("a COMPRESS DEFLATE")),
         (C::Unauthenticate, Command("a UNAUTHENTICATE")),
+        (C::InProgress, Told),
         (C::AppendLimit(0), Command("a STATUS x (APPENDLIMIT)")),
     ]
 }
