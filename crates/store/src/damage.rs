@@ -12,6 +12,7 @@ use types::{MailboxId, MailboxName, ModSeq, Uid};
 use crate::chunk::Sums;
 use crate::error::{Error, Result};
 use crate::key;
+use crate::quota;
 use crate::snapshot::Snapshot;
 use crate::tree::{Entry, Summary, Tree};
 use crate::writer::Counters;
@@ -83,6 +84,12 @@ pub(crate) fn tree(view: &dyn ReadView) -> Result<Tree> {
     })?;
     if let Some(error) = nameless.filter(|_| tree.get(&MailboxName::inbox()).is_none()) {
         return Err(error);
+    }
+    let settings = view.get(key::QUOTA).map_err(Error::from);
+    let settings = settings.and_then(|value| value.map(|value| quota::decode(&value)).transpose());
+    match settings {
+        Ok(settings) => tree.set_quota(settings.unwrap_or_default()),
+        Err(error) => tracing::error!(%error, "the quota of an account is damaged: it has that of the configuration"),
     }
     each_readable(view, b"s", |key, _| {
         if let Some(name) = key::text(key).and_then(|name| MailboxName::new(name).ok()) {

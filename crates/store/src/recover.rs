@@ -191,7 +191,7 @@ impl Recovery {
         drop(view);
         let before: Before = account.tree().entries().map(|entry| (entry.id, entry.uid_validity)).collect();
         if went_back {
-            account.write(renew).await?;
+            account.write_back(renew).await?;
             self.say(format_args!(
                 "may be older than it was: changes of flags, deletions, moves, and names of mailboxes may be lost; \
                  clients will fetch its mailboxes anew"
@@ -254,7 +254,7 @@ impl Recovery {
             let strays: Vec<_> = strays.collect();
             let found = blocking(|| strays.into_iter().map(|(id, stray)| look(id, stray, &limits)).collect::<Vec<_>>());
             let before = Arc::clone(&before);
-            for Back { mailbox, uid, damage } in account.write(move |txn| put_back(txn, found, &before)).await? {
+            for Back { mailbox, uid, damage } in account.write_back(move |txn| put_back(txn, found, &before)).await? {
                 if let Some(damage) = damage {
                     self.say(format_args!("mailbox {mailbox}: UID {uid}: {damage}"));
                 }

@@ -42,7 +42,7 @@ impl Store {
 
 async fn set_aside(account: &Account, bodies: HashSet<EmailId>) -> Result<Vec<(MailboxName, IdSet<Uid>)>> {
     account
-        .write(move |txn| {
+        .write_back(move |txn| {
             txn.alive()?;
             let aside = MailboxName::new("Damaged")?;
             let mut moved = vec![];

@@ -96,7 +96,7 @@ impl Copier {
     async fn account(&mut self, target: &Account, keep: bool) -> Result<()> {
         let tree = self.source.tree();
         let wanted: Vec<MailboxName> = tree.subscriptions().cloned().collect();
-        target.write(move |txn| subscribe(txn, &wanted)).await?;
+        target.write_back(move |txn| subscribe(txn, &wanted)).await?;
         for entry in tree.entries() {
             self.mailbox(target, &entry.name, entry.name.clone(), keep, true).await?;
         }
@@ -119,7 +119,7 @@ impl Copier {
         let snapshot = source.snapshot()?;
         let (uid_validity, special_use) = (keep.then_some(entry.uid_validity), entry.special_use);
         let name = to.clone();
-        let id = target.write(move |txn| begin(txn, &name, special_use, uid_validity, fresh)).await?;
+        let id = target.write_back(move |txn| begin(txn, &name, special_use, uid_validity, fresh)).await?;
 
         let mut places = vec![];
         snapshot.walk(&snapshot.uids(), |chunk, at, row| {
@@ -143,11 +143,11 @@ impl Copier {
             restored += batch.len();
             let known: HashMap<_, _> =
                 batch.iter().filter_map(|m| Some((m.row.email, *self.emails.get(&m.row.email)?))).collect();
-            self.emails.extend(target.write(move |txn| put(txn, id, batch, known)).await?);
+            self.emails.extend(target.write_back(move |txn| put(txn, id, batch, known)).await?);
         }
         let (uid_next, modseq, recent) = (snapshot.uid_next(), snapshot.highest_modseq(), snapshot.head.recent);
         target
-            .write(move |txn| {
+            .write_back(move |txn| {
                 let mut mailbox = (*txn.mailbox(id)?).clone();
                 mailbox.head.uid_next = mailbox.head.uid_next.max(uid_next);
                 mailbox.head.modseq = mailbox.head.modseq.max(modseq);

@@ -5,5 +5,6 @@ mod backup;
 mod common;
 mod damage;
 mod demo;
+mod quota;
 mod replay;
 mod serve;
