@@ -32,19 +32,27 @@ def main():
     print(f"   seed {options.seed}, {options.rounds} rounds")
     chance = random.Random(options.seed)
     with Server() as server:
-        client = server.client()
-        client.create("Work")
-        client.logout()
-        book = Book()
-        for _ in range(options.rounds):
-            load(server, book, chance)
-            server.start()
-            book.verify(server)
-            server.stop()
-            server.check()
-            server.start()
-        print(f"   {book.acknowledged} acknowledged changes, {book.unsure} cut off; {book.present} messages are left")
+        survive(server, options.rounds, chance)
         done("kill -9")
+
+
+def survive(server, rounds, chance, space=False):
+    """So many deaths of a server; with `space`, space is given back in between and while it dies."""
+    client = server.client()
+    client.create("Work")
+    client.logout()
+    book = Book()
+    for _ in range(rounds):
+        load(server, book, chance)
+        server.start()
+        book.verify(server)
+        if space:
+            server.command("purge", "--older-than", "0")
+            server.command("reclaim")
+        server.stop()
+        server.check()
+        server.start()
+    print(f"   {book.acknowledged} acknowledged changes, {book.unsure} cut off; {book.present} messages are left")
 
 
 class Book:
@@ -202,7 +210,12 @@ def write(server, book, chance, ready):
             ok(client.select(selected))
 
 
+DYING = threading.Event()    # A disk without power is a reason to say no, not one to fail.
+
+
 def ok(answer):
+    if DYING.is_set() and answer[0] != "OK":
+        raise ConnectionError(answer)
     assert answer[0] == "OK", answer
     return answer[1]
 
@@ -232,4 +245,5 @@ def watch(server, book, chance, ready):
                     book.seen.add(int(re.search(rb"<(\d+)@", part[1])[1]))
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -13,6 +13,7 @@ mod random;
 mod recover;
 mod run;
 mod serve;
+mod status;
 mod undelete;
 
 use std::path::PathBuf;
@@ -40,6 +41,10 @@ enum Command {
     Undelete(undelete::Options),
     /// Takes away now, for good, what was expunged or deleted: retention does it by itself later.
     Purge(purge::Options),
+    /// Says how the store and the running server do: space, accounts, connections, figures.
+    Status(ConfigFile),
+    /// Gives the space of deleted mail back now: the server does it by itself, later.
+    Reclaim(ConfigFile),
     /// Looks at everything in the store and says in plain words what is wrong.
     Check(ConfigFile),
     /// Helps with the configuration file.
@@ -75,6 +80,8 @@ fn main() -> ExitCode {
         Command::Account(options) => account::account(&options),
         Command::Undelete(options) => undelete::undelete(options),
         Command::Purge(options) => purge::purge(&options),
+        Command::Status(file) => status::status(&file.config),
+        Command::Reclaim(file) => status::reclaim(&file.config),
         Command::Check(file) => check::check(&file.config),
         Command::Config { action: ConfigAction::Example } => console::print(config::EXAMPLE.trim_end()),
         Command::Config { action: ConfigAction::Check(file) } => config::Config::read(&file.config)

@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow};
 use auth::FingerprintKey;
@@ -22,6 +22,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
 
 use crate::recover::recover;
+use crate::status::Running;
 use crate::{admin, console, purge, random};
 
 /// How long sessions may take to say goodbye and to finish what they commit.
@@ -155,7 +156,8 @@ impl Server {
         let connections = Connections::new(&context.limits);
         let (stopper, shutdown) = Stopper::new();
 
-        admin::listen(&store_path, &context.store, shutdown.clone());
+        let running = Running { since: Instant::now(), connections: connections.clone() };
+        admin::listen(&store_path, &context.store, running, shutdown.clone());
         tokio::spawn(evict(context.store.clone(), shutdown.clone()));
         tokio::spawn(purge::regularly(context.store.clone(), shutdown.clone()));
         let mut places = Vec::new();
