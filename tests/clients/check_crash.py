@@ -138,7 +138,10 @@ def message(number):
 
 def listing(client, folder):
     """(number, UID, flags) of all messages."""
-    equal(client.select(folder, readonly=True)[0], "OK", f"EXAMINE {folder}")
+    kind, exists = client.select(folder, readonly=True)
+    equal(kind, "OK", f"EXAMINE {folder}")
+    if exists == [b"0"]:
+        return    # 1:* would be no message.
     for part in client.fetch("1:*", "(UID FLAGS BODY.PEEK[HEADER.FIELDS (MESSAGE-ID)])")[1]:
         if isinstance(part, tuple):
             flags = re.search(rb"FLAGS \(([^)]*)\)", part[0])[1].decode().split()

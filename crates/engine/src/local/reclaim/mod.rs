@@ -55,6 +55,8 @@ impl Default for Options {
 const DEAD_SHARE_AT_ONCE: u64 = 1;
 /// Percent that must be dead of the segment that takes what comes in, for it to be ended early then.
 const DEAD_SHARE_TO_ROLL: u64 = 10;
+/// And octets: a segment without content is all dead.
+const DEAD_TO_ROLL: u64 = 4096;
 /// Octets that are copied between two commits of new places, roughly.
 const BATCH: u64 = 1 << 20;
 /// Octets that are alive in the segments of one round: bounds the list of blobs in memory.
@@ -207,7 +209,7 @@ impl Reclaimer {
         };
         // Without a row nothing of it was ever named.
         let dead = live.map_or(0, |live| end.saturating_sub(live.max(0).cast_unsigned()));
-        if dead.saturating_mul(100) < DEAD_SHARE_TO_ROLL.saturating_mul(end) {
+        if dead < DEAD_TO_ROLL || dead.saturating_mul(100) < DEAD_SHARE_TO_ROLL.saturating_mul(end) {
             return Ok(());
         }
         self.segments.roll()?;
