@@ -4,7 +4,9 @@
     build    a clean release build
     lines    lines of code and of tests
     lmtp     durable deliveries a second, messages of 12 KB, 1 and 16 connections
-    mailbox  a mailbox of 100,000 messages: SELECT, FETCH FLAGS, FETCH ENVELOPE, warm and after a restart
+    mailbox  a mailbox of 100,000 messages: SELECT, FETCH, SEARCH, SORT, THREAD, warm and after a restart
+    changes  the same mailbox: QRESYNC after 100 changes, UID MOVE of 10,000 messages
+    beside   the same mailbox: how long others wait while one session does something large
     idle     memory with 1,000 sessions in IDLE, and how fast they learn of new mail
     crash    50 × kill -9 under load
 
@@ -14,6 +16,7 @@ the target directory, which should be on a real disk). Prints Markdown. Measure 
 import functools
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -27,8 +30,20 @@ SCRATCH = os.environ.get("FIGURES_DIR", os.path.join(TARGET, "figures"))
 LIMITS = "unauthenticated_per_address = 5000\nconnections_per_account = 5000\n"
 
 
+# What is as large as a mailbox can be, and said by one command.
+LARGE = {
+    "SORT": ["UID SORT (REVERSE DATE) UTF-8 ALL"],
+    "THREAD": ["UID THREAD REFERENCES UTF-8 ALL"],
+    "FETCH 1:* ENVELOPE": ["UID FETCH 1:* (ENVELOPE)"],
+    "STORE 1:* +FLAGS": ["UID STORE 1:* +FLAGS (\\Flagged)", "UID STORE 1:* -FLAGS (\\Flagged)"],
+    "UID MOVE of 10,000": ["SELECT ten", "UID MOVE 1:* Archive", "SELECT Archive", "UID MOVE 1:* ten"],
+    "SEARCH BODY": ["UID SEARCH BODY nowhere"],
+}
+
+
 def main(names):
-    known = {"build": build, "lines": lines, "lmtp": lmtp, "mailbox": mailbox, "idle": idle, "crash": crash}
+    known = {"build": build, "lines": lines, "lmtp": lmtp, "mailbox": mailbox, "changes": changes, "beside": beside,
+             "idle": idle, "crash": crash}
     os.makedirs(SCRATCH, exist_ok=True)
     os.environ["TMPDIR"] = SCRATCH
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, {time.strftime('%Y-%m-%d')}\n\n| figure | value |\n|---|---|", flush=True)
@@ -70,11 +85,11 @@ def lmtp():
         row("LMTP, 16 connections to 16 accounts", rate(r))
 
 
-def mailbox(count=100_000):
+def mailbox():
     with server({"u0001": "pass"}) as s:
         begin = time.monotonic()
-        load(s, "fill", f"count={count}", "mailbox=big", "median=3000", "sigma=1")
-        row(f"filling {count:,} messages by MULTIAPPEND", f"{time.monotonic() - begin:.0f} s")
+        fill(s)
+        row("filling 100,000 messages by MULTIAPPEND", f"{time.monotonic() - begin:.0f} s")
         timed(s, "after the filling")
         s.restart()
         timed(s, "after a restart")
@@ -88,14 +103,58 @@ def timed(s, when):
     """Each command three times on one connection: the first is what a restart costs, the best is warm."""
     steps = [{"name": "warm up", "cmd": "NOOP"}]
     for name, command in (("SELECT", "SELECT big"), ("FETCH FLAGS", "UID FETCH 1:* (FLAGS)"), ("FETCH ENVELOPE", "UID FETCH 1:* (ENVELOPE)"),
-                          ("SEARCH UNSEEN", "UID SEARCH UNSEEN"), ("STATUS", "STATUS big (MESSAGES UNSEEN)")):
+                          ("SEARCH UNSEEN", "UID SEARCH UNSEEN"), ("STATUS", "STATUS big (MESSAGES UNSEEN)"),
+                          ("SORT (REVERSE DATE)", "UID SORT (REVERSE DATE) UTF-8 ALL"), ("SORT (SUBJECT)", "UID SORT (SUBJECT) UTF-8 ALL"),
+                          ("THREAD REFERENCES", "UID THREAD REFERENCES UTF-8 ALL")):
         steps.append({"name": name, "cmd": command, "repeat": 3})
-    out = subprocess.run([mailload(), "script", *address(s)], input=json.dumps(steps), check=True, capture_output=True, text=True).stdout
-    for step in map(json.loads, out.splitlines()):
+    for step in script(s, steps):
         if step["name"] != "warm up":
-            assert step["ok"], step
             first, best = step["secs"][0] * 1e3, min(step["secs"]) * 1e3
             row(f"{step['name']} of 100,000, {when}", f"first {first:.1f} ms, warm {best:.1f} ms, {step['bytes'] / 1e6:.1f} MB")
+
+
+def changes():
+    with server({"u0001": "pass"}) as s:
+        fill(s)
+        client = s.client("u0001")
+        validity, before = state(client, "big")
+        client.select("big")
+        for n in range(1, 81):
+            client.uid("STORE", str(n * 997), "+FLAGS.SILENT", "(\\Answered)")
+        for n in range(1, 21):
+            client.uid("STORE", str(n * 4001), "+FLAGS.SILENT", "(\\Deleted)")
+            client.uid("EXPUNGE", str(n * 4001))
+        steps = [{"cmd": "ENABLE QRESYNC"}, {"name": "QRESYNC", "cmd": f"SELECT big (QRESYNC ({validity} {before}))", "repeat": 5}]
+        for step in script(s, steps):
+            secs, size = min(step["secs"]) * 1e3, step["bytes"] / 1e3
+            row("QRESYNC of 100,000 messages after 80 changed and 20 went", f"{secs:.1f} ms, {size:.1f} KB")
+        here, there = state(client, "big")[1], state(client, "Archive")[1]
+        for step in script(s, [{"cmd": "SELECT big"}, {"name": "MOVE", "cmd": "UID MOVE 85001:95000 Archive"}]):
+            commits = f"mod-sequences: {state(client, 'big')[1] - here} in the source, {state(client, 'Archive')[1] - there} in the target"
+            row("UID MOVE of 10,000 messages", f"{step['secs'][0] * 1e3:.0f} ms, {step['bytes'] / 1e3:.0f} KB; {commits}")
+
+
+def beside():
+    with server({"u0001": "pass"}) as s:
+        fill(s)
+        client = s.client("u0001")
+        client.create("ten")
+        client.select("big")
+        client.uid("COPY", "1:10000", "ten")
+        client.append("INBOX", None, None, b"Subject: one\r\n\r\ntext\r\n")
+        client.logout()
+        for what, commands in {"nothing": None, **LARGE}.items():
+            for name, probe in (("NOOP", "NOOP"), ("FETCH of one message", "UID FETCH 1 (ENVELOPE BODY.PEEK[])")):
+                process = subprocess.Popen([mailload(), "probe", f"cmd={probe}", *address(s)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+                assert json.loads(process.stdout.readline())["ready"]
+                end = time.monotonic() + 10
+                while time.monotonic() < end:
+                    if commands:
+                        script(s, [{"cmd": "SELECT big"}, *({"name": command, "cmd": command} for command in commands)])
+                    else:
+                        time.sleep(1)
+                r = json.loads(process.communicate("\n")[0])
+                row(f"{name} beside {what}", f"median {r['p50_ms']:.2f} ms, 99 % {r['p99_ms']:.2f} ms, longest {r['max_ms']:.2f} ms")
 
 
 def idle(sessions=1000):
@@ -161,6 +220,24 @@ def load(s, *words):
     result = json.loads(out.splitlines()[-1])
     assert not result.get("errors"), result
     return result
+
+
+def fill(s):
+    load(s, "fill", "count=100000", "mailbox=big", "median=3000", "sigma=1")
+
+
+def script(s, steps):
+    """What the steps with a name took."""
+    out = subprocess.run([mailload(), "script", *address(s)], input=json.dumps(steps), check=True, capture_output=True, text=True).stdout
+    done = [json.loads(line) for line in out.splitlines()]
+    assert all(step["ok"] for step in done), done
+    return done
+
+
+def state(client, name):
+    """UIDVALIDITY and HIGHESTMODSEQ."""
+    said = client.status(name, "(UIDVALIDITY HIGHESTMODSEQ)")[1][0].decode()
+    return tuple(int(re.search(rf"{item} (\d+)", said)[1]) for item in ("UIDVALIDITY", "HIGHESTMODSEQ"))
 
 
 def rate(r):

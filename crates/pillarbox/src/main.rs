@@ -8,13 +8,16 @@ mod config;
 mod console;
 mod demo;
 mod logging;
+mod migrate;
 mod purge;
+mod quota;
 mod random;
 mod recover;
 mod run;
 mod serve;
 mod status;
 mod undelete;
+mod warnings;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -35,8 +38,12 @@ enum Command {
     Serve(ConfigFile),
     /// Runs a server to try out, with two accounts and sample mail, on this machine only.
     Demo(demo::Options),
-    /// Creates, lists and deletes accounts and sets their passwords, also while the server runs.
+    /// Creates, lists and deletes accounts, sets their passwords and quotas, also while the server runs.
     Account(account::Options),
+    /// Takes over mail from files of another mail server.
+    Import(migrate::Options),
+    /// Writes the mail of an account into files that other mail servers and programs read.
+    Export(migrate::Options),
     /// Lists what was expunged or deleted and brings it back, also while the server runs.
     Undelete(undelete::Options),
     /// Takes away now, for good, what was expunged or deleted: retention does it by itself later.
@@ -78,6 +85,8 @@ fn main() -> ExitCode {
         Command::Serve(file) => serve::serve(&file.config),
         Command::Demo(options) => demo::demo(&options),
         Command::Account(options) => account::account(&options),
+        Command::Import(options) => migrate::migrate(options, migrate::Direction::Import),
+        Command::Export(options) => migrate::migrate(options, migrate::Direction::Export),
         Command::Undelete(options) => undelete::undelete(options),
         Command::Purge(options) => purge::purge(&options),
         Command::Status(file) => status::status(&file.config),

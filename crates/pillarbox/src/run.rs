@@ -23,6 +23,7 @@ use tracing::{info, warn};
 
 use crate::recover::recover;
 use crate::status::Running;
+use crate::warnings::Warnings;
 use crate::{admin, console, purge, random};
 
 /// How long sessions may take to say goodbye and to finish what they commit.
@@ -65,6 +66,8 @@ pub(crate) struct Setup {
     pub(crate) hostname: String,
     pub(crate) imap: ImapOptions,
     pub(crate) lmtp: LmtpOptions,
+    /// What starts a program where a quota runs out.
+    pub(crate) warnings: Option<Warnings>,
 }
 
 /// A server that accepts connections.
@@ -146,7 +149,7 @@ impl Signals {
 
 impl Server {
     async fn start(setup: Setup, store: Store, listeners: Vec<(Protocol, Listener)>) -> Result<Self> {
-        let Setup { store_path, tls, hostname, imap, lmtp, .. } = setup;
+        let Setup { store_path, tls, hostname, imap, lmtp, warnings, .. } = setup;
         recover(&store_path, &store).await?;
         store.finish_deletions().await.context("cannot finish deleting accounts")?;
         let limits = store.limits().clone();
@@ -158,6 +161,9 @@ impl Server {
 
         let running = Running { since: Instant::now(), connections: connections.clone() };
         admin::listen(&store_path, &context.store, running, shutdown.clone());
+        if let Some(warnings) = warnings {
+            tokio::spawn(warnings.give(context.store.clone(), shutdown.clone()));
+        }
         tokio::spawn(evict(context.store.clone(), shutdown.clone()));
         tokio::spawn(purge::regularly(context.store.clone(), shutdown.clone()));
         let mut places = Vec::new();

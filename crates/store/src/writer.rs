@@ -17,7 +17,7 @@ use crate::blocking::blocking;
 use crate::codec::{Reader, Writer};
 use crate::error::{Error, Result};
 use crate::key;
-use crate::txn::Txn;
+use crate::txn::{Done, Txn};
 
 /// Verbs that one commit takes together. Bounds what a crash can lose (nothing acknowledged) and
 /// how long the first of them waits.
@@ -50,7 +50,13 @@ pub(crate) struct Queue {
 type Apply = Box<dyn FnOnce(&mut Txn) -> Option<Answer> + Send>;
 type Answer = Box<dyn FnOnce(Result<()>) + Send>;
 
-pub(crate) struct Job(Apply);
+/// Verbs over more messages than this take so long that other tasks must not wait for the thread.
+const MANY: u64 = 1000;
+
+pub(crate) struct Job {
+    apply: Apply,
+    long: bool,
+}
 
 impl Counters {
     /// Of an account without content.
@@ -126,9 +132,39 @@ impl Counters {
 }
 
 impl Account {
-    /// Queues a verb and waits until it is durable.
+    /// Queues a verb and waits until it is durable. One that would break the rule of [`crate::quota`] fails.
     pub(crate) async fn write<T: Send + 'static>(
         &self,
+        verb: impl FnOnce(&mut Txn) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        self.write_over(0, verb).await
+    }
+
+    /// As [`Account::write`], for a verb that looks at so many messages.
+    pub(crate) async fn write_over<T: Send + 'static>(
+        &self,
+        messages: u64,
+        verb: impl FnOnce(&mut Txn) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let ruled = move |txn: &mut Txn| {
+            let before = txn.quota();
+            let outcome = verb(txn)?;
+            before.permits(&txn.tree().usage()).map(|()| outcome)
+        };
+        self.queue(messages, ruled).await
+    }
+
+    /// As [`Account::write`], without the rule: for what was there before and was lost.
+    pub(crate) async fn write_back<T: Send + 'static>(
+        &self,
+        verb: impl FnOnce(&mut Txn) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        self.queue(0, verb).await
+    }
+
+    async fn queue<T: Send + 'static>(
+        &self,
+        messages: u64,
         verb: impl FnOnce(&mut Txn) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let (tx, rx) = oneshot::channel();
@@ -146,7 +182,7 @@ impl Account {
         };
         let start = {
             let mut queue = self.0.queue.lock();
-            queue.jobs.push_back(Job(Box::new(apply)));
+            queue.jobs.push_back(Job { apply: Box::new(apply), long: messages > MANY });
             queue.idle.take()
         };
         if let Some(state) = start {
@@ -174,17 +210,10 @@ async fn work(account: Arc<AccountCell>, mut state: WriterState) {
 
 /// One commit.
 async fn group(account: &Arc<AccountCell>, state: WriterState, jobs: Vec<Job>) -> WriterState {
-    let mut txn = Txn::new(account, state);
-    let mut answers = Vec::with_capacity(jobs.len());
-    for Job(apply) in jobs {
-        let before = txn.savepoint();
-        // A verb that panics is a bug, but one account's bug must not silence its writer for good.
-        match catch_unwind(AssertUnwindSafe(|| apply(&mut txn))) {
-            Ok(Some(answer)) => answers.push(answer),
-            Ok(None) | Err(_) => txn.roll_back(before),
-        }
-    }
-    let Some((batch, done)) = txn.finish() else {
+    let long = jobs.iter().any(|job| job.long);
+    let applied = || apply(account, state, jobs);
+    let (finished, answers) = if long { blocking(applied) } else { applied() };
+    let Some((batch, done)) = finished else {
         // Nothing changed, nothing to wait for.
         answers.into_iter().for_each(|answer| answer(Ok(())));
         return state;
@@ -201,6 +230,21 @@ async fn group(account: &Arc<AccountCell>, state: WriterState, jobs: Vec<Job>) -
     state
 }
 
+/// The verbs, one after the other: what to commit, if anything, and what to answer then.
+fn apply(account: &Arc<AccountCell>, state: WriterState, jobs: Vec<Job>) -> (Option<(Batch, Done)>, Vec<Answer>) {
+    let mut txn = Txn::new(account, state);
+    let mut answers = Vec::with_capacity(jobs.len());
+    for Job { apply, .. } in jobs {
+        let before = txn.savepoint();
+        // A verb that panics is a bug, but one account's bug must not silence its writer for good.
+        match catch_unwind(AssertUnwindSafe(|| apply(&mut txn))) {
+            Ok(Some(answer)) => answers.push(answer),
+            Ok(None) | Err(_) => txn.roll_back(before),
+        }
+    }
+    (txn.finish(), answers)
+}
+
 /// Somebody else changed the account: take over what is there now. The verbs of this commit are
 /// answered as failed, and nothing of them happened.
 fn reload(account: &AccountCell, state: WriterState) -> WriterState {
@@ -212,4 +256,35 @@ pub(crate) fn batch_of(batch: AccountBatch, others: Vec<AccountBatch>) -> Batch 
     let mut accounts = vec![batch];
     accounts.extend(others);
     Batch { accounts }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use engine::memory::Memory;
+    use types::AccountName;
+
+    use super::*;
+    use crate::{Options, Store, SystemClock};
+
+    /// One thread, and a verb on it that ends only when another task has run.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+    async fn a_verb_over_many_messages_keeps_no_task_waiting() {
+        let store = Store::open(Arc::new(Memory::new()), Arc::new(SystemClock), Options::default()).unwrap();
+        let id = store.create_account(&AccountName::new("a").unwrap(), "hash".into()).await.unwrap();
+        let account = store.account(id).unwrap();
+        let (began, beginning) = oneshot::channel();
+        let (tx, rx) = std::sync::mpsc::channel();
+        let verb = move |_: &mut Txn| {
+            began.send(()).unwrap();
+            Ok(rx.recv_timeout(Duration::from_secs(30)).is_ok())
+        };
+        let writing = tokio::spawn(async move { account.write_over(MANY + 1, verb).await });
+        tokio::spawn(async move {
+            beginning.await.unwrap();
+            tx.send(()).unwrap();
+        });
+        assert!(writing.await.unwrap().unwrap(), "the thread was not given up");
+    }
 }

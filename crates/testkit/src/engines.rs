@@ -71,12 +71,12 @@ impl Engine for Fillable {
 pub struct Synchronous<E> {
     inner: E,
     /// Outlives the engine whose files are in it.
-    _directory: TempDir,
+    _directory: Option<TempDir>,
 }
 
 impl<E: Engine> Synchronous<E> {
-    /// Removes the directory when the engine goes.
-    pub fn new(inner: E, directory: TempDir) -> Self {
+    /// Removes the directory, if it gets one, when the engine goes.
+    pub fn new(inner: E, directory: Option<TempDir>) -> Self {
         Self { inner, _directory: directory }
     }
 }

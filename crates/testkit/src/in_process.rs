@@ -16,7 +16,7 @@ use server::login::LoginGate;
 use server::shutdown::{Shutdown, Stopper};
 use server::stream::{Peer, Stream as ServerStream};
 use server::tls::Tls;
-use store::{Clock, Store};
+use store::{Clock, QuotaOptions, Store};
 use types::{AccountName, UnixTime};
 
 use crate::engines::{Fillable, Synchronous};
@@ -56,16 +56,20 @@ impl InProcess {
             let directory = tempfile::tempdir().map_err(text)?;
             let local =
                 engine::local::Local::open(directory.path(), engine::local::Options::default()).map_err(text)?;
-            Ok(Arc::new(Synchronous::new(local, directory)))
+            Ok(Arc::new(Synchronous::new(local, Some(directory))))
         })
+    }
+
+    /// A server on an engine that may hold what an earlier one left there.
+    pub async fn start_on(&self, engine: Arc<dyn Engine>, options: &Options) -> Result<Running, String> {
+        Running::start(Arc::new(Fillable::new(engine)), &self.certificate, options).await
     }
 }
 
 impl Harness for InProcess {
     fn start<'a>(&'a self, options: &'a Options) -> Starting<'a> {
         Box::pin(async {
-            let engine = Arc::new(Fillable::new((self.engine)()?));
-            let running = Running::start(engine, &self.certificate, options).await?;
+            let running = self.start_on((self.engine)()?, options).await?;
             Ok(Box::new(running) as Box<dyn Server>)
         })
     }
@@ -93,7 +97,8 @@ impl Certificate {
     }
 }
 
-struct Running {
+/// A server. Its sessions are tasks of the runtime in which it was started.
+pub struct Running {
     engine: Arc<Fillable>,
     context: Arc<Context>,
     connections: Arc<Connections>,
@@ -106,13 +111,21 @@ struct Running {
 impl Running {
     async fn start(engine: Arc<Fillable>, certificate: &Certificate, options: &Options) -> Result<Self, String> {
         let (limits, clock) = (Arc::new(options.limits.clone()), Arc::new(ScriptedClock::default()));
-        let store_options = store::Options { limits: Arc::clone(&limits), ..store::Options::default() };
+        let named = |name: &String| AccountName::new(name).map_err(text);
+        let quota = QuotaOptions {
+            defaults: options.quota,
+            administrators: options.quota_administrators.iter().map(named).collect::<Result<_, _>>()?,
+            ..QuotaOptions::default()
+        };
+        let store_options = store::Options { limits: Arc::clone(&limits), quota, ..store::Options::default() };
         let store =
             Store::open(Arc::clone(&engine) as Arc<dyn Engine>, Arc::clone(&clock) as Arc<dyn Clock>, store_options)
                 .map_err(text)?;
         for name in &options.accounts {
             let name = AccountName::new(name).map_err(text)?;
-            store.create_account(&name, HASH.to_owned()).await.map_err(text)?;
+            if store.find_account(&name).map_err(text)?.is_none() {
+                store.create_account(&name, HASH.to_owned()).await.map_err(text)?;
+            }
             if let Some((_, off)) = options.account_off.iter().find(|(account, _)| *account == name.as_str()) {
                 store.switch(&name, off.clone(), vec![]).await.map_err(text)?;
             }
@@ -130,7 +143,7 @@ impl Running {
             tls: Some(Arc::clone(&certificate.server)),
             hostname: "mail.example.org".to_owned(),
             imap,
-            lmtp: LmtpOptions::default(),
+            lmtp: LmtpOptions { over_quota: options.over_quota, ..LmtpOptions::default() },
         };
         let (stopper, shutdown) = Stopper::new();
         Ok(Self {
@@ -142,6 +155,13 @@ impl Running {
             shutdown,
             stopper: Arc::new(stopper),
         })
+    }
+}
+
+impl Running {
+    /// What it serves.
+    pub fn store(&self) -> &Store {
+        &self.context.store
     }
 }
 

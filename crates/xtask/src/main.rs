@@ -70,7 +70,7 @@ enum Task {
     },
     /// Measures what the README claims: release build time, lines, rates, latencies, memory, kill -9
     Figures {
-        /// Only these: build crash idle lines lmtp mailbox
+        /// Only these: beside build changes crash idle lines lmtp mailbox
         names: Vec<String>,
     },
 }

@@ -7,12 +7,12 @@ use std::path::Path;
 use crate::common::{Conversation, Server, configure, output, program, text, tls};
 use rustix::process::Signal;
 
-fn account(config: &Path, words: &[&str], input: &str) -> Result<String, String> {
+pub fn account(config: &Path, words: &[&str], input: &str) -> Result<String, String> {
     let done = output(program().arg("account").args(words).arg("--config").arg(config), input);
     if done.status.success() { Ok(text(&done.stdout)) } else { Err(text(&done.stderr)) }
 }
 
-fn serve(config: &Path) -> Server {
+pub fn serve(config: &Path) -> Server {
     Server::start(program().arg("serve").arg("--config").arg(config))
 }
 
@@ -391,4 +391,41 @@ fn a_retention_of_nothing_is_carried_out_by_the_server() {
     // It begins with it, and goes on every few seconds.
     assert!((0..1000).any(|_| list() == "nothing can be restored\n"));
     drop(server);
+}
+
+#[test]
+fn mail_moves_out_and_in() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = configure(directory.path());
+    account(&config, &["create", "alice"], "secret\n").unwrap();
+    account(&config, &["create", "bob"], "secret\n").unwrap();
+    let there = directory.path().join("export");
+    let run = |words: &[&str], path: &str| {
+        let done = output(program().args(words).arg(there.join(path)).arg("--config").arg(&config), "");
+        if done.status.success() { Ok(text(&done.stdout)) } else { Err(text(&done.stderr)) }
+    };
+    let server = serve(&config);
+    server.connect("lmtp").deliver("alice+Sent@x", "Subject: one\r\n\r\nhi");
+    let exported = run(&["export", "maildir", "alice"], "maildir").unwrap();
+    assert!(exported.starts_with("exported: 1 messages of ") && exported.ends_with(" in 6 mailboxes\n"), "{exported}");
+    assert!(
+        run(&["export", "maildir", "alice", "--layout", "nested"], "maildir").unwrap_err().contains("is there already")
+    );
+    assert!(run(&["export", "mbox", "nobody"], "mbox").unwrap_err().contains("no such account"));
+    let imported = run(&["import", "maildir", "bob"], "maildir").unwrap();
+    assert_eq!(imported, exported.replace("exported", "imported"));
+    server.stop();
+    // The same without a server.
+    run(&["export", "mbox", "bob"], "mbox").unwrap();
+    run(&["import", "mbox", "bob", "--mailbox", "Again"], "mbox/Sent.mbox").unwrap();
+    assert!(run(&["import", "mbox", "bob"], "nothing").unwrap_err().contains("No such file"));
+    let server = serve(&config);
+    let mut imap = server.connect("imap");
+    imap.line();
+    imap.ask("a LOGIN bob secret", "a OK");
+    for mailbox in ["Sent", "Again"] {
+        assert!(imap.ask(&format!("b SELECT {mailbox}"), "b OK").contains(&"* 1 EXISTS".to_owned()));
+        let fetched = imap.ask("c FETCH 1 BODY[HEADER.FIELDS (SUBJECT)]", "c OK");
+        assert!(fetched.contains(&"Subject: one".to_owned()), "{fetched:?}");
+    }
 }

@@ -17,8 +17,9 @@ impl Mailbox {
     pub async fn expunge(&self, who: &Principal, among: Option<IdSet<Uid>>) -> Result<IdSet<Uid>> {
         rights::may_change(who, self.at.owner)?;
         let id = self.at.mailbox;
+        let deleted = self.snapshot().map_or(0, |snapshot| snapshot.sums().deleted);
         self.account
-            .write(move |txn| {
+            .write_over(deleted.into(), move |txn| {
                 txn.alive()?;
                 expunge(txn, id, among.as_ref())
             })

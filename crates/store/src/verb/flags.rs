@@ -60,7 +60,7 @@ impl Mailbox {
         rights::may_change(who, self.at.owner)?;
         let id = self.at.mailbox;
         self.account
-            .write(move |txn| {
+            .write_over(uids.len(), move |txn| {
                 txn.alive()?;
                 store(txn, id, &uids, &change, told)
             })

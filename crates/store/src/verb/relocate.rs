@@ -61,7 +61,7 @@ impl Mailbox {
         rights::may_change(who, self.account.id())?;
         let (from, to) = (self.at.mailbox, to.clone());
         self.account
-            .write(move |txn| {
+            .write_over(uids.len(), move |txn| {
                 txn.alive()?;
                 let target = txn.tree().get(&to).ok_or(Error::NoSuchTarget)?.id;
                 let there = txn.mailbox(from)?.uids().intersection(&uids);

@@ -1,0 +1,104 @@
+//! Names of mailboxes as names of files: modified UTF-7 (RFC 3501 §5.1.3), as Dovecot and Courier have it,
+//! in which also what the layout needs for itself is encoded.
+
+use base64::Engine as _;
+use base64::alphabet::IMAP_MUTF7;
+use base64::engine::DecodePaddingMode;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
+
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &IMAP_MUTF7,
+    GeneralPurposeConfig::new()
+        .with_encode_padding(false)
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+        .with_decode_allow_trailing_bits(true),
+);
+
+/// Names that a maildir has for itself.
+const TAKEN: [&str; 3] = ["cur", "new", "tmp"];
+
+/// One level of a name as a file name without dots.
+pub(crate) fn encode(level: &str) -> String {
+    let taken = TAKEN.iter().any(|taken| level.eq_ignore_ascii_case(taken));
+    let mut out = String::new();
+    let mut run = String::new();
+    for (at, c) in level.chars().enumerate() {
+        if (' '..='~').contains(&c) && c != '.' && c != '/' && !(taken && at == 0) {
+            shift(&mut run, &mut out);
+            out.push(c);
+            if c == '&' {
+                out.push('-');
+            }
+        } else {
+            run.push(c);
+        }
+    }
+    shift(&mut run, &mut out);
+    out
+}
+
+fn shift(run: &mut String, out: &mut String) {
+    if !run.is_empty() {
+        let utf16: Vec<u8> = run.encode_utf16().flat_map(u16::to_be_bytes).collect();
+        out.push('&');
+        BASE64.encode_string(utf16, out);
+        out.push('-');
+        run.clear();
+    }
+}
+
+/// The level of a name that a file name means. What is not in modified UTF-7 is taken as it stands.
+pub(crate) fn decode(name: &str) -> String {
+    strictly(name).unwrap_or_else(|| name.to_owned())
+}
+
+fn strictly(name: &str) -> Option<String> {
+    let mut out = String::new();
+    let mut rest = name;
+    while let Some((direct, shifted)) = rest.split_once('&') {
+        let (base64, after) = shifted.split_once('-')?;
+        out.push_str(direct);
+        if base64.is_empty() {
+            out.push('&');
+        } else {
+            let octets = BASE64.decode(base64).ok()?;
+            let utf16: Vec<u16> =
+                octets.chunks_exact(2).filter_map(|pair| pair.try_into().ok()).map(u16::from_be_bytes).collect();
+            out.push_str(&String::from_utf16(&utf16).ok()?);
+        }
+        rest = after;
+    }
+    out.push_str(rest);
+    Some(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn as_others_have_it() {
+        for (level, file) in [
+            ("Entwürfe", "Entw&APw-rfe"),
+            ("a&b", "a&-b"),
+            ("台北", "&U,BTFw-"),
+            ("v1.0", "v1&AC4-0"),
+            ("cur", "&AGM-ur"),
+        ] {
+            assert_eq!(encode(level), file);
+            assert_eq!(decode(file), level);
+        }
+        assert_eq!(decode("R&D"), "R&D");
+    }
+
+    proptest! {
+        #[test]
+        fn there_and_back(level in "\\PC{1,12}") {
+            let file = encode(&level);
+            prop_assert!(!file.contains(['.', '/']) && file.is_ascii());
+            prop_assert_eq!(decode(&file), level);
+        }
+    }
+}
