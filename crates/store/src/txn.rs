@@ -12,6 +12,7 @@ use crate::blocking::blocking;
 use crate::error::{Error, Result};
 use crate::key;
 use crate::snapshot::{Snapshot, Version};
+use crate::source::Source;
 use crate::tree::{Entry, Tree};
 use crate::writer::{Counters, WriterState, batch_of};
 
@@ -136,6 +137,11 @@ impl Txn {
             return Ok(write.value.clone());
         }
         Ok(self.view()?.get(key)?)
+    }
+
+    /// Where the account's values come from.
+    pub(crate) fn source(&self) -> Arc<Source> {
+        Arc::clone(&self.account.source)
     }
 
     /// The account as the last commit left it.

@@ -14,4 +14,5 @@ pub use append::{Appended, NewMessage};
 pub use flags::{FlagChange, FlagMode, FlagsStored};
 pub(crate) use mailboxes::{create, first_mailboxes, new_entry};
 pub use relocate::{Copied, Missing};
+pub(crate) use undelete::renew_deleted;
 pub use undelete::{DeletedMailbox, Lost, LostQuery, Restored};
