@@ -39,7 +39,7 @@ struct State {
     mailboxes: HashTrieMapSync<MailboxId, Arc<Snapshot>>,
     threads: HashTrieMapSync<u64, ThreadId>,
     removed: Vec<MailboxId>,
-    /// Deleted mailboxes that came back: what they hold is in the store.
+    /// Mailboxes that were in no tree: what they hold is in the store.
     revived: Vec<MailboxId>,
     gone: bool,
 }
@@ -166,6 +166,22 @@ impl Txn {
         let snapshot = self.account.mailbox(id).snapshot()?;
         self.state.mailboxes.insert_mut(id, Arc::clone(&snapshot));
         Ok(snapshot)
+    }
+
+    /// A deleted mailbox, or one that is being filled, as the verbs so far have made it: in no tree.
+    pub(crate) fn hidden(&mut self, id: MailboxId) -> Result<Arc<Snapshot>> {
+        if let Some(snapshot) = self.state.mailboxes.get(&id) {
+            return Ok(Arc::clone(snapshot));
+        }
+        let snapshot = self.account.mailbox(id).snapshot()?;
+        self.state.revived.push(id);
+        self.state.mailboxes.insert_mut(id, Arc::clone(&snapshot));
+        Ok(snapshot)
+    }
+
+    /// Whether a mailbox that this commit touches has this UIDVALIDITY.
+    pub(crate) fn is_pending_uid_validity(&self, uid_validity: types::UidValidity) -> bool {
+        self.state.mailboxes.values().any(|mailbox| mailbox.uid_validity() == uid_validity)
     }
 
     /// Puts what a verb made of a mailbox.

@@ -322,13 +322,18 @@ fn revive(txn: &mut Txn, id: MailboxId, name: Option<MailboxName>) -> Result<Mai
     if entry.special_use.is_some_and(|special_use| txn.tree().by_use(special_use).is_some()) {
         entry.special_use = None;
     }
+    show(txn, entry)
+}
+
+/// Puts a mailbox that is in no tree into it.
+pub(super) fn show(txn: &mut Txn, entry: Entry) -> Result<MailboxName> {
     create_superiors(txn, &entry.name)?;
     if txn.tree().len() >= txn.limits().mailboxes {
         return Err(Error::Limit("mailboxes"));
     }
     let name = entry.name.clone();
-    txn.write(key::deleted_mailbox(id), None);
-    txn.write(key::mailbox(id), Some(entry.encode()));
+    txn.write(key::deleted_mailbox(entry.id), None);
+    txn.write(key::mailbox(entry.id), Some(entry.encode()));
     txn.revive(entry);
     Ok(name)
 }
@@ -364,7 +369,7 @@ pub(super) fn deleted_value(when: UnixTime, entry: &Entry) -> Vec<u8> {
 }
 
 /// A deleted mailbox as it was.
-fn deleted_entry(view: &dyn ReadView, id: MailboxId, value: &[u8]) -> Result<Entry> {
+pub(super) fn deleted_entry(view: &dyn ReadView, id: MailboxId, value: &[u8]) -> Result<Entry> {
     let (_, mut r) = Reader::new("a deleted mailbox", value, 1)?;
     r.signed()?;
     let entry = r.bytes()?;
