@@ -1,6 +1,9 @@
 //! The message parser and everything that is made of its result.
 
-use message::{Decoder, Encoding, Envelope, Parser, Section, Structure};
+use message::{
+    BinaryParts, Decoder, Encoding, Envelope, Header, Parser, Section, Structure, downgrade_envelope, downgrade_header,
+    downgrade_structure,
+};
 
 use crate::{limits, pieces, wire};
 
@@ -40,6 +43,8 @@ pub(crate) const WORDS: &[&str] = &[
     "\r\n--b\r\n",
     "\r\n--b--\r\n",
     "Content-Transfer-Encoding: base64",
+    "Content-Transfer-Encoding: binary",
+    "Received: from \u{fc} (\u{fc}) for <\u{fc}@x>; ",
     "Content-Transfer-Encoding: quoted-printable",
     "=\r\n",
     "=3D",
@@ -77,9 +82,15 @@ pub(crate) fn parse(data: &[u8]) {
     assert!(wire::is_value(&out), "ENVELOPE {:?}", String::from_utf8_lossy(&out));
     let structure = Structure::of(&whole);
     assert!(wire::is_value(&structure.text), "BODYSTRUCTURE {:?}", String::from_utf8_lossy(&structure.text));
+    let downgraded = downgrade_structure(&structure.text, true);
+    assert!(wire::is_value(&downgraded), "BODYSTRUCTURE in ASCII {:?}", String::from_utf8_lossy(&downgraded));
+    let downgraded = downgrade_envelope(&out);
+    assert!(wire::is_value(&downgraded), "ENVELOPE in ASCII {:?}", String::from_utf8_lossy(&downgraded));
     out.clear();
     structure.write_body(&mut out);
     assert!(wire::is_value(&out), "BODY {:?}", String::from_utf8_lossy(&out));
+    downgrade(octets);
+    binary(data, octets);
 
     let preview = whole.preview();
     assert!(preview.chars().count() <= 200 && !preview.contains(char::is_control), "PREVIEW {preview:?}");
@@ -92,6 +103,35 @@ pub(crate) fn parse(data: &[u8]) {
         let _ = field.decoded();
     }
     decode(data, octets);
+}
+
+/// A header in ASCII is ASCII, as far as it was UTF-8; and one that is stays.
+fn downgrade(octets: &[u8]) {
+    let mut once = Vec::new();
+    downgrade_header(Header::new(octets), &mut once);
+    if octets.is_ascii() {
+        let mut fields = Vec::new();
+        Header::new(octets).select(message::Keep::Unnamed, &[""; 0], &mut fields);
+        assert_eq!(once, fields, "a header in ASCII was changed");
+    }
+    let mut twice = Vec::new();
+    downgrade_header(Header::new(&once), &mut twice);
+    assert_eq!(once, twice, "there is more to be done about a header");
+}
+
+/// Binary parts as base64: however it is cut, and nothing without NUL.
+fn binary(data: &[u8], octets: &[u8]) {
+    let converted = |pieces: &mut dyn Iterator<Item = &[u8]>| {
+        let (mut parts, mut out) = (BinaryParts::new(&limits()), Vec::new());
+        pieces.for_each(|piece| parts.push(piece, &mut out));
+        parts.finish(&mut out);
+        out
+    };
+    let whole = converted(&mut std::iter::once(octets));
+    assert_eq!(whole, converted(&mut pieces(data)), "what is encoded depends on how it was cut");
+    if octets.len() < 60_000 && !octets.contains(&0) {
+        assert_eq!(whole, octets, "a message without NUL was changed");
+    }
 }
 
 /// Transfer encodings too must not care for how their input is cut.

@@ -46,9 +46,14 @@ pub enum TooMany {
 #[derive(Debug)]
 pub struct Admission {
     connections: Arc<Connections>,
-    ip: Option<IpAddr>,
-    stranger: Option<IpAddr>,
-    account: Option<AccountId>,
+    counted: Counted,
+}
+
+/// For what a connection counts.
+#[derive(Clone, Copy, Debug)]
+enum Counted {
+    Stranger(Option<IpAddr>),
+    Account(AccountId),
 }
 
 impl Connections {
@@ -75,7 +80,7 @@ impl Connections {
             return Err(TooMany::Strangers);
         }
         counts.total += 1;
-        Ok(Admission { connections: self.clone(), ip, stranger: ip, account: None })
+        Ok(Admission { connections: self.clone(), counted: Counted::Stranger(ip) })
     }
 
     /// How many there are.
@@ -92,22 +97,24 @@ impl Admission {
         if !take(&mut counts.accounts, account, self.connections.per_account) {
             return Err(TooMany::Account);
         }
-        let before = self.account.replace(account);
-        give_back(&mut counts.accounts, before);
-        give_back(&mut counts.strangers, self.stranger.take());
+        counts.give_back(std::mem::replace(&mut self.counted, Counted::Account(account)));
         Ok(())
     }
 
-    /// The connection is a stranger's again (RFC 8437). After an error it still counts for its account.
-    pub fn log_out(&mut self) -> Result<(), TooMany> {
+    /// The connection, which is from `peer`, is a stranger's again (RFC 8437). After an error it still
+    /// counts for its account.
+    pub fn log_out(&mut self, peer: Peer) -> Result<(), TooMany> {
         let mut counts = self.connections.counts.lock();
-        if let (None, Some(ip)) = (self.stranger, self.ip) {
-            if !take(&mut counts.strangers, ip, self.connections.per_address) {
-                return Err(TooMany::Strangers);
-            }
-            self.stranger = Some(ip);
+        if matches!(self.counted, Counted::Stranger(_)) {
+            return Ok(());
         }
-        give_back(&mut counts.accounts, self.account.take());
+        let ip = peer.ip();
+        if let Some(ip) = ip
+            && !take(&mut counts.strangers, ip, self.connections.per_address)
+        {
+            return Err(TooMany::Strangers);
+        }
+        counts.give_back(std::mem::replace(&mut self.counted, Counted::Stranger(ip)));
         Ok(())
     }
 }
@@ -116,8 +123,16 @@ impl Drop for Admission {
     fn drop(&mut self) {
         let mut counts = self.connections.counts.lock();
         counts.total = counts.total.saturating_sub(1);
-        give_back(&mut counts.strangers, self.stranger.take());
-        give_back(&mut counts.accounts, self.account.take());
+        counts.give_back(self.counted);
+    }
+}
+
+impl Counts {
+    fn give_back(&mut self, counted: Counted) {
+        match counted {
+            Counted::Stranger(ip) => give_back(&mut self.strangers, ip),
+            Counted::Account(account) => give_back(&mut self.accounts, Some(account)),
+        }
     }
 }
 
@@ -174,14 +189,14 @@ mod tests {
         let connections = Connections::new(&limits);
         let mut one = connections.admit(peer("192.0.2.1:1")).unwrap();
         one.log_in(AccountId(7)).unwrap();
-        one.log_out().unwrap();
+        one.log_out(peer("192.0.2.1:1")).unwrap();
         assert_eq!(connections.admit(peer("192.0.2.1:2")).unwrap_err(), TooMany::Strangers);
         one.log_in(AccountId(8)).unwrap();
         let mut two = connections.admit(peer("192.0.2.1:2")).unwrap();
-        assert_eq!(one.log_out(), Err(TooMany::Strangers));
+        assert_eq!(one.log_out(peer("192.0.2.1:1")), Err(TooMany::Strangers));
         assert_eq!(two.log_in(AccountId(8)), Err(TooMany::Account));
         two.log_in(AccountId(7)).unwrap();
-        one.log_out().unwrap();
+        one.log_out(peer("192.0.2.1:1")).unwrap();
         drop((one, two));
         let counts = connections.counts.lock();
         assert!(counts.total == 0 && counts.strangers.is_empty() && counts.accounts.is_empty());

@@ -158,19 +158,25 @@ impl Stream {
         self.compression = Some(Box::new(Compression { incoming, outgoing: true, carried }));
     }
 
-    /// Sends the last compressed octets and takes none any more, as after UNAUTHENTICATE (RFC 8437
-    /// §4.1). Without compression they are sent as they are.
-    pub async fn end_compression(&mut self, octets: &[u8], patience: Duration) -> io::Result<()> {
-        let Some(compression) = &mut self.compression else { return self.send(octets, patience).await };
+    /// Makes of `text` what is to be sent of it: itself, or compressed so that the peer can read all of it.
+    pub fn pack(&mut self, text: &mut Vec<u8>) {
+        let Some(compression) = self.compression.as_mut().filter(|compression| compression.outgoing) else { return };
+        let packed: Vec<u8> = text.chunks(PACK_SIZE).flat_map(|text| deflate(text, Then::More)).collect();
+        compression.carried.sent += packed.len() as u64;
+        *text = packed;
+    }
+
+    /// As [`Stream::pack`], for the last that is compressed; nor is what comes from here on, as after
+    /// UNAUTHENTICATE (RFC 8437 §4.1).
+    pub fn pack_last(&mut self, text: &mut Vec<u8>) {
+        let Some(compression) = &mut self.compression else { return };
         if let Some(incoming) = &mut compression.incoming {
             incoming.end();
         }
-        if !std::mem::take(&mut compression.outgoing) {
-            return self.send(octets, patience).await;
+        if std::mem::take(&mut compression.outgoing) {
+            *text = deflate(text, Then::End);
+            compression.carried.sent += text.len() as u64;
         }
-        let packed = deflate(octets, Then::End);
-        compression.carried.sent += packed.len() as u64;
-        self.transmit(&packed, patience).await
     }
 
     /// True while what we say is compressed.
@@ -267,23 +273,9 @@ impl Stream {
         }
     }
 
-    /// Writes all of `octets` and flushes, so that the peer can read them. A peer that takes nothing for
-    /// `patience` is an error.
-    pub async fn send(&mut self, octets: &[u8], patience: Duration) -> io::Result<()> {
-        if !self.is_compressed() {
-            return self.transmit(octets, patience).await;
-        }
-        for octets in octets.chunks(PACK_SIZE) {
-            let packed = deflate(octets, Then::More);
-            if let Some(compression) = &mut self.compression {
-                compression.carried.sent += packed.len() as u64;
-            }
-            self.transmit(&packed, patience).await?;
-        }
-        Ok(())
-    }
-
-    async fn transmit(&mut self, mut octets: &[u8], patience: Duration) -> io::Result<()> {
+    /// Writes all of `octets` as they are (see [`Stream::pack`]) and flushes. A peer that takes nothing
+    /// for `patience` is an error.
+    pub async fn send(&mut self, mut octets: &[u8], patience: Duration) -> io::Result<()> {
         while !octets.is_empty() {
             let written = timeout(patience, self.write(octets)).await.map_err(|_| timed_out("write"))??;
             if written == 0 {

@@ -44,6 +44,12 @@ impl Gathering {
         if self.with_cards { blocking(|| self.messages(from, each)) } else { self.messages(from, each) }
     }
 
+    /// How many messages were read, of how many.
+    pub(crate) fn progress(&self) -> (u64, u64) {
+        let left = self.next.map_or(0, |next| self.uids.within(next, Uid::MAX).len());
+        (self.uids.len() - left, self.uids.len())
+    }
+
     /// What could not be read.
     pub(crate) fn damaged(&self) -> &IdSet<Uid> {
         &self.damaged

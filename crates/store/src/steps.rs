@@ -16,6 +16,9 @@ pub trait Steps {
 
     /// Looks at the next messages; false once all were looked at.
     fn step(&mut self) -> Result<bool>;
+
+    /// How many messages were looked at, of how many.
+    fn progress(&self) -> (u64, u64);
 }
 
 /// The right to do a step that reads messages: as many at a time as there are processors.

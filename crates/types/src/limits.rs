@@ -42,6 +42,10 @@ pub struct Limits {
     pub idle_timeout: Duration,
     /// Between two `* OK Still here` in IDLE.
     pub idle_keepalive: Duration,
+    /// A command that is at work for so long says so (RFC 9585).
+    pub progress_after: Duration,
+    /// And again after each so long: 10 to 15 seconds are recommended.
+    pub progress_interval: Duration,
     /// A peer that does not take what we write for so long is gone.
     pub write_timeout: Duration,
     /// A TLS handshake ends in this time or not at all.
@@ -106,6 +110,8 @@ impl Default for Limits {
             login_timeout: Duration::from_secs(60),
             idle_timeout: Duration::from_secs(30 * 60),
             idle_keepalive: Duration::from_secs(2 * 60),
+            progress_after: Duration::from_secs(5),
+            progress_interval: Duration::from_secs(10),
             write_timeout: Duration::from_secs(2 * 60),
             handshake_timeout: Duration::from_secs(20),
             connections: 50_000,

@@ -52,6 +52,8 @@ limits! {
     login_timeout: Span,
     idle_timeout: Span,
     idle_keepalive: Span,
+    progress_after: Span,
+    progress_interval: Span,
     write_timeout: Span,
     handshake_timeout: Span,
     connections: usize,

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use types::Resource;
+
 /// A capability of the IANA registry that a session may announce.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum Capability {
@@ -87,10 +89,18 @@ pub enum Capability {
     CompressDeflate,
     /// RFC 8437
     Unauthenticate,
+    /// RFC 9585
+    InProgress,
     /// RFC 9755
     Utf8Accept,
     /// RFC 7889: octets of the largest message, for every mailbox.
     AppendLimit(u64),
+    /// RFC 9208 §1: also that of RFC 2087.
+    Quota,
+    /// RFC 9208 §3.1.1: a resource that can be limited.
+    QuotaRes(Resource),
+    /// RFC 9208 §4.1.3
+    QuotaSet,
 }
 
 impl fmt::Display for Capability {
@@ -137,8 +147,12 @@ impl fmt::Display for Capability {
             Self::Replace => "REPLACE",
             Self::CompressDeflate => "COMPRESS=DEFLATE",
             Self::Unauthenticate => "UNAUTHENTICATE",
+            Self::InProgress => "INPROGRESS",
             Self::Utf8Accept => "UTF8=ACCEPT",
             Self::AppendLimit(octets) => return write!(f, "APPENDLIMIT={octets}"),
+            Self::Quota => "QUOTA",
+            Self::QuotaRes(resource) => return write!(f, "QUOTA=RES-{}", resource.name()),
+            Self::QuotaSet => "QUOTASET",
         })
     }
 }

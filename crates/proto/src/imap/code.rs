@@ -2,7 +2,7 @@
 
 use types::{Flag, IdSet, ModSeq, SeqNum, Uid, UidValidity};
 
-use super::{Capability, ObjectId};
+use super::{Capability, ObjectId, Tag};
 
 /// `resp-text-code` of RFC 9051 §9 and its extensions.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -45,6 +45,13 @@ pub enum Code {
     HasChildren,
     /// RFC 7162 §3.1.2.1
     HighestModSeq(ModSeq),
+    /// RFC 9585 §4: a command is at work. Only in an untagged OK.
+    InProgress {
+        /// Of the command.
+        tag: Option<Tag>,
+        /// How many of its messages (or whatever it goes through) are done, of how many.
+        progress: Option<(u32, u32)>,
+    },
     /// RFC 5530 §3
     InUse,
     /// RFC 5530 §3
@@ -122,6 +129,16 @@ impl Code {
             Self::CopyUid(validity, from, to) => write!(out, "[COPYUID {validity} {from} {to}]"),
             Self::Downgraded(uids) => write!(out, "[DOWNGRADED {uids}]"),
             Self::HighestModSeq(modseq) => write!(out, "[HIGHESTMODSEQ {modseq}]"),
+            Self::InProgress { tag, progress } => {
+                // RFC 9585 §4: NIL for a tag with "]", and for what is unknown; GOAL is above PROGRESS.
+                let tag = tag.as_ref().filter(|tag| !tag.as_str().contains(']'));
+                let tag = tag.map_or_else(|| "NIL".to_owned(), |tag| format!("\"{}\"", tag.as_str()));
+                match progress {
+                    None => write!(out, "[INPROGRESS ({tag} NIL NIL)]"),
+                    Some((done, goal)) if done < goal => write!(out, "[INPROGRESS ({tag} {done} {goal})]"),
+                    Some((done, _)) => write!(out, "[INPROGRESS ({tag} {done} NIL)]"),
+                }
+            }
             Self::MailboxId(id) => write!(out, "[MAILBOXID ({id})]"),
             Self::Modified(numbers) => write!(out, "[MODIFIED {numbers}]"),
             Self::ModifiedUids(uids) => write!(out, "[MODIFIED {uids}]"),
@@ -158,6 +175,7 @@ impl Code {
             Self::ExpungeIssued => "EXPUNGEISSUED",
             Self::HasChildren => "HASCHILDREN",
             Self::HighestModSeq(_) => "HIGHESTMODSEQ",
+            Self::InProgress { .. } => "INPROGRESS",
             Self::InUse => "INUSE",
             Self::Limit => "LIMIT",
             Self::MailboxId(_) => "MAILBOXID",

@@ -126,15 +126,15 @@ async fn selected(mut selected: Box<Selected>, room: &mut Room<'_>, command: Com
         // RFC 9051 §6.3.2: SELECT deselects first, whatever comes of it.
         Command::Select(select) => return Box::pin(cmd::select::reselect(selected, wire, select, false)).await,
         Command::Examine(select) => return Box::pin(cmd::select::reselect(selected, wire, select, true)).await,
-        Command::Close => return cmd::close::close(selected).await,
+        Command::Close => return close(selected, wire).await,
         Command::Unselect => return (State::Authenticated(selected.user), Ok(Answer::ok("Unselected"))),
         Command::Check => Ok(Answer::ok("Everything is stored")),
         Command::Enable(names) => Ok(cmd::enable::enable(wire, &server.imap, &names, Some(it))),
         Command::Idle => cmd::idle::idle(wire, server, Some(it)).await,
-        Command::Expunge => cmd::expunge::expunge(it).await,
-        Command::UidExpunge(ids) => cmd::expunge::uid_expunge(it, &ids).await,
+        Command::Expunge => at_work(wire, cmd::expunge::expunge(it)).await,
+        Command::UidExpunge(ids) => at_work(wire, cmd::expunge::uid_expunge(it, &ids)).await,
         Command::Store(store) => Box::pin(cmd::store::store(it, wire, store)).await,
-        Command::Copy(copy) => Box::pin(cmd::copy::copy(it, copy)).await,
+        Command::Copy(copy) => Box::pin(at_work(wire, cmd::copy::copy(it, copy))).await,
         Command::Move(move_) => Box::pin(cmd::move_::move_(it, wire, move_)).await,
         Command::Fetch(fetch) => Box::pin(cmd::fetch::fetch(it, wire, &fetch)).await,
         Command::Search(search) => Box::pin(cmd::search::search(it, wire, room.tag, &search)).await,
@@ -155,16 +155,31 @@ async fn for_account(user: &mut Authenticated, wire: &mut Wire, server: &Context
         Command::Create(create) => cmd::create::create(user, wire, create).await,
         Command::Delete(delete) => cmd::delete::delete(user, wire, &delete).await,
         Command::Rename(rename) => cmd::rename::rename(user, wire, rename).await,
-        Command::Subscribe(name) => cmd::subscribe::subscribe(user, name).await,
-        Command::Unsubscribe(name) => cmd::subscribe::unsubscribe(user, name).await,
+        Command::Subscribe(name) => at_work(wire, cmd::subscribe::subscribe(user, name)).await,
+        Command::Unsubscribe(name) => at_work(wire, cmd::subscribe::unsubscribe(user, name)).await,
         Command::List(list) => cmd::list::list(user, wire, server, &list).await,
         Command::Lsub(lsub) => cmd::lsub::lsub(user, wire, &lsub).await,
         Command::Status(status) => cmd::status::status(user, wire, server, &status),
+        Command::GetQuota(root) => cmd::quota::get(user, wire, server, &root),
+        Command::GetQuotaRoot(mailbox) => Ok(cmd::quota::get_root(user, wire, &mailbox)),
+        Command::SetQuota(set) => cmd::quota::set(user, wire, server, set).await,
         Command::StartTls | Command::Login(_) | Command::Authenticate(_) => {
             Ok(Answer::bad("You are logged in already"))
         }
         _ => Ok(Answer::bad("That is not possible now")),
     }
+}
+
+async fn close(selected: Box<Selected>, wire: &mut Wire) -> (State, Outcome) {
+    match wire.meanwhile(cmd::close::close(selected)).await {
+        Ok(closed) => closed,
+        Err(end) => (State::Logout, Err(end.into())),
+    }
+}
+
+/// What writes nothing itself, and waits for the account's writer.
+async fn at_work(wire: &mut Wire, work: impl Future<Output = Outcome>) -> Outcome {
+    wire.meanwhile(work).await?
 }
 
 /// BAD for what needs a login.

@@ -158,6 +158,7 @@ impl Session {
     /// One command: what the handler does, what has happened meanwhile, the tagged answer.
     async fn carry_out(&mut self, tag: Tag, task: Task) -> Result<(), End> {
         self.commands += 1;
+        self.wire.begin(&tag, &self.server.limits);
         let turn = Turn::behind(&task);
         let how = match &task {
             Task::Command(command) => dispatch::catch_up_after(command),
@@ -188,6 +189,7 @@ impl Session {
 
         let done = matches!(&outcome, Ok(answer) if answer.condition == Condition::Ok);
         self.conclude(Some(&tag), outcome).await?;
+        self.wire.end();
         match turn {
             Some(turn) if done => Box::pin(self.turn(turn)).await,
             _ => Ok(()),

@@ -8,8 +8,9 @@
 use std::io;
 use std::time::Duration;
 
-use proto::imap::{Capability, Dialect, Encoder, Event, Fragmenter};
-use tokio::time::Instant;
+use proto::imap::response::Condition;
+use proto::imap::{Capability, Code, Dialect, Encoder, Event, Fragmenter, Tag};
+use tokio::time::{Instant, sleep_until};
 use types::Limits;
 
 use super::answer::{End, Failure, sentence};
@@ -35,7 +36,16 @@ pub(crate) struct Wire {
     /// When silence has lasted too long.
     deadline: Instant,
     patience: Duration,
+    /// While a command is at work. Boxed: a connection that waits is small.
+    progress: Option<Box<Progress>>,
     received: u64,
+}
+
+/// When the running command says next that it is at work (RFC 9585).
+struct Progress {
+    tag: Tag,
+    next: Instant,
+    interval: Duration,
 }
 
 /// Where responses go. Apart from the buffer, so that a response which is still being written can
@@ -61,6 +71,7 @@ impl Wire {
             shutdown,
             deadline: Instant::now() + limits.login_timeout,
             patience: limits.login_timeout,
+            progress: None,
             received: 0,
         }
     }
@@ -92,6 +103,58 @@ impl Wire {
     /// Sends everything that waits.
     pub(crate) async fn flush(&mut self) -> Result<(), End> {
         self.sink.flush(&mut self.out).await
+    }
+
+    // ---- while a command is at work ----
+
+    /// A command begins.
+    pub(crate) fn begin(&mut self, tag: &Tag, limits: &Limits) {
+        let (next, interval) = (Instant::now() + limits.progress_after, limits.progress_interval);
+        self.progress = Some(Box::new(Progress { tag: tag.clone(), next, interval }));
+    }
+
+    /// The command has been answered.
+    pub(crate) fn end(&mut self) {
+        self.progress = None;
+    }
+
+    /// Waits for `work` to be done, and says now and then that it is not yet. The work is done also
+    /// where the client has gone meanwhile: it is not for us to break it off.
+    pub(crate) async fn meanwhile<T>(&mut self, work: impl Future<Output = T>) -> Result<T, End> {
+        let mut work = std::pin::pin!(work);
+        let mut lost = None;
+        loop {
+            let next = self.progress.as_ref().map(|progress| progress.next).filter(|_| lost.is_none());
+            let pause = async {
+                match next {
+                    Some(next) => sleep_until(next).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                done = &mut work => return lost.map_or(Ok(done), Err),
+                () = pause => lost = self.say_at_work(None).await.err(),
+            }
+        }
+    }
+
+    /// Says that the command is at work, if it is time to: `done` of `goal` messages are behind it.
+    pub(crate) async fn at_work(&mut self, progress: impl FnOnce() -> (u64, u64)) -> Result<(), End> {
+        if self.progress.as_ref().is_none_or(|running| running.next > Instant::now()) {
+            return Ok(());
+        }
+        let (done, goal) = progress();
+        self.say_at_work(u32::try_from(done).ok().zip(u32::try_from(goal).ok())).await
+    }
+
+    async fn say_at_work(&mut self, progress: Option<(u32, u32)>) -> Result<(), End> {
+        let Some(running) = &mut self.progress else { return Ok(()) };
+        running.next = Instant::now() + running.interval;
+        let code = Code::InProgress { tag: Some(running.tag.clone()), progress };
+        let code = Some(&code).filter(|_| !self.off.has(&Capability::InProgress));
+        self.encoder().untagged(Condition::Ok, code, "Still at work");
+        self.flush().await
     }
 
     // ---- in ----
@@ -139,7 +202,7 @@ impl Wire {
                 }
             },
             other = other => Ok(Some(other)),
-            () = tokio::time::sleep_until(*deadline) => Err(AUTOLOGOUT),
+            () = sleep_until(*deadline) => Err(AUTOLOGOUT),
         }
     }
 
@@ -265,8 +328,10 @@ impl Wire {
     /// The answer that waits is the last that is compressed, if it is (RFC 8437 §4.1).
     pub(crate) async fn end_compression(&mut self) -> Result<(), End> {
         self.sink.sent += self.out.len() as u64;
-        let out = std::mem::take(&mut self.out);
-        Ok(self.sink.stream.end_compression(&out, self.sink.write_timeout).await?)
+        self.sink.stream.pack_last(&mut self.out);
+        self.sink.stream.send(&self.out, self.sink.write_timeout).await?;
+        self.out.clear();
+        Ok(())
     }
 
     /// True while what is said is compressed.
@@ -309,6 +374,7 @@ impl Sink {
             return Ok(());
         }
         self.sent += buffer.len() as u64;
+        self.stream.pack(buffer);
         self.stream.send(buffer, self.write_timeout).await?;
         buffer.clear();
         Ok(())
@@ -330,3 +396,6 @@ pub(crate) const AUTOLOGOUT: End = End::Bye { code: None, text: "Nothing was hea
 
 /// RFC 9051 §7.1.5
 pub(crate) const END_OF_SERVER: End = End::Bye { code: None, text: "The server is shutting down" };
+
+#[cfg(test)]
+mod tests;

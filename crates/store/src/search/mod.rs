@@ -66,6 +66,12 @@ impl Steps for Search {
         let Some(from) = self.next.take() else { return Ok(false) };
         if self.reads_messages() { blocking(|| self.messages(from)) } else { self.messages(from) }
     }
+
+    fn progress(&self) -> (u64, u64) {
+        let scope = &self.plan.scope;
+        let left = self.next.map_or(0, |next| scope.within(next, Uid::MAX).len());
+        (scope.len() - left, scope.len())
+    }
 }
 
 impl Search {

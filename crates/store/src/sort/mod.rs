@@ -101,6 +101,10 @@ impl Steps for Sorting {
             }
         })
     }
+
+    fn progress(&self) -> (u64, u64) {
+        self.gathering.progress()
+    }
 }
 
 impl Sorting {

@@ -68,6 +68,10 @@ impl Steps for Threading {
             kept.columns.push(row, card);
         })
     }
+
+    fn progress(&self) -> (u64, u64) {
+        self.gathering.progress()
+    }
 }
 
 impl Threading {

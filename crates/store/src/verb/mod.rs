@@ -7,6 +7,7 @@ mod fill;
 mod flags;
 mod mailboxes;
 mod purge;
+mod quota;
 mod relocate;
 mod replace;
 mod undelete;

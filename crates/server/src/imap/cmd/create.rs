@@ -16,7 +16,8 @@ pub(crate) async fn create(user: &Authenticated, wire: &mut Wire, create: Create
         // RFC 6154 §3: uses that cannot be given together.
         _ => return Err(Failure::no(Code::UseAttr, "A mailbox has one special use")),
     };
-    let id = user.account.create_mailbox(&user.principal, create.mailbox.clone(), special_use).await?;
+    let id =
+        wire.meanwhile(user.account.create_mailbox(&user.principal, create.mailbox.clone(), special_use)).await??;
     tell_spelling(user, wire, &create.mailbox, create.old_name.as_deref());
     // RFC 8474 §4.1
     Ok(Answer::ok("Created").with(Code::MailboxId(object_id::mailbox(user.account.id(), id))))

@@ -9,7 +9,7 @@ use crate::imap::wire::Wire;
 
 /// Inferiors and subscriptions stay.
 pub(crate) async fn delete(user: &Authenticated, wire: &mut Wire, delete: &Delete) -> Outcome {
-    user.account.delete_mailbox(&user.principal, &delete.mailbox).await?;
+    wire.meanwhile(user.account.delete_mailbox(&user.principal, &delete.mailbox)).await??;
     tell_spelling(user, wire, &delete.mailbox, delete.old_name.as_deref());
     Ok(Answer::ok("Deleted"))
 }

@@ -45,7 +45,7 @@ pub(crate) async fn enter(
         Err(_) => None,
     };
     let stored = record.as_ref().and_then(|record| Some((record.id, stored_hash(record)?)));
-    match (server.login.check(&credentials, stored).await, record) {
+    match (room.wire.meanwhile(server.login.check(&credentials, stored)).await?, record) {
         (Ok(_), Some(record)) => admit(room, record),
         (Err(LoginError::Busy), _) => Err(Failure::no(Code::Unavailable, "Too many logins at this moment; try again")),
         (Err(LoginError::Wrong) | Ok(_), _) => {

@@ -13,7 +13,7 @@ pub(crate) async fn move_(selected: &mut Selected, wire: &mut Wire, move_: Move)
     writable(selected)?;
     let uids = selected.resolve(&move_.ids)?;
     let missing = missing(&move_.ids);
-    let moved = selected.mailbox.relocate(&selected.user.principal, uids, &move_.to, missing).await?;
+    let moved = wire.meanwhile(selected.mailbox.relocate(&selected.user.principal, uids, &move_.to, missing)).await??;
     // RFC 6851 §4.3: COPYUID comes untagged, before the EXPUNGEs of the view that catches up next.
     if let Some(code) = copy_uid(moved) {
         wire.encoder().untagged(Condition::Ok, Some(&code), "Moved");

@@ -9,13 +9,11 @@
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::time::Duration;
 
 use proto::imap::command::{Search, SearchKey, SearchReturn};
 use proto::imap::response::{Condition, ESearch};
 use proto::imap::{Code, Tag, Window};
 use store::{Found, Key, Query, Snapshot, Steps, When};
-use tokio::time::Instant;
 use types::{IdSet, ModSeq, Number, SeqNum, Uid, UnixTime};
 
 use super::fetch::named;
@@ -23,9 +21,6 @@ use crate::imap::answer::{Answer, Failure, Outcome};
 use crate::imap::object_id;
 use crate::imap::state::Selected;
 use crate::imap::wire::{END_OF_SERVER, Wire};
-
-/// Between two signs of life of a search.
-const SIGN_OF_LIFE: Duration = Duration::from_secs(10);
 
 /// Carries out SEARCH and UID SEARCH.
 pub(crate) async fn search(selected: &mut Selected, wire: &mut Wire, tag: &Tag, search: &Search) -> Outcome {
@@ -96,9 +91,8 @@ pub(super) async fn in_turns<W: Steps + Send + Sync>(
     work: &mut W,
     enough: impl Fn(&W) -> bool + Send,
 ) -> Result<(), Failure> {
-    let mut said = Instant::now();
     loop {
-        let turn = work.turn().await;
+        let turn = wire.meanwhile(work.turn()).await?;
         let more = work.step()?;
         drop(turn);
         if !more || enough(work) {
@@ -107,11 +101,7 @@ pub(super) async fn in_turns<W: Steps + Send + Sync>(
         if wire.is_ending() {
             return Err(END_OF_SERVER.into());
         }
-        if said.elapsed() >= SIGN_OF_LIFE {
-            said = Instant::now();
-            wire.encoder().untagged(Condition::Ok, None, "Still searching");
-            wire.flush().await?;
-        }
+        wire.at_work(|| work.progress()).await?;
         tokio::task::yield_now().await;
     }
 }

@@ -22,7 +22,8 @@ pub(crate) async fn store(selected: &mut Selected, wire: &mut Wire, store: Store
     };
     let change = FlagChange { mode, flags: store.flags, unchanged_since: store.unchanged_since };
     let told = selected.view.seen();
-    let stored = selected.mailbox.store_flags(&selected.user.principal, uids.clone(), change, told).await?;
+    let stored =
+        wire.meanwhile(selected.mailbox.store_flags(&selected.user.principal, uids.clone(), change, told)).await??;
 
     // RFC 9051 §6.4.6: the answer has the flags of every message, changed or not; with .SILENT only
     // what others did. RFC 7162 §3.1.3: and the new mod-sequences; where there was a condition, of

@@ -10,7 +10,7 @@ pub(crate) fn unauthenticate(state: State, room: &mut Room<'_>) -> (State, Outco
         State::NotAuthenticated(_) | State::Logout => (state, Ok(log_in_first())),
         // RFC 8437 §3: a selected mailbox is left without an expunge.
         State::Authenticated(_) | State::Selected(_) => {
-            if room.admission.log_out().is_err() {
+            if room.admission.log_out(room.wire.peer()).is_err() {
                 // RFC 8437 §3: NO is not possible; BYE is, where the state cannot be reset.
                 return (State::Logout, Err(End::bye("Too many connections here are not logged in").into()));
             }

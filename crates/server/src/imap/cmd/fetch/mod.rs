@@ -42,7 +42,7 @@ pub(crate) async fn fetch(selected: &mut Selected, wire: &mut Wire, fetch: &Fetc
         uids = selected.mailbox.snapshot()?.changed_since(since, &uids)?;
     }
     let marked = if !selected.read_only && fetch.items.iter().any(FetchItem::sets_seen) {
-        mark_seen(selected, &uids).await?
+        wire.meanwhile(mark_seen(selected, &uids)).await??
     } else {
         FlagsStored::default()
     };

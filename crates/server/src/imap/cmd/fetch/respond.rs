@@ -182,7 +182,7 @@ impl Responder<'_> {
         let start = out.len();
         let enough = *work + WORK + 4 * u64::from(message.row.size);
         let mut empty = true;
-        let mut rest = None;
+        let (mut rest, mut international) = (None, None);
         let mut encoder = Encoder::new(out, self.dialect);
         let mut response = encoder.fetch(message.number, message.row.uid);
         for (at, item) in self.items.iter().enumerate().skip(from) {
@@ -195,9 +195,10 @@ impl Responder<'_> {
                 (false, Some(cards)) => {
                     scratch.clear();
                     let (header_of_card, header_size) = (item.header_of_card, self.header_size);
-                    let surrogate =
-                        self.ascii_only && cards.card(message.row.email).is_ok_and(message::CardRef::is_international);
-                    if surrogate {
+                    let surrogate = *international.get_or_insert_with(|| {
+                        self.ascii_only && cards.card(message.row.email).is_ok_and(message::CardRef::is_international)
+                    });
+                    if surrogate && shows_header(&item.what) {
                         downgraded.insert(message.row.uid);
                     }
                     let body =
@@ -546,6 +547,20 @@ impl Body<'_> {
 
     fn blob(&self) -> Result<Arc<dyn store::Blob>, Missing> {
         self.cards.body(self.row.email)?.ok_or(Missing::Gone)
+    }
+}
+
+/// True for items in which a surrogate may look different from the message.
+fn shows_header(item: &FetchItem) -> bool {
+    use FetchItem as I;
+    match item {
+        I::Envelope | I::Body | I::BodyStructure | I::Rfc822 | I::Rfc822Header => true,
+        I::BodySection { section, .. } => match section.text {
+            SectionText::All => section.part.0.is_empty(),
+            SectionText::Text => false,
+            _ => true,
+        },
+        _ => false,
     }
 }
 

@@ -1,0 +1,65 @@
+use std::sync::Arc;
+
+use auth::FingerprintKey;
+use store::{Store, SystemClock};
+use tokio::io::{AsyncReadExt, DuplexStream};
+use tokio::time::sleep;
+
+use super::*;
+use crate::context::LmtpOptions;
+use crate::login::LoginGate;
+use crate::shutdown::Stopper;
+
+fn wire() -> (Wire, DuplexStream, Stopper) {
+    let clock = Arc::new(SystemClock);
+    let engine = Arc::new(engine::memory::Memory::new());
+    let store = Store::open(engine, clock.clone(), store::Options::default()).unwrap();
+    let limits = store.limits().clone();
+    let login = LoginGate::new(&limits, FingerprintKey::new([1; 64]));
+    let (imap, lmtp) = (ImapOptions::default(), LmtpOptions::default());
+    let server = Context { store, clock, limits, tls: None, login, hostname: "x".into(), imap, lmtp };
+    let (near, far) = tokio::io::duplex(1 << 16);
+    let (stopper, shutdown) = Stopper::new();
+    (Wire::new(Stream::memory(near, Peer::Memory), shutdown, &server), far, stopper)
+}
+
+async fn said(far: &mut DuplexStream) -> Vec<String> {
+    let mut octets = vec![0; 1 << 16];
+    let read = tokio::time::timeout(Duration::from_millis(1), far.read(&mut octets)).await;
+    let text = String::from_utf8(octets[..read.unwrap_or(Ok(0)).unwrap()].to_vec()).unwrap();
+    text.lines().map(str::to_owned).collect()
+}
+
+// RFC 9585 §3: at first after 5 s, then every 10 s.
+#[tokio::test(start_paused = true)]
+async fn who_waits_is_told_now_and_then() {
+    let (mut wire, mut far, _stopper) = wire();
+    wire.begin(&Tag::of_line(b"a1 NOOP").unwrap(), &Limits::default());
+    wire.meanwhile(sleep(Duration::from_millis(4900))).await.unwrap();
+    assert!(said(&mut far).await.is_empty());
+    wire.meanwhile(sleep(Duration::from_secs(20))).await.unwrap();
+    assert_eq!(said(&mut far).await, ["* OK [INPROGRESS (\"a1\" NIL NIL)] Still at work"; 2]);
+    wire.at_work(|| (1, 3)).await.unwrap();
+    assert!(said(&mut far).await.is_empty());
+    sleep(Duration::from_secs(1)).await;
+    wire.at_work(|| (1, 3)).await.unwrap();
+    assert_eq!(said(&mut far).await, ["* OK [INPROGRESS (\"a1\" 1 3)] Still at work"]);
+    wire.begin(&Tag::of_line(b"a2 NOOP").unwrap(), &Limits::default());
+    sleep(Duration::from_secs(4)).await;
+    wire.at_work(|| (1, 3)).await.unwrap();
+    assert!(said(&mut far).await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn work_is_done_although_the_client_has_gone() {
+    let (mut wire, far, _stopper) = wire();
+    wire.begin(&Tag::of_line(b"a1 NOOP").unwrap(), &Limits::default());
+    drop(far);
+    let mut done = false;
+    let work = async {
+        sleep(Duration::from_secs(60)).await;
+        done = true;
+    };
+    assert!(wire.meanwhile(work).await.is_err());
+    assert!(done);
+}
