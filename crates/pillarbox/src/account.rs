@@ -8,6 +8,7 @@ use clap::{Args, Subcommand};
 
 use crate::admin::{Request, Response, ask, execute};
 use crate::config::Config;
+use crate::quota::Change;
 use crate::recover::recover;
 use crate::{console, run};
 
@@ -51,6 +52,21 @@ enum Action {
         /// Whose.
         name: String,
     },
+    /// Sets what an account may use; limits that are not named stay as they are.
+    SetQuota {
+        /// Whose.
+        name: String,
+        #[command(flatten)]
+        change: Change,
+    },
+    /// Prints what an account uses and may use, or all accounts.
+    Usage {
+        /// Whose.
+        name: Option<String>,
+        /// For programs: JSON, sizes in octets.
+        #[arg(long)]
+        json: bool,
+    },
     /// Deletes an account and all its mail.
     Delete {
         /// Whose.
@@ -65,6 +81,8 @@ pub(crate) fn account(options: &Options) -> Result<()> {
         Action::Create { name } => Request::Create { name: name.clone(), password: password(name)? },
         Action::Passwd { name } => Request::SetPassword { name: name.clone(), password: password(name)? },
         Action::Delete { name } => Request::Delete { name: name.clone() },
+        Action::SetQuota { name, change } => Request::SetQuota { name: name.clone(), change: *change },
+        Action::Usage { name, json } => Request::Usage { name: name.clone(), json: *json },
         Action::List => Request::List,
         Action::Show { name } => Request::Show { name: name.clone() },
         Action::SetCapabilities { name, disable, enable } => {

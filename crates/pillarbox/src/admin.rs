@@ -17,6 +17,7 @@ use store::Store;
 use tracing::{info, warn};
 use types::{AccountName, DateTime, Limits, UnixTime};
 
+use crate::quota::{self, Change};
 use crate::{migrate, purge, random, undelete};
 
 /// Octets of one request: a name and a password.
@@ -36,6 +37,10 @@ pub(crate) enum Request {
     SetCapabilities { name: String, disable: Vec<String>, enable: Vec<String> },
     /// Another password.
     SetPassword { name: String, password: String },
+    /// Other limits.
+    SetQuota { name: String, change: Change },
+    /// What one account uses and may use, or all of them.
+    Usage { name: Option<String>, json: bool },
     /// No account any more, and none of its mail.
     Delete { name: String },
     /// Everything that is wrong with the store.
@@ -112,6 +117,20 @@ async fn apply(store: &Store, request: Request) -> Result<Vec<String>> {
             info!("account {name} deleted");
             Ok(vec![format!("account {name} deleted")])
         }
+        Request::SetQuota { name, change } => {
+            let name = account(&name)?;
+            let quota = store.set_quota(&name, change.settings()).await?;
+            let line = quota::line(name.as_str(), &quota);
+            info!("quota set: {line}");
+            Ok(vec![line])
+        }
+        Request::Usage { name, json } => {
+            let names = match name {
+                Some(name) => vec![account(&name)?],
+                None => store::blocking(|| store.accounts())?.into_iter().map(|record| record.name).collect(),
+            };
+            usage(store, &names, json)
+        }
         Request::List => {
             let accounts = store::blocking(|| store.accounts())?;
             Ok(accounts.into_iter().map(|account| account.name.to_string()).collect())
@@ -138,6 +157,16 @@ async fn apply(store: &Store, request: Request) -> Result<Vec<String>> {
         }
         Request::Check => Ok(store::blocking(|| store.check())?),
     }
+}
+
+fn usage(store: &Store, names: &[AccountName], json: bool) -> Result<Vec<String>> {
+    let quotas = names.iter().map(|name| Ok((name.as_str(), store::blocking(|| store.quota(name))?)));
+    let quotas = quotas.collect::<store::Result<Vec<_>>>()?;
+    if json {
+        let objects: Vec<_> = quotas.iter().map(|(name, quota)| quota::object(name, quota)).collect();
+        return Ok(vec![serde_json::to_string_pretty(&objects)?]);
+    }
+    Ok(quotas.iter().map(|(name, quota)| quota::line(name, quota)).collect())
 }
 
 fn listed(names: &[String]) -> String {

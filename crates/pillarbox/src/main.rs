@@ -10,11 +10,13 @@ mod demo;
 mod logging;
 mod migrate;
 mod purge;
+mod quota;
 mod random;
 mod recover;
 mod run;
 mod serve;
 mod undelete;
+mod warnings;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -35,7 +37,7 @@ enum Command {
     Serve(ConfigFile),
     /// Runs a server to try out, with two accounts and sample mail, on this machine only.
     Demo(demo::Options),
-    /// Creates, lists and deletes accounts and sets their passwords, also while the server runs.
+    /// Creates, lists and deletes accounts, sets their passwords and quotas, also while the server runs.
     Account(account::Options),
     /// Takes over mail from files of another mail server.
     Import(migrate::Options),

@@ -22,6 +22,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
 
 use crate::recover::recover;
+use crate::warnings::Warnings;
 use crate::{admin, console, purge, random};
 
 /// How long sessions may take to say goodbye and to finish what they commit.
@@ -64,6 +65,8 @@ pub(crate) struct Setup {
     pub(crate) hostname: String,
     pub(crate) imap: ImapOptions,
     pub(crate) lmtp: LmtpOptions,
+    /// What starts a program where a quota runs out.
+    pub(crate) warnings: Option<Warnings>,
 }
 
 /// A server that accepts connections.
@@ -145,7 +148,7 @@ impl Signals {
 
 impl Server {
     async fn start(setup: Setup, store: Store, listeners: Vec<(Protocol, Listener)>) -> Result<Self> {
-        let Setup { store_path, tls, hostname, imap, lmtp, .. } = setup;
+        let Setup { store_path, tls, hostname, imap, lmtp, warnings, .. } = setup;
         recover(&store_path, &store).await?;
         store.finish_deletions().await.context("cannot finish deleting accounts")?;
         let limits = store.limits().clone();
@@ -156,6 +159,9 @@ impl Server {
         let (stopper, shutdown) = Stopper::new();
 
         admin::listen(&store_path, &context.store, shutdown.clone());
+        if let Some(warnings) = warnings {
+            tokio::spawn(warnings.give(context.store.clone(), shutdown.clone()));
+        }
         tokio::spawn(evict(context.store.clone(), shutdown.clone()));
         tokio::spawn(purge::regularly(context.store.clone(), shutdown.clone()));
         let mut places = Vec::new();

@@ -5,15 +5,16 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use server::context::{ImapOptions, LmtpOptions};
+use server::context::{ImapOptions, LmtpOptions, OverQuota};
 use server::tls::Tls;
 use store::Clock;
 use tracing::{error, info, warn};
 use types::DateTime;
 
-use crate::config::{Config, Literals};
+use crate::config::{Config, Literals, Refusal};
 use crate::logging;
 use crate::run::{Place, Protocol, Setup, Wanted, run};
+use crate::warnings::Warnings;
 
 /// A certificate that ends within so many days is worth a warning.
 const WARN_DAYS: i64 = 14;
@@ -55,10 +56,16 @@ fn setup(config: &Config, tls: Option<Arc<Tls>>) -> Result<Setup> {
         place: Place::Unix { path: path.clone(), mode: config.socket_mode() },
         option: "lmtp.socket in the configuration",
     }));
+    let over_quota = match config.lmtp.over_quota {
+        Refusal::Temporary => OverQuota::Temporary,
+        Refusal::Permanent => OverQuota::Permanent,
+    };
+    let mut store = config.store_options()?;
+    let warnings = Warnings::new(&config.quota.warning_command, &mut store.quota);
     Ok(Setup {
         store_path: config.store.path.clone(),
         engine: config.engine_options(),
-        store: config.store_options()?,
+        store,
         tls,
         wanted,
         hostname: config.hostname.clone().unwrap_or_else(machine_name),
@@ -67,7 +74,8 @@ fn setup(config: &Config, tls: Option<Arc<Tls>>) -> Result<Setup> {
             literal_minus: config.imap.literals == Literals::Minus,
             off: config.off()?,
         },
-        lmtp: LmtpOptions { domains: config.lmtp.domains.clone() },
+        lmtp: LmtpOptions { domains: config.lmtp.domains.clone(), over_quota },
+        warnings,
     })
 }
 

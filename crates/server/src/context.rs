@@ -45,4 +45,16 @@ pub struct ImapOptions {
 pub struct LmtpOptions {
     /// The domains of recipients that are ours; empty is any.
     pub domains: Vec<String>,
+    /// How mail for an account over its quota is refused.
+    pub over_quota: OverQuota,
+}
+
+/// What becomes of mail for an account over its quota.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum OverQuota {
+    /// The MTA keeps it and tries again: `452 4.2.2`.
+    #[default]
+    Temporary,
+    /// The sender gets it back: `552 5.2.2`.
+    Permanent,
 }

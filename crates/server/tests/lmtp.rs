@@ -111,7 +111,7 @@ impl Server {
             tls,
             hostname: "mail.test".to_owned(),
             imap: ImapOptions::default(),
-            lmtp: LmtpOptions { domains: domains.iter().map(|d| (*d).to_owned()).collect() },
+            lmtp: LmtpOptions { domains: domains.iter().map(|d| (*d).to_owned()).collect(), ..LmtpOptions::default() },
         };
         let (stopper, shutdown) = Stopper::new();
         Self { engine, context: Arc::new(context), stopper, shutdown }

@@ -15,6 +15,7 @@ use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::key;
 use crate::mailbox::{Mailbox, MailboxCell};
+use crate::quota::{self, QuotaOptions};
 use crate::retention::Retention;
 use crate::rights;
 use crate::snapshot::Snapshot;
@@ -26,6 +27,7 @@ use crate::writer::{Counters, Queue, WriterState};
 pub(crate) struct Shared {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) limits: Arc<Limits>,
+    pub(crate) quota: QuotaOptions,
     pub(crate) retention: Retention,
     /// Searches that read messages at this moment.
     pub(crate) searches: Arc<Semaphore>,
@@ -107,6 +109,9 @@ fn read_tree(view: &dyn ReadView) -> Result<Tree> {
         tree.insert(Entry::decode(id, value, summary)?);
         Ok(())
     })?;
+    if let Some(value) = view.get(key::QUOTA)? {
+        tree.set_quota(quota::decode(&value)?);
+    }
     each(view, b"s", |key, _| {
         let name = key::text(key).and_then(|name| MailboxName::new(name).ok());
         tree.subscribe(name.ok_or_else(|| Error::Damaged("a subscription is no mailbox name".into()))?);

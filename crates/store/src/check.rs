@@ -6,13 +6,14 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use engine::ReadView;
-use types::{AccountId, EmailId, MailboxId, ModSeq, ThreadId, Uid};
+use types::{AccountId, EmailId, MailboxId, ModSeq, Resources, ThreadId, Uid};
 
 use crate::account::{AccountCell, each};
 use crate::chunk::{Chunk, MAX_ROWS};
 use crate::codec::Reader;
 use crate::error::{Error, Result};
 use crate::key;
+use crate::quota;
 use crate::removal::Removal;
 use crate::retention::{mailbox_of, rows_in, walk};
 use crate::snapshot::Snapshot;
@@ -81,6 +82,7 @@ impl Check {
         let mut names = BTreeMap::new();
         let mut uid_validities = BTreeMap::new();
         let mut expected = Keys::default();
+        let mut usage = Resources::default();
         for (&id, (value, deleted)) in &mailboxes {
             match self.mailbox(&*view, id, value, &counters, &mut expected) {
                 Ok((entry, snapshot)) => {
@@ -91,12 +93,14 @@ impl Check {
                         self.problem(format_args!("mailboxes {other} and {id} have the same UIDVALIDITY"));
                     }
                     if !deleted {
+                        count(&mut usage, &entry);
                         self.compare(loaded, &entry, &snapshot);
                     }
                 }
                 Err(error) => self.problem(format_args!("mailbox {id}: {error}")),
             }
         }
+        self.quota(&*view, loaded, &usage)?;
         if !names.keys().any(types::MailboxName::is_inbox) {
             self.problem(format_args!("there is no INBOX"));
         }
@@ -187,6 +191,19 @@ impl Check {
         }
     }
 
+    /// What the quota counts must be what is there.
+    fn quota(&mut self, view: &dyn ReadView, loaded: &AccountCell, stored: &Resources<u64>) -> Result<()> {
+        let settings = view.get(key::QUOTA)?.map(|value| quota::decode(&value)).transpose()?.unwrap_or_default();
+        let tree = Arc::clone(&loaded.tree.borrow());
+        if tree.usage() != *stored {
+            self.problem(format_args!("its usage is counted as {:?} and is {stored:?}", tree.usage()));
+        }
+        if *tree.quota() != settings {
+            self.problem(format_args!("memory and disk differ in its quota"));
+        }
+        Ok(())
+    }
+
     /// Of mailboxes whose content is on its way out, only the bodies count.
     fn buried(&mut self, view: &dyn ReadView, ids: &BTreeSet<MailboxId>) -> Result<()> {
         for &id in ids {
@@ -239,6 +256,13 @@ impl Check {
         }
         Ok(())
     }
+}
+
+fn count(usage: &mut Resources<u64>, entry: &Entry) {
+    let sums = entry.summary.sums;
+    usage.storage = usage.storage.saturating_add(sums.size);
+    usage.message = usage.message.saturating_add(sums.count.into());
+    usage.mailbox += 1;
 }
 
 /// Keys that a spine names.

@@ -24,6 +24,15 @@ pub enum Error {
     /// A number in [`types::Limits`] is reached.
     #[error("the limit of {0} is reached")]
     Limit(&'static str),
+    /// The account would use more than its quota allows (RFC 9208).
+    #[error("that is more than the account's quota of {0} allows")]
+    OverQuota(types::Resource),
+    /// There is no such quota root, or none that this principal may know of.
+    #[error("there is no such quota root")]
+    NoSuchQuotaRoot,
+    /// The principal may see it and not do it.
+    #[error("that is not permitted")]
+    NotPermitted,
     /// A message is larger than the limit.
     #[error("the message is larger than the {limit} octets allowed")]
     TooBig {

@@ -15,6 +15,9 @@ pub(crate) const SHARED_PLANE: u64 = 0;
 /// The account's counters.
 pub(crate) const COUNTERS: &[u8] = b"a";
 
+/// What was set of the account's quota.
+pub(crate) const QUOTA: &[u8] = b"q";
+
 /// An account in the directory (account 0), by name.
 pub(crate) fn directory(name: &str) -> Vec<u8> {
     let mut key = vec![b'u'];

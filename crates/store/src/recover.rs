@@ -228,7 +228,7 @@ impl Recovery {
             let strays: Vec<_> = strays.collect();
             let found = blocking(|| strays.into_iter().map(|(id, stray)| look(id, stray, &limits)).collect::<Vec<_>>());
             let before = Arc::clone(&before);
-            for Back { mailbox, uid, damage } in account.write(move |txn| put_back(txn, found, &before)).await? {
+            for Back { mailbox, uid, damage } in account.write_back(move |txn| put_back(txn, found, &before)).await? {
                 if let Some(damage) = damage {
                     self.say(format_args!("mailbox {mailbox}: UID {uid}: {damage}"));
                 }

@@ -12,6 +12,17 @@ pub(crate) fn may_see(who: &Principal, owner: AccountId) -> Result<()> {
     if who.account == owner { Ok(()) } else { Err(Error::NoSuchMailbox) }
 }
 
+/// May this principal know what an account uses and may use?
+pub(crate) fn may_see_quota(who: &Principal, owner: AccountId, administrators: &[AccountId]) -> Result<()> {
+    let may = who.account == owner || may_administer_quotas(who, administrators).is_ok();
+    if may { Ok(()) } else { Err(Error::NoSuchQuotaRoot) }
+}
+
+/// May this principal set quotas?
+pub(crate) fn may_administer_quotas(who: &Principal, administrators: &[AccountId]) -> Result<()> {
+    if administrators.contains(&who.account) { Ok(()) } else { Err(Error::NotPermitted) }
+}
+
 /// May this principal change mailboxes and messages of the account?
 pub(crate) fn may_change(who: &Principal, owner: AccountId) -> Result<()> {
     may_see(who, owner)

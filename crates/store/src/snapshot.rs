@@ -192,6 +192,23 @@ impl Snapshot {
         Ok(at.and_then(|at| chunk.rows().get(at)).map(|row| row.uid))
     }
 
+    /// The octets of the messages with `\Deleted`: what EXPUNGE would give back. Looks only into chunks that have some.
+    pub fn deleted_size(&self) -> Result<u64> {
+        let mut size = 0u64;
+        let nodes = self.nodes.iter().filter(|node| node.sums.deleted > 0);
+        for chunk in nodes.flat_map(|node| &node.chunks).filter(|chunk| chunk.sums.deleted > 0) {
+            if chunk.sums.deleted == chunk.sums.count {
+                size = chunk.sums.size.saturating_add(size);
+                continue;
+            }
+            let chunk = self.load(chunk)?;
+            let rows = chunk.rows().iter().enumerate();
+            let deleted = rows.filter(|&(at, _)| chunk.system_bits(at) & types::Flags::DELETED_BIT != 0);
+            size = deleted.fold(size, |size, (_, row)| size.saturating_add(row.size.into()));
+        }
+        Ok(size)
+    }
+
     /// The chunk that holds a message, and its position there.
     pub fn find(&self, uid: Uid) -> Result<Option<(Chunk, usize)>> {
         let node = self.nodes.get(self.nodes.partition_point(|node| node.last() < uid));

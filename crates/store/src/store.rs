@@ -13,6 +13,7 @@ use crate::account::{Account, AccountCell, Shared};
 use crate::blocking::blocking;
 use crate::clock::Clock;
 use crate::error::{Error, Result};
+use crate::quota::QuotaOptions;
 use crate::retention::Retention;
 use crate::source::Source;
 
@@ -27,6 +28,8 @@ pub struct Options {
     pub limits: Arc<Limits>,
     /// What each new account has besides INBOX.
     pub default_mailboxes: Vec<(MailboxName, Option<SpecialUse>)>,
+    /// What accounts may use, and who is told.
+    pub quota: QuotaOptions,
     /// For how long what was expunged or deleted is kept.
     pub retention: Retention,
 }
@@ -57,7 +60,8 @@ impl Default for Options {
             let name = MailboxName::new(special_use.as_str().trim_start_matches('\\')).ok()?;
             Some((name, Some(special_use)))
         });
-        Self { limits: Arc::default(), default_mailboxes: named.collect(), retention: Retention::default() }
+        let (quota, retention) = (QuotaOptions::default(), Retention::default());
+        Self { limits: Arc::default(), default_mailboxes: named.collect(), quota, retention }
     }
 }
 
@@ -66,8 +70,8 @@ impl Store {
     pub fn open(engine: Arc<dyn Engine>, clock: Arc<dyn Clock>, options: Options) -> Result<Self> {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let searches = Arc::new(Semaphore::new(processors));
-        let Options { limits, default_mailboxes, retention } = options;
-        let shared = Arc::new(Shared { clock, limits, retention, searches });
+        let Options { limits, default_mailboxes, quota, retention } = options;
+        let shared = Arc::new(Shared { clock, limits, quota, retention, searches });
         let store = Self(Arc::new(Inner {
             engine,
             shared,
@@ -91,6 +95,10 @@ impl Store {
     /// The limits.
     pub fn limits(&self) -> &Arc<Limits> {
         &self.0.shared.limits
+    }
+
+    pub(crate) fn quota_options(&self) -> &QuotaOptions {
+        &self.0.shared.quota
     }
 
     /// Why nothing can be written, if so.

@@ -7,11 +7,12 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use rpds::{HashTrieMapSync, RedBlackTreeMapSync, RedBlackTreeSetSync};
-use types::{MailboxId, MailboxName, ModSeq, SpecialUse, Uid, UidValidity, UnixTime};
+use types::{MailboxId, MailboxName, ModSeq, Resources, SpecialUse, Uid, UidValidity, UnixTime};
 
 use crate::chunk::Sums;
 use crate::codec::{Reader, Writer};
 use crate::error::Result;
+use crate::quota::QuotaSetting;
 use crate::snapshot::Snapshot;
 
 /// A mailbox that exists.
@@ -48,6 +49,10 @@ pub struct Tree {
     entries: RedBlackTreeMapSync<MailboxName, Arc<Entry>>,
     names: HashTrieMapSync<MailboxId, MailboxName>,
     subscriptions: RedBlackTreeSetSync<MailboxName>,
+    /// The messages of all entries, and their octets.
+    messages: u64,
+    octets: u64,
+    quota: Resources<QuotaSetting>,
 }
 
 impl Tree {
@@ -115,16 +120,48 @@ impl Tree {
         self.subscriptions.size()
     }
 
+    /// What the account uses: octets or things.
+    pub(crate) fn usage(&self) -> Resources<u64> {
+        // There are no annotations yet.
+        Resources { storage: self.octets, message: self.messages, mailbox: self.len() as u64, annotation_storage: 0 }
+    }
+
+    /// What was set of the account's quota.
+    pub(crate) fn quota(&self) -> &Resources<QuotaSetting> {
+        &self.quota
+    }
+
+    pub(crate) fn set_quota(&mut self, quota: Resources<QuotaSetting>) {
+        self.quota = quota;
+    }
+
     pub(crate) fn insert(&mut self, entry: Entry) {
         self.names.insert_mut(entry.id, entry.name.clone());
-        self.entries.insert_mut(entry.name.clone(), Arc::new(entry));
+        self.put(entry);
     }
 
     pub(crate) fn remove(&mut self, name: &MailboxName) {
-        if let Some(entry) = self.entries.get(name) {
+        if let Some(entry) = self.entries.get(name).cloned() {
             self.names.remove_mut(&entry.id);
+            self.discount(&entry);
         }
         self.entries.remove_mut(name);
+    }
+
+    /// Puts an entry in the place of the one of its name, if there is one.
+    fn put(&mut self, entry: Entry) {
+        if let Some(old) = self.entries.get(&entry.name).cloned() {
+            self.discount(&old);
+        }
+        // Wrapping, so that sums from a damaged disk can be taken away again.
+        self.messages = self.messages.wrapping_add(entry.summary.sums.count.into());
+        self.octets = self.octets.wrapping_add(entry.summary.sums.size);
+        self.entries.insert_mut(entry.name.clone(), Arc::new(entry));
+    }
+
+    fn discount(&mut self, entry: &Entry) {
+        self.messages = self.messages.wrapping_sub(entry.summary.sums.count.into());
+        self.octets = self.octets.wrapping_sub(entry.summary.sums.size);
     }
 
     pub(crate) fn subscribe(&mut self, name: MailboxName) {
@@ -139,7 +176,7 @@ impl Tree {
     pub(crate) fn summarise(&mut self, snapshot: &Snapshot) {
         if let Some(entry) = self.by_id(snapshot.mailbox()) {
             let entry = Entry { summary: Summary::of(snapshot), ..(**entry).clone() };
-            self.entries.insert_mut(entry.name.clone(), Arc::new(entry));
+            self.put(entry);
         }
     }
 }

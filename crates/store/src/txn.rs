@@ -11,6 +11,7 @@ use crate::account::AccountCell;
 use crate::blocking::blocking;
 use crate::error::{Error, Result};
 use crate::key;
+use crate::quota::{self, Quota};
 use crate::snapshot::{Snapshot, Version};
 use crate::tree::{Entry, Tree};
 use crate::writer::{Counters, WriterState, batch_of};
@@ -123,6 +124,11 @@ impl Txn {
 
     pub(crate) fn tree_mut(&mut self) -> &mut Tree {
         &mut self.state.tree
+    }
+
+    /// The account's quota as the verbs so far have made it.
+    pub(crate) fn quota(&self) -> Quota {
+        Quota::of(&self.state.tree, &self.account.shared)
     }
 
     /// Refuses every verb once the account is deleted.
@@ -305,7 +311,11 @@ impl Done {
             account.mailbox(snapshot.mailbox()).publish(snapshot);
         }
         if let Some(tree) = self.tree {
-            account.tree.send_replace(Arc::new(tree));
+            let after = Arc::new(tree);
+            let before = account.tree.send_replace(Arc::clone(&after));
+            if !self.gone {
+                quota::announce(account.id(), &account.shared, &before, &after);
+            }
         }
         for id in self.removed {
             account.mailbox(id).remove();

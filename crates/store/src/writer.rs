@@ -132,7 +132,7 @@ impl Counters {
 }
 
 impl Account {
-    /// Queues a verb and waits until it is durable.
+    /// Queues a verb and waits until it is durable. One that would break the rule of [`crate::quota`] fails.
     pub(crate) async fn write<T: Send + 'static>(
         &self,
         verb: impl FnOnce(&mut Txn) -> Result<T> + Send + 'static,
@@ -142,6 +142,27 @@ impl Account {
 
     /// As [`Account::write`], for a verb that looks at so many messages.
     pub(crate) async fn write_over<T: Send + 'static>(
+        &self,
+        messages: u64,
+        verb: impl FnOnce(&mut Txn) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let ruled = move |txn: &mut Txn| {
+            let before = txn.quota();
+            let outcome = verb(txn)?;
+            before.permits(&txn.tree().usage()).map(|()| outcome)
+        };
+        self.queue(messages, ruled).await
+    }
+
+    /// As [`Account::write`], without the rule: for what was there before and was lost.
+    pub(crate) async fn write_back<T: Send + 'static>(
+        &self,
+        verb: impl FnOnce(&mut Txn) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        self.queue(0, verb).await
+    }
+
+    async fn queue<T: Send + 'static>(
         &self,
         messages: u64,
         verb: impl FnOnce(&mut Txn) -> Result<T> + Send + 'static,

@@ -4,6 +4,8 @@
 //! that catches up is told exactly what turns its client's picture into the truth, and its client
 //! never sees a sequence number change without an EXPUNGE. At the end the store checks itself, and
 //! a store opened anew on the same engine shows the same.
+//!
+//! Small quotas come and go: a verb that would raise what the model uses above one fails, and nothing of it happened.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, missing_docs)]
 
 use std::collections::BTreeMap;
@@ -12,9 +14,12 @@ use std::sync::Arc;
 
 use engine::Engine;
 use proptest::prelude::*;
-use store::{Account, Clock, FlagChange, FlagMode, Mailbox, Missing, NewMessage, Options, Silent, Store, View};
+use store::{
+    Account, Clock, FlagChange, FlagMode, Mailbox, Missing, NewMessage, Options, QuotaSetting, Silent, Store, View,
+};
 use types::{
-    AccountName, Flag, Flags, IdSet, MailboxName, ModSeq, Principal, SeqNum, SequenceSet, SetBound, Uid, UnixTime,
+    AccountName, Flag, Flags, IdSet, MailboxName, ModSeq, Principal, Resource, Resources, SeqNum, SequenceSet,
+    SetBound, Uid, UnixTime,
 };
 
 struct FixedClock;
@@ -38,6 +43,7 @@ enum Op {
     Create { mailbox: usize },
     Delete { mailbox: usize },
     Rename { from: usize, to: usize },
+    Quota { resource: usize, limit: Option<u8> },
     Select { session: usize, mailbox: usize },
     CatchUp { session: usize, may_renumber: bool },
 }
@@ -58,6 +64,7 @@ fn op() -> impl Strategy<Value = Op> {
         1 => mailbox.clone().prop_map(|mailbox| Op::Create { mailbox }),
         1 => mailbox.clone().prop_map(|mailbox| Op::Delete { mailbox }),
         1 => (mailbox.clone(), mailbox.clone()).prop_map(|(from, to)| Op::Rename { from, to }),
+        2 => (0usize..3, proptest::option::of(any::<u8>())).prop_map(|(resource, limit)| Op::Quota { resource, limit }),
         3 => (0usize..3, mailbox).prop_map(|(session, mailbox)| Op::Select { session, mailbox }),
         8 => (0usize..3, any::<bool>()).prop_map(|(session, may_renumber)| Op::CatchUp { session, may_renumber }),
     ]
@@ -68,7 +75,10 @@ fn op() -> impl Strategy<Value = Op> {
 struct Message {
     uid: u32,
     flags: Flags,
+    size: u64,
 }
+
+type Model = BTreeMap<&'static str, Box_>;
 
 #[derive(Clone, Default)]
 struct Box_ {
@@ -87,7 +97,8 @@ struct World {
     store: Store,
     account: Account,
     who: Principal,
-    model: BTreeMap<&'static str, Box_>,
+    model: Model,
+    limits: Resources<Option<u64>>,
     clients: [Option<Client>; 3],
 }
 
@@ -104,6 +115,27 @@ fn uids(model: &Box_, picks: &[u8]) -> IdSet<Uid> {
     picks.iter().filter(|_| !all.is_empty()).map(|&p| Uid::new(all[usize::from(p) % all.len()].uid).unwrap()).collect()
 }
 
+fn content(subject: usize) -> String {
+    format!("Subject: {subject}\r\n\r\ntext\r\n")
+}
+
+fn used(model: &Model) -> Resources<u64> {
+    let messages = || model.values().flat_map(|mailbox| &mailbox.messages);
+    Resources {
+        storage: messages().map(|message| message.size).sum(),
+        message: messages().count() as u64,
+        mailbox: model.len() as u64,
+        annotation_storage: 0,
+    }
+}
+
+fn add(model: &mut Model, name: &'static str) {
+    if name == "Work/Old" {
+        model.entry("Work").or_insert(Box_ { next: 1, messages: vec![] });
+    }
+    model.entry(name).or_insert(Box_ { next: 1, messages: vec![] });
+}
+
 impl World {
     async fn new(engine: Arc<dyn Engine>) -> Self {
         let options = Options { default_mailboxes: vec![], ..Options::default() };
@@ -111,7 +143,19 @@ impl World {
         let id = store.create_account(&AccountName::new("a").unwrap(), "hash".into()).await.unwrap();
         let account = store.account(id).unwrap();
         let model = BTreeMap::from([("INBOX", Box_ { next: 1, messages: vec![] })]);
-        Self { store, account, who: Principal { account: id }, model, clients: [None, None, None] }
+        let limits = Resources::default();
+        Self { store, account, who: Principal { account: id }, model, limits, clients: [None, None, None] }
+    }
+
+    /// Whether the quota is in the way of what the model would become.
+    fn refuses(&self, after: &Model) -> bool {
+        let (before, after) = (used(&self.model), used(after));
+        let exceeds = |resource: Resource| {
+            let amount = *after.get(resource);
+            let octets_or_things = self.limits.get(resource).map(|limit| limit * resource.unit());
+            amount > *before.get(resource) && octets_or_things.is_some_and(|limit| amount > limit)
+        };
+        Resource::ALL.into_iter().any(exceeds)
     }
 
     async fn apply(&mut self, op: &Op) {
@@ -119,14 +163,26 @@ impl World {
             Op::Append { mailbox, count, flags: bits } => {
                 let messages = (0..*count).map(|n| self.message(n, *bits));
                 let result = self.account.append(&self.who, &name(*mailbox), messages.collect()).await;
-                let Some(model) = self.model.get_mut(BOXES[*mailbox]) else {
+                let mut after = self.model.clone();
+                let Some(model) = after.get_mut(BOXES[*mailbox]) else {
                     assert!(matches!(result, Err(store::Error::NoSuchTarget)));
                     return;
                 };
-                let given: Vec<u32> = result.unwrap().uids.iter().map(Uid::get).collect();
-                assert_eq!(given, (model.next..model.next + *count as u32).collect::<Vec<_>>());
-                model.messages.extend(given.iter().map(|&uid| Message { uid, flags: flags(*bits) }));
+                let expected: Vec<u32> = (model.next..model.next + *count as u32).collect();
+                let new = expected.iter().zip(0..);
+                model.messages.extend(new.map(|(&uid, n)| Message {
+                    uid,
+                    flags: flags(*bits),
+                    size: content(n).len() as u64,
+                }));
                 model.next += *count as u32;
+                if self.refuses(&after) {
+                    assert!(matches!(result, Err(store::Error::OverQuota(_))), "{result:?}");
+                    return;
+                }
+                let given: Vec<u32> = result.unwrap().uids.iter().map(Uid::get).collect();
+                assert_eq!(given, expected);
+                self.model = after;
             }
             Op::Store { mailbox, uids: picks, mode, flags: bits, session, silent } => {
                 let Some(model) = self.model.get_mut(BOXES[*mailbox]) else { return };
@@ -182,29 +238,39 @@ impl World {
                 } else {
                     handle.copy(&self.who, chosen.clone(), &name(*to), Missing::Refuse).await
                 };
-                let Some(target) = self.model.get_mut(BOXES[*to]) else {
+                let mut after = self.model.clone();
+                let Some(target) = after.get_mut(BOXES[*to]) else {
                     assert!(matches!(result, Err(store::Error::NoSuchTarget)));
                     return;
                 };
-                let copied = result.unwrap();
-                assert_eq!(copied.from, chosen);
-                let chosen_ones = source.messages.iter().filter(|m| chosen.contains(Uid::new(m.uid).unwrap()));
-                for (message, uid) in chosen_ones.zip(copied.to.iter()) {
-                    assert_eq!(uid.get(), target.next);
-                    target.messages.push(Message { uid: target.next, flags: message.flags.clone() });
+                let mut expected = vec![];
+                for message in source.messages.iter().filter(|m| chosen.contains(Uid::new(m.uid).unwrap())) {
+                    expected.push(target.next);
+                    target.messages.push(Message { uid: target.next, ..message.clone() });
                     target.next += 1;
                 }
                 if *take_out {
-                    let source = self.model.get_mut(BOXES[*from]).unwrap();
+                    let source = after.get_mut(BOXES[*from]).unwrap();
                     source.messages.retain(|m| !chosen.contains(Uid::new(m.uid).unwrap()));
                 }
+                if self.refuses(&after) {
+                    assert!(matches!(result, Err(store::Error::OverQuota(_))), "{result:?}");
+                    return;
+                }
+                let copied = result.unwrap();
+                assert_eq!(copied.from, chosen);
+                assert_eq!(copied.to.iter().map(Uid::get).collect::<Vec<_>>(), expected);
+                self.model = after;
             }
             Op::Replace { from, to, pick, flags, gone } => self.replace(*from, *to, *pick, *flags, *gone).await,
             Op::Create { mailbox } => {
                 let result = self.account.create_mailbox(&self.who, name(*mailbox), None).await;
-                assert_eq!(result.is_err(), self.model.contains_key(BOXES[*mailbox]), "{result:?}");
+                let mut after = self.model.clone();
+                add(&mut after, BOXES[*mailbox]);
+                let refused = self.model.contains_key(BOXES[*mailbox]) || self.refuses(&after);
+                assert_eq!(result.is_err(), refused, "{result:?}");
                 if result.is_ok() {
-                    self.add(BOXES[*mailbox]);
+                    self.model = after;
                 }
             }
             Op::Delete { mailbox } => {
@@ -216,6 +282,16 @@ impl World {
                 }
             }
             Op::Rename { from, to } => self.rename(*from, *to).await,
+            Op::Quota { resource, limit } => {
+                let resource = Resource::ALL[*resource];
+                // So small that they are in the way often.
+                let most = *Resources { storage: 8, message: 250, mailbox: 7, annotation_storage: 1 }.get(resource);
+                let limit = limit.map(|limit| u64::from(limit) % most);
+                let mut change = Resources::default();
+                *change.get_mut(resource) = Some(limit.map_or(QuotaSetting::Unlimited, QuotaSetting::Limit));
+                self.store.set_quota(&AccountName::new("a").unwrap(), change).await.unwrap();
+                *self.limits.get_mut(resource) = limit;
+            }
             Op::Select { session, mailbox } => {
                 let handle = self.account.open(&self.who, &name(*mailbox));
                 assert_eq!(handle.is_ok(), self.model.contains_key(BOXES[*mailbox]));
@@ -236,7 +312,7 @@ impl World {
 
     fn message(&self, subject: usize, bits: u8) -> NewMessage {
         let mut incoming = self.account.receive().unwrap();
-        incoming.push(format!("Subject: {subject}\r\n\r\ntext\r\n").as_bytes()).unwrap();
+        incoming.push(content(subject).as_bytes()).unwrap();
         NewMessage { content: incoming.finish().unwrap(), flags: flags(bits), internal_date: None }
     }
 
@@ -246,28 +322,32 @@ impl World {
         let chosen = uids(&source, &[pick]).iter().next().filter(|_| !gone);
         let uid = chosen.unwrap_or(Uid::new(source.next).unwrap());
         let handle = self.account.open(&self.who, &name(from)).unwrap();
-        let result = handle.replace(&self.who, uid, &name(to), self.message(0, bits)).await;
+        // Longer and shorter than the others.
+        let subject = 10usize.pow(u32::from(pick % 9));
+        let result = handle.replace(&self.who, uid, &name(to), self.message(subject, bits)).await;
         let known = self.model.contains_key(BOXES[to]);
-        let Some(appended) = (match result {
-            Ok(appended) => Some(appended),
-            Err(store::Error::NoSuchTarget) if !known => None,
-            Err(store::Error::Expunged) if known && chosen.is_none() => None,
-            Err(error) => panic!("{error}"),
-        }) else {
+        if !known || chosen.is_none() {
+            let error = result.unwrap_err();
+            let right = if known {
+                matches!(error, store::Error::Expunged)
+            } else {
+                matches!(error, store::Error::NoSuchTarget)
+            };
+            assert!(right, "{error}");
             return;
-        };
-        self.model.get_mut(BOXES[from]).unwrap().messages.retain(|m| m.uid != uid.get());
-        let target = self.model.get_mut(BOXES[to]).unwrap();
-        assert_eq!(appended.uids.iter().map(Uid::get).collect::<Vec<_>>(), [target.next]);
-        target.messages.push(Message { uid: target.next, flags: flags(bits) });
-        target.next += 1;
-    }
-
-    fn add(&mut self, name: &'static str) {
-        if name == "Work/Old" {
-            self.model.entry("Work").or_insert(Box_ { next: 1, messages: vec![] });
         }
-        self.model.entry(name).or_insert(Box_ { next: 1, messages: vec![] });
+        let mut after = self.model.clone();
+        after.get_mut(BOXES[from]).unwrap().messages.retain(|m| m.uid != uid.get());
+        let target = after.get_mut(BOXES[to]).unwrap();
+        let given = target.next;
+        target.messages.push(Message { uid: given, flags: flags(bits), size: content(subject).len() as u64 });
+        target.next += 1;
+        if self.refuses(&after) {
+            assert!(matches!(result, Err(store::Error::OverQuota(_))), "{result:?}");
+            return;
+        }
+        assert_eq!(result.unwrap().uids.iter().map(Uid::get).collect::<Vec<_>>(), [given]);
+        self.model = after;
     }
 
     async fn rename(&mut self, from: usize, to: usize) {
@@ -280,41 +360,54 @@ impl World {
             return;
         }
         let possible = self.model.contains_key(from) && !self.model.contains_key(to) && from != to;
-        if from != "Work" {
-            assert_eq!(result.is_ok(), possible, "{from} to {to}: {result:?}");
+        if from == "Work" {
+            return;
         }
-        if result.is_ok() {
-            self.add(to);
-            if from == "INBOX" {
-                let inbox = self.model.get_mut("INBOX").unwrap();
-                let messages = std::mem::take(&mut inbox.messages);
-                let target = self.model.get_mut(to).unwrap();
-                for message in messages {
-                    target.messages.push(Message { uid: target.next, flags: message.flags });
-                    target.next += 1;
-                }
-            } else {
-                let moved = self.model.remove(from).unwrap();
-                self.model.insert(to, moved);
+        if !possible {
+            assert!(result.is_err(), "{from} to {to}");
+            return;
+        }
+        let mut after = self.model.clone();
+        add(&mut after, to);
+        if from == "INBOX" {
+            let messages = std::mem::take(&mut after.get_mut("INBOX").unwrap().messages);
+            let target = after.get_mut(to).unwrap();
+            for message in messages {
+                target.messages.push(Message { uid: target.next, ..message });
+                target.next += 1;
             }
+        } else {
+            let moved = after.remove(from).unwrap();
+            after.insert(to, moved);
         }
+        if self.refuses(&after) {
+            assert!(matches!(result, Err(store::Error::OverQuota(_))), "{from} to {to}: {result:?}");
+            return;
+        }
+        result.unwrap();
+        self.model = after;
     }
 
     fn verify(&self) {
         let tree = self.account.tree();
         let names: Vec<String> = tree.entries().map(|entry| entry.name.to_string()).collect();
         assert_eq!(names, self.model.keys().map(ToString::to_string).collect::<Vec<_>>());
+        let quota = self.account.quota();
+        assert_eq!(quota.usage, used(&self.model));
+        assert_eq!((quota.limits.storage, quota.limits.message), (self.limits.storage, self.limits.message));
         for (name, model) in &self.model {
             let mailbox = self.account.open(&self.who, &MailboxName::new(name).unwrap()).unwrap();
-            let shown: Vec<_> =
-                shown(&mailbox).into_iter().map(|(uid, flags)| Message { uid: uid.get(), flags }).collect();
-            assert_eq!(shown, model.messages, "{name}");
+            let shown: Vec<_> = shown(&mailbox).into_iter().map(|(uid, flags)| (uid.get(), flags)).collect();
+            let expected: Vec<_> = model.messages.iter().map(|m| (m.uid, m.flags.clone())).collect();
+            assert_eq!(shown, expected, "{name}");
             let snapshot = mailbox.snapshot().unwrap();
             assert_eq!(snapshot.uid_next().get(), model.next);
             let sums = snapshot.sums();
             let count = |flag: &Flag| model.messages.iter().filter(|m| m.flags.contains(flag)).count();
             assert_eq!(sums.count as usize, model.messages.len());
             assert_eq!(sums.deleted as usize, count(&Flag::Deleted));
+            let deleted = model.messages.iter().filter(|m| m.flags.contains(&Flag::Deleted));
+            assert_eq!(snapshot.deleted_size().unwrap(), deleted.map(|m| m.size).sum::<u64>());
             assert_eq!(sums.unseen as usize, model.messages.len() - count(&Flag::Seen));
             let first_unseen = model.messages.iter().find(|m| !m.flags.contains(&Flag::Seen)).map(|m| m.uid);
             assert_eq!(snapshot.first_unseen().unwrap().map(Uid::get), first_unseen);
@@ -396,7 +489,7 @@ fn catch_up(client: &mut Client, may_renumber: bool, silent: Option<&Silent>) {
 /// Lets the verbs loose on a store, then opens it anew: `open` gives the engine, each time.
 fn run(ops: &[Op], open: impl Fn() -> Arc<dyn Engine>) {
     let runtime = || tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let (id, who, model) = runtime().block_on(async {
+    let (id, who, model, limits) = runtime().block_on(async {
         let mut world = World::new(open()).await;
         for op in ops {
             world.apply(op).await;
@@ -406,13 +499,13 @@ fn run(ops: &[Op], open: impl Fn() -> Arc<dyn Engine>) {
             catch_up(client, true, None);
         }
         assert_eq!(world.store.check().unwrap(), Vec::<String>::new());
-        (world.account.id(), world.who, world.model)
+        (world.account.id(), world.who, world.model, world.limits)
     });
     runtime().block_on(async {
         let store = Store::open(open(), Arc::new(FixedClock), Options::default()).unwrap();
         let account = store.account(id).unwrap();
         assert_eq!(store.check().unwrap(), Vec::<String>::new());
-        World { store, account, who, model, clients: [None, None, None] }.verify();
+        World { store, account, who, model, limits, clients: [None, None, None] }.verify();
     });
 }
 

@@ -8,8 +8,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use engine::local::{Local, OpenError};
-use store::{Account, FlagChange, FlagMode, Missing, NewMessage, Options, Store, SystemClock};
-use types::{AccountName, Flag, Flags, IdSet, MailboxName, ModSeq, Principal, Uid, UidValidity};
+use store::{Account, FlagChange, FlagMode, Missing, NewMessage, Options, QuotaSetting, Store, SystemClock};
+use types::{AccountName, Flag, Flags, IdSet, MailboxName, ModSeq, Principal, Resources, Uid, UidValidity};
 
 fn name(text: &str) -> MailboxName {
     MailboxName::new(text).unwrap()
@@ -165,6 +165,28 @@ async fn from_a_copy_and_the_segments() {
     append(&alice, "INBOX", &["six"], &[]).await;
     account(&store, "carol").await;
     assert_eq!(contents(&alice)["INBOX"].last().unwrap().0, 6);
+    assert_eq!(store.check().unwrap(), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_quota_keeps_nothing_away_that_was_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let quota = |message| Resources { message: Some(QuotaSetting::Limit(message)), ..Resources::default() };
+    {
+        let (engine, store) = open(dir.path());
+        let alice = account(&store, "alice").await;
+        append(&alice, "INBOX", &["one"], &[]).await;
+        store.set_quota(&AccountName::new("alice").unwrap(), quota(1)).await.unwrap();
+        engine.copy_index(1).unwrap().unwrap();
+        store.set_quota(&AccountName::new("alice").unwrap(), quota(2)).await.unwrap();
+        append(&alice, "INBOX", &["two"], &[]).await;
+    }
+    lose(dir.path());
+    let (_engine, store) = open(dir.path());
+    store.recover().await.unwrap();
+    let alice = account(&store, "alice").await;
+    assert_eq!(contents(&alice)["INBOX"], [message(1, "one", ""), message(2, "two", "")]);
+    assert!(alice.0.quota().is_over());
     assert_eq!(store.check().unwrap(), Vec::<String>::new());
 }
 

@@ -16,7 +16,7 @@ use server::login::LoginGate;
 use server::shutdown::{Shutdown, Stopper};
 use server::stream::{Peer, Stream as ServerStream};
 use server::tls::Tls;
-use store::{Clock, Store};
+use store::{Clock, QuotaOptions, Store};
 use types::{AccountName, UnixTime};
 
 use crate::engines::{Fillable, Synchronous};
@@ -111,7 +111,13 @@ pub struct Running {
 impl Running {
     async fn start(engine: Arc<Fillable>, certificate: &Certificate, options: &Options) -> Result<Self, String> {
         let (limits, clock) = (Arc::new(options.limits.clone()), Arc::new(ScriptedClock::default()));
-        let store_options = store::Options { limits: Arc::clone(&limits), ..store::Options::default() };
+        let named = |name: &String| AccountName::new(name).map_err(text);
+        let quota = QuotaOptions {
+            defaults: options.quota,
+            administrators: options.quota_administrators.iter().map(named).collect::<Result<_, _>>()?,
+            ..QuotaOptions::default()
+        };
+        let store_options = store::Options { limits: Arc::clone(&limits), quota, ..store::Options::default() };
         let store =
             Store::open(Arc::clone(&engine) as Arc<dyn Engine>, Arc::clone(&clock) as Arc<dyn Clock>, store_options)
                 .map_err(text)?;
@@ -137,7 +143,7 @@ impl Running {
             tls: Some(Arc::clone(&certificate.server)),
             hostname: "mail.example.org".to_owned(),
             imap,
-            lmtp: LmtpOptions::default(),
+            lmtp: LmtpOptions { over_quota: options.over_quota, ..LmtpOptions::default() },
         };
         let (stopper, shutdown) = Stopper::new();
         Ok(Self {

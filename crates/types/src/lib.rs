@@ -11,6 +11,7 @@ mod idset;
 mod limits;
 mod mailbox_name;
 mod principal;
+mod quota;
 mod sequence_set;
 mod special_use;
 
@@ -22,5 +23,6 @@ pub use idset::IdSet;
 pub use limits::Limits;
 pub use mailbox_name::{MailboxName, NameError};
 pub use principal::{MailboxRef, Principal};
+pub use quota::{Resource, Resources};
 pub use sequence_set::{SequenceSet, SetBound};
 pub use special_use::SpecialUse;

@@ -4,7 +4,7 @@
 //! taken from the directory of the file.
 
 mod limits;
-mod units;
+pub(crate) mod units;
 
 use std::fs;
 use std::net::SocketAddr;
@@ -14,11 +14,11 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 use server::imap::switch::Off;
-use types::{Limits, MailboxName, SpecialUse};
+use types::{AccountName, Limits, MailboxName, Resource, Resources, SpecialUse};
 
 use limits::LimitsTable;
-use units::Mode;
 pub(crate) use units::Span;
+use units::{Ceiling, Mode, Size};
 
 /// The example file: every option, with its default and what it means.
 pub(crate) const EXAMPLE: &str = include_str!("pillarbox.toml");
@@ -34,6 +34,7 @@ pub(crate) struct Config {
     pub(crate) imaps: ImapsTable,
     pub(crate) lmtp: LmtpTable,
     pub(crate) accounts: AccountsTable,
+    pub(crate) quota: QuotaTable,
     pub(crate) retention: RetentionTable,
     pub(crate) log: LogTable,
     limits: LimitsTable,
@@ -60,6 +61,7 @@ pub(crate) struct ImapTable {
     pub(crate) listen: Vec<SocketAddr>,
     pub(crate) plaintext_login_on_loopback: bool,
     pub(crate) literals: Literals,
+    quota_administrators: Vec<String>,
     disabled_capabilities: Vec<String>,
 }
 
@@ -83,6 +85,14 @@ pub(crate) struct LmtpTable {
     pub(crate) socket: Option<PathBuf>,
     socket_mode: Mode,
     pub(crate) domains: Vec<String>,
+    pub(crate) over_quota: Refusal,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Refusal {
+    Temporary,
+    Permanent,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
@@ -104,6 +114,16 @@ struct FolderTable {
     name: String,
     #[serde(default, rename = "use")]
     special_use: String,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct QuotaTable {
+    storage: Ceiling<Size>,
+    messages: Ceiling<u64>,
+    mailboxes: Ceiling<u64>,
+    warnings: Vec<u8>,
+    pub(crate) warning_command: Vec<PathBuf>,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
@@ -143,6 +163,7 @@ impl Default for ImapTable {
             listen: everywhere(143),
             plaintext_login_on_loopback: false,
             literals: Literals::Plus,
+            quota_administrators: vec![],
             disabled_capabilities: vec![],
         }
     }
@@ -157,7 +178,13 @@ impl Default for ImapsTable {
 impl Default for LmtpTable {
     fn default() -> Self {
         let loopback = SocketAddr::from(([127, 0, 0, 1], 24));
-        Self { listen: vec![loopback], socket: None, socket_mode: Mode(0o660), domains: vec![] }
+        Self {
+            listen: vec![loopback],
+            socket: None,
+            socket_mode: Mode(0o660),
+            domains: vec![],
+            over_quota: Refusal::Temporary,
+        }
     }
 }
 
@@ -165,6 +192,18 @@ impl Default for AccountsTable {
     fn default() -> Self {
         let folder = |name: &str| FolderTable { name: name.to_owned(), special_use: format!("\\{name}") };
         Self { folders: ["Drafts", "Sent", "Junk", "Trash", "Archive"].map(folder).into() }
+    }
+}
+
+impl Default for QuotaTable {
+    fn default() -> Self {
+        Self {
+            storage: Ceiling(None),
+            messages: Ceiling(None),
+            mailboxes: Ceiling(None),
+            warnings: vec![80, 95],
+            warning_command: vec![],
+        }
     }
 }
 
@@ -193,7 +232,8 @@ impl Config {
         let mut config = Self::parse(&text).with_context(|| format!("in the configuration {}", path.display()))?;
         let directory = path.parent().unwrap_or(Path::new(""));
         let paths = [&mut config.tls.certificate, &mut config.tls.key, &mut config.lmtp.socket];
-        for path in paths.into_iter().flatten().chain([&mut config.store.path]) {
+        let program = config.quota.warning_command.first_mut();
+        for path in paths.into_iter().flatten().chain([&mut config.store.path]).chain(program) {
             *path = directory.join(&*path);
         }
         Ok(config)
@@ -203,6 +243,7 @@ impl Config {
     pub(crate) fn parse(text: &str) -> Result<Self> {
         let config: Self = toml::from_str(text).map_err(|error| anyhow::anyhow!(explain(&error)))?;
         config.folders()?;
+        config.quota()?;
         config.off()?;
         if config.tls()?.is_none() && !config.imaps.listen.is_empty() {
             bail!(
@@ -225,7 +266,29 @@ impl Config {
     /// How the store is to behave.
     pub(crate) fn store_options(&self) -> Result<store::Options> {
         let retention = store::Retention { expunged: self.retention.expunged.0, history: self.retention.history.0 };
-        Ok(store::Options { limits: self.limits().into(), default_mailboxes: self.folders()?, retention })
+        let (limits, default_mailboxes) = (self.limits().into(), self.folders()?);
+        Ok(store::Options { limits, default_mailboxes, quota: self.quota()?, retention })
+    }
+
+    /// What accounts may use, and who may change that.
+    fn quota(&self) -> Result<store::QuotaOptions> {
+        let table = &self.quota;
+        if table.warnings.iter().any(|percent| !(1..=100).contains(percent)) {
+            bail!("quota.warnings are percentages, from 1 to 100");
+        }
+        let administrator =
+            |name: &String| AccountName::new(name).with_context(|| format!("imap.quota_administrators: {name:?}"));
+        Ok(store::QuotaOptions {
+            defaults: Resources {
+                storage: table.storage.0.map(|Size(octets)| Resource::Storage.in_units(octets)),
+                message: table.messages.0,
+                mailbox: table.mailboxes.0,
+                annotation_storage: None,
+            },
+            administrators: self.imap.quota_administrators.iter().map(administrator).collect::<Result<_>>()?,
+            warnings: table.warnings.clone(),
+            events: None,
+        })
     }
 
     /// How the server's engine is to keep the store.

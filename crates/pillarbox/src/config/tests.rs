@@ -30,7 +30,7 @@ fn the_example_names_every_option_and_only_those() {
         assert!(EXAMPLE.contains(&format!("\n{name} = ")), "{name} is not in the example");
     }
     // serde lists the options of a table when it meets an unknown one.
-    for table in ["", "store", "tls", "imap", "imaps", "lmtp", "accounts", "retention", "log"] {
+    for table in ["", "store", "tls", "imap", "imaps", "lmtp", "accounts", "quota", "retention", "log"] {
         let header = if table.is_empty() { String::new() } else { format!("[{table}]\n") };
         let message = error(&format!("{header}nonsense_zzz = 1"));
         let listed = message.split("expected").nth(1).unwrap();
@@ -94,12 +94,29 @@ fn values_arrive() {
 }
 
 #[test]
+fn quotas() {
+    let text = "quota = { storage = \"5 GB\", messages = 1000, mailboxes = \"none\", warnings = [90] }\n\
+                imap.quota_administrators = [\"Admin\"]\nlmtp.over_quota = \"permanent\"\n";
+    let config = Config::parse(&format!("{QUIET}{text}")).unwrap();
+    let quota = config.store_options().unwrap().quota;
+    assert_eq!(quota.defaults, Resources { storage: Some(4_882_813), message: Some(1000), ..Resources::default() });
+    assert_eq!(quota.administrators, [AccountName::new("admin").unwrap()]);
+    assert_eq!((quota.warnings, config.lmtp.over_quota), (vec![90], Refusal::Permanent));
+    assert!(error(&format!("{QUIET}quota.warnings = [0]")).contains("percentages"));
+    assert!(error(&format!("{QUIET}quota.storage = \"nothing\"")).contains("a size such as"));
+    assert!(error(&format!("{QUIET}quota.messages = -1")).contains("line 2"));
+    assert!(error(&format!("{QUIET}imap.quota_administrators = [\"a b\"]")).contains("quota_administrators"));
+    assert!(error(&format!("{QUIET}lmtp.over_quota = \"never\"")).contains("`temporary`"));
+}
+
+#[test]
 fn relative_paths_start_at_the_file() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("pillarbox.toml");
-    fs::write(&path, "store.path = \"mail\"\ntls = { certificate = \"c.pem\", key = \"/k.pem\" }\n").unwrap();
+    fs::write(&path, "quota.warning_command = [\"warn\", \"x\"]\nstore.path = \"mail\"\ntls = { certificate = \"c.pem\", key = \"/k.pem\" }\n").unwrap();
     let config = Config::read(&path).unwrap();
     assert_eq!(config.store.path, directory.path().join("mail"));
+    assert_eq!(config.quota.warning_command, [directory.path().join("warn"), PathBuf::from("x")]);
     let certificate = directory.path().join("c.pem");
     assert_eq!(config.tls().unwrap(), Some((certificate.as_path(), Path::new("/k.pem"))));
 }

@@ -1,13 +1,18 @@
 //! Sizes, times and permissions as people write them in the configuration.
 
 use std::fmt;
+use std::marker::PhantomData;
 use std::time::Duration;
 
-use serde::de::{Deserialize, Deserializer, Error, Visitor};
+use serde::de::{Deserialize, Deserializer, Error, IntoDeserializer, Visitor};
 
 /// Octets: `1000`, `"50 MiB"` (1024s) or `"50 MB"` (1000s).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Size(pub(crate) u64);
+
+/// Something that has a limit, or `"none"`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Ceiling<T>(pub(crate) Option<T>);
 
 /// A time: `90` (seconds), `"90s"`, `"30m"`, `"2h"`, `"1d"`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -17,7 +22,7 @@ pub(crate) struct Span(pub(crate) Duration);
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Mode(pub(crate) u32);
 
-const SIZES: [(&str, u64); 7] = [
+const SIZES: [(&str, u64); 13] = [
     ("", 1),
     ("KB", 1000),
     ("KiB", 1 << 10),
@@ -25,6 +30,12 @@ const SIZES: [(&str, u64); 7] = [
     ("MiB", 1 << 20),
     ("GB", 1_000_000_000),
     ("GiB", 1 << 30),
+    ("TB", 1_000_000_000_000),
+    ("TiB", 1 << 40),
+    ("K", 1 << 10),
+    ("M", 1 << 20),
+    ("G", 1 << 30),
+    ("T", 1 << 40),
 ];
 const SPANS: [(&str, u64); 5] = [("", 1), ("s", 1), ("m", 60), ("h", 3600), ("d", 86_400)];
 
@@ -35,6 +46,11 @@ fn parse(text: &str, units: &[(&str, u64)]) -> Option<u64> {
     let (number, unit) = text.split_at_checked(digits)?;
     let (_, factor) = units.iter().find(|(name, _)| name.eq_ignore_ascii_case(unit.trim()))?;
     number.parse::<u64>().ok()?.checked_mul(*factor)
+}
+
+/// A size as people write it.
+pub(crate) fn parse_size(text: &str) -> Option<u64> {
+    parse(text, &SIZES)
 }
 
 /// Takes an integer or a text with a unit.
@@ -63,6 +79,33 @@ impl<'de> Deserialize<'de> for Size {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let quantity = Quantity { units: &SIZES, expected: "a size such as 4096, \"64 KiB\" or \"50 MB\"" };
         deserializer.deserialize_any(quantity).map(Self)
+    }
+}
+
+struct CeilingVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for CeilingVisitor<T> {
+    type Value = Ceiling<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a number or \"none\"")
+    }
+
+    fn visit_i64<E: Error>(self, number: i64) -> Result<Ceiling<T>, E> {
+        T::deserialize(number.into_deserializer()).map(|value| Ceiling(Some(value)))
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Ceiling<T>, E> {
+        if text == "none" {
+            return Ok(Ceiling(None));
+        }
+        T::deserialize(text.into_deserializer()).map(|value| Ceiling(Some(value)))
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Ceiling<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(CeilingVisitor(PhantomData))
     }
 }
 
@@ -103,6 +146,7 @@ mod tests {
         assert_eq!(size("50 MiB"), Some(50 << 20));
         assert_eq!(size("50mb"), Some(50_000_000));
         assert_eq!(size("4096"), Some(4096));
+        assert_eq!((size("5G"), size("2 TB")), (Some(5 << 30), Some(2_000_000_000_000)));
         for text in ["", "MB", "5 XB", "-1", "1.5 MB", "99999999999 GiB", "ä"] {
             assert_eq!(size(text), None, "{text}");
         }

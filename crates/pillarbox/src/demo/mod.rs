@@ -162,6 +162,7 @@ fn setup(options: &Options, home: &Home, tls: Arc<Tls>) -> Setup {
         hostname: "localhost".to_owned(),
         imap: ImapOptions { plaintext_login_on_loopback: true, ..ImapOptions::default() },
         lmtp: LmtpOptions::default(),
+        warnings: None,
     }
 }
 

@@ -4,5 +4,6 @@
 mod common;
 mod damage;
 mod demo;
+mod quota;
 mod replay;
 mod serve;

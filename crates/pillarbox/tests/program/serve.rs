@@ -7,12 +7,12 @@ use std::path::Path;
 use crate::common::{Conversation, Server, configure, output, program, text, tls};
 use rustix::process::Signal;
 
-fn account(config: &Path, words: &[&str], input: &str) -> Result<String, String> {
+pub fn account(config: &Path, words: &[&str], input: &str) -> Result<String, String> {
     let done = output(program().arg("account").args(words).arg("--config").arg(config), input);
     if done.status.success() { Ok(text(&done.stdout)) } else { Err(text(&done.stderr)) }
 }
 
-fn serve(config: &Path) -> Server {
+pub fn serve(config: &Path) -> Server {
     Server::start(program().arg("serve").arg("--config").arg(config))
 }
 

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use types::Resource;
+
 /// A capability of the IANA registry that a session may announce.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum Capability {
@@ -93,6 +95,12 @@ pub enum Capability {
     Utf8Accept,
     /// RFC 7889: octets of the largest message, for every mailbox.
     AppendLimit(u64),
+    /// RFC 9208 §1: also that of RFC 2087.
+    Quota,
+    /// RFC 9208 §3.1.1: a resource that can be limited.
+    QuotaRes(Resource),
+    /// RFC 9208 §4.1.3
+    QuotaSet,
 }
 
 impl fmt::Display for Capability {
@@ -142,6 +150,9 @@ impl fmt::Display for Capability {
             Self::InProgress => "INPROGRESS",
             Self::Utf8Accept => "UTF8=ACCEPT",
             Self::AppendLimit(octets) => return write!(f, "APPENDLIMIT={octets}"),
+            Self::Quota => "QUOTA",
+            Self::QuotaRes(resource) => return write!(f, "QUOTA=RES-{}", resource.name()),
+            Self::QuotaSet => "QUOTASET",
         })
     }
 }

@@ -2,6 +2,7 @@
 
 use auth::Mechanism;
 use proto::imap::Capability;
+use types::Resource;
 
 use super::wire::Wire;
 use crate::context::Context;
@@ -80,5 +81,11 @@ pub(crate) fn extensions(message_size: u64) -> Vec<Capability> {
         C::InProgress,
         C::Utf8Accept,
         C::AppendLimit(message_size),
+        C::Quota,
+        C::QuotaSet,
+        C::QuotaRes(Resource::Storage),
+        C::QuotaRes(Resource::Message),
+        C::QuotaRes(Resource::Mailbox),
+        C::QuotaRes(Resource::AnnotationStorage),
     ]
 }

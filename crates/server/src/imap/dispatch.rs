@@ -160,6 +160,9 @@ async fn for_account(user: &mut Authenticated, wire: &mut Wire, server: &Context
         Command::List(list) => cmd::list::list(user, wire, server, &list).await,
         Command::Lsub(lsub) => cmd::lsub::lsub(user, wire, &lsub).await,
         Command::Status(status) => cmd::status::status(user, wire, server, &status),
+        Command::GetQuota(root) => cmd::quota::get(user, wire, server, &root),
+        Command::GetQuotaRoot(mailbox) => Ok(cmd::quota::get_root(user, wire, &mailbox)),
+        Command::SetQuota(set) => cmd::quota::set(user, wire, server, set).await,
         Command::StartTls | Command::Login(_) | Command::Authenticate(_) => {
             Ok(Answer::bad("You are logged in already"))
         }

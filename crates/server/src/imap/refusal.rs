@@ -9,7 +9,7 @@ use super::answer::{Answer, sentence};
 /// session logs it and answers [SERVERBUG].
 pub(crate) fn refusal(error: &Error) -> Option<Answer> {
     let code = match error {
-        Error::NoSuchMailbox => Code::NonExistent,
+        Error::NoSuchMailbox | Error::NoSuchQuotaRoot => Code::NonExistent,
         // RFC 9051 §6.3.12, §6.4.7: the client may try again after CREATE.
         Error::NoSuchTarget => Code::TryCreate,
         Error::MailboxExists => Code::AlreadyExists,
@@ -20,6 +20,9 @@ pub(crate) fn refusal(error: &Error) -> Option<Answer> {
         Error::TooBig { .. } => Code::TooBig,
         // RFC 5530 §3: "or if there is not enough disk space".
         Error::DiskFull => Code::OverQuota,
+        // RFC 9208 §4.3.1
+        Error::OverQuota(_) => Code::OverQuota,
+        Error::NotPermitted => Code::NoPerm,
         Error::Expunged => Code::ExpungeIssued,
         // RFC 6154 §5.2: the special use could not be set.
         Error::SpecialUseTaken | Error::SpecialUseUnsupported => Code::UseAttr,

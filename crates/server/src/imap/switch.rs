@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use proto::imap::command::{AppendHead, AppendMessage};
 use proto::imap::{Capability, Command, Dialect, NonSyncLiterals, ParseError, Request};
+use types::Resource;
 
 use super::capability::extensions;
 use crate::context::ImapOptions;
@@ -50,6 +51,11 @@ const RESTS_ON: &[(Capability, Capability)] = &[
     (Capability::SortDisplay, Capability::Sort),
     (Capability::ListStatus, Capability::ListExtended),
     (Capability::CreateSpecialUse, Capability::SpecialUse),
+    (Capability::QuotaSet, Capability::Quota),
+    (Capability::QuotaRes(Resource::Storage), Capability::Quota),
+    (Capability::QuotaRes(Resource::Message), Capability::Quota),
+    (Capability::QuotaRes(Resource::Mailbox), Capability::Quota),
+    (Capability::QuotaRes(Resource::AnnotationStorage), Capability::Quota),
 ];
 
 /// A set of capabilities that are switched off.

@@ -7,7 +7,7 @@
 use message::BinaryParts;
 use proto::imap::command::AppendMessage;
 use proto::imap::{Code, Event, ParseError, Refusal};
-use store::{Error, Incoming, NewMessage};
+use store::{Error, Growth, Incoming, NewMessage};
 use types::MailboxName;
 
 use super::answer::{Answer, End, Failure, Outcome, sentence};
@@ -22,6 +22,8 @@ pub(crate) struct Upload<'a> {
     to: &'a MailboxName,
     messages: Vec<NewMessage>,
     current: Option<Current>,
+    /// By what the command raises the usage, as far as it has come.
+    growth: Growth,
     /// The first reason for which none of them will be kept.
     refused: Option<Failure>,
 }
@@ -52,14 +54,19 @@ fn last(failure: Failure) -> Failure {
 }
 
 impl<'a> Upload<'a> {
-    /// Nothing has come yet; `permitted` is an error where nothing needs to.
+    /// Nothing has come yet. `permitted` is by what the command raises the usage without its messages, less than nothing
+    /// for REPLACE; or an error where no message needs to come.
     pub(crate) fn new(
         user: &'a Authenticated,
         server: &'a Context,
         to: &'a MailboxName,
-        permitted: Result<(), Failure>,
+        permitted: Result<Growth, Failure>,
     ) -> Self {
-        Self { user, server, to, messages: vec![], current: None, refused: permitted.err() }
+        let (growth, refused) = match permitted {
+            Ok(growth) => (growth, None),
+            Err(failure) => (Growth::default(), Some(failure)),
+        };
+        Self { user, server, to, messages: vec![], current: None, growth, refused }
     }
 
     /// Reads all of them, to the end of the command.
@@ -126,6 +133,9 @@ impl<'a> Upload<'a> {
             self.refused = Some(Failure::no(Code::Cannot, "A message of no octets cancels the command"));
             return Ok(());
         }
+        // RFC 9208 §4.3.1; the store decides when the messages are there.
+        self.growth = self.growth.plus_message(message.literal.size);
+        self.user.account.may_grow(self.growth)?;
         let binary = message.literal.binary.then(|| BinaryParts::new(limits));
         self.current = Some(Current { incoming: self.user.account.receive()?, binary, message });
         Ok(())

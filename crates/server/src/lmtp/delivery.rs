@@ -4,14 +4,14 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use proto::lmtp::{Address, EnhancedStatus, Inspector, Mail, Reply};
-use store::{Account, Incoming, NewMessage};
+use store::{Account, Growth, Incoming, NewMessage};
 use tokio::task::JoinHandle;
 use tracing::{error, info};
 use types::{AccountName, Flags, MailboxName, Principal};
 
 use super::recipient;
 use super::trace::{ReturnPathFilter, Trace, prefix};
-use crate::context::Context;
+use crate::context::{Context, OverQuota};
 use crate::stream::Peer;
 
 /// A recipient that was taken.
@@ -23,8 +23,10 @@ pub(super) struct Recipient {
 }
 
 impl Recipient {
-    /// Finds whose address this is, or says why it is nobody's.
-    pub(super) fn find(context: &Context, address: Address) -> Result<Self, Reply> {
+    /// Finds whose address this is, or says why it is nobody's, or that nothing more fits in there. `declared` is what
+    /// the client says of the message's size (RFC 1870 §6.1).
+    pub(super) fn find(context: &Context, address: Address, declared: Option<u64>) -> Result<Self, Reply> {
+        let over_quota = context.lmtp.over_quota;
         if !recipient::is_ours(&address, &context.lmtp.domains) {
             // RFC 3463 §3.2: bad destination system address.
             return Err(reply(550, (5, 1, 2), format!("<{address}> is not of a domain that is served here")));
@@ -37,8 +39,11 @@ impl Recipient {
             let account = match found {
                 Ok(Some(account)) => account,
                 Ok(None) => continue,
-                Err(error) => return Err(refusal(&error, "-")),
+                Err(error) => return Err(refusal(&error, over_quota, "-")),
             };
+            // The store decides when the message is there; what will not do is said now.
+            let growth = Growth::default().plus_message(declared.unwrap_or(1));
+            account.may_grow(growth).map_err(|error| refusal(&error, over_quota, "-"))?;
             let tree = account.tree();
             let folder = candidate.folder.and_then(|folder| recipient::folder(&tree, &folder).cloned());
             let mailbox = folder.map_or_else(MailboxName::inbox, |entry| entry.name.clone());
@@ -69,6 +74,7 @@ pub(super) struct Delivery {
     size: u64,
     size_limit: u64,
     line_limit: usize,
+    over_quota: OverQuota,
     /// Why nobody gets the message; its rest is passed over.
     refusal: Option<Reply>,
 }
@@ -115,6 +121,7 @@ impl Delivery {
             size: 0,
             size_limit: context.limits.message_size,
             line_limit: context.limits.message_line,
+            over_quota: context.lmtp.over_quota,
             refusal: None,
         }
     }
@@ -160,12 +167,12 @@ impl Delivery {
 
     /// The message is complete: all copies are committed at the same time.
     pub(super) fn finish(self) -> Outcomes {
-        let Self { id, from, mut copies, recipients, filter, refusal, .. } = self;
+        let Self { id, from, mut copies, recipients, filter, over_quota, refusal, .. } = self;
         let held = filter.finish();
         copies.iter_mut().for_each(|copy| copy.push(&[&held]));
         let copies = copies.into_iter().map(|copy| match &refusal {
             Some(reply) => Outcome::Known(reply.clone()),
-            None => Outcome::Running(tokio::spawn(copy.commit(id.clone(), from.clone()))),
+            None => Outcome::Running(tokio::spawn(copy.commit(over_quota, id.clone(), from.clone()))),
         });
         Outcomes { copies: copies.collect(), recipients: recipients.into_iter() }
     }
@@ -184,7 +191,7 @@ impl Copy {
     }
 
     /// 250 once the message is durable.
-    async fn commit(self, id: String, from: String) -> Reply {
+    async fn commit(self, over_quota: OverQuota, id: String, from: String) -> Reply {
         let Self { name, account, mailbox, incoming } = self;
         let who = Principal { account: account.id() };
         let append = async {
@@ -202,7 +209,7 @@ impl Copy {
             }
             Err(error) => {
                 info!("lmtp: not delivered to {name}: {error}, id {id}");
-                refusal(&error, &id)
+                refusal(&error, over_quota, &id)
             }
         }
     }
@@ -254,11 +261,16 @@ fn next_id(now: i64) -> String {
 }
 
 /// The one place where the store's errors become replies (RFC 3463).
-fn refusal(error: &store::Error, id: &str) -> Reply {
+fn refusal(error: &store::Error, over_quota: OverQuota, id: &str) -> Reply {
     use store::Error as E;
     match error {
         E::TooBig { .. } => reply(552, (5, 3, 4), error.to_string()),
         E::DiskFull => reply(452, (4, 3, 1), error.to_string()),
+        // RFC 3463 §3.3: mailbox full.
+        E::OverQuota(_) => match over_quota {
+            OverQuota::Temporary => reply(452, (4, 2, 2), error.to_string()),
+            OverQuota::Permanent => reply(552, (5, 2, 2), error.to_string()),
+        },
         E::Limit(_) => reply(452, (4, 2, 2), error.to_string()),
         E::NoSuchAccount | E::NoSuchMailbox => reply(550, (5, 1, 1), "the account is gone"),
         // The folder went between RCPT and now: the next attempt finds INBOX.

@@ -225,7 +225,7 @@ impl Session {
             // RFC 5321 §4.5.3.1.10. No error of the client: it sends the rest in another transaction.
             return self.reply(452, status(4, 5, 3), "too many recipients");
         }
-        match Recipient::find(&self.context, to) {
+        match Recipient::find(&self.context, to, envelope.mail.size) {
             Ok(recipient) => {
                 envelope.recipients.push(recipient);
                 self.reply(250, status(2, 1, 5), "recipient taken");

@@ -6,6 +6,7 @@ mod expunge;
 mod flags;
 mod mailboxes;
 mod purge;
+mod quota;
 mod relocate;
 mod replace;
 mod undelete;

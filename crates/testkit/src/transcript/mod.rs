@@ -8,6 +8,7 @@
 //! needs: MOVE UIDPLUS             capabilities without which the file makes no sense
 //! revs: 1 2                       revisions to run in (both, where nothing is said)
 //! config: errors=3 literals=minus limits of `types::Limits` by name, and options
+//! config: quota.storage=10        the quota of every account, in units
 //! config: off=MOVE off:bob=ID,SORT capabilities that are switched off, for everybody or for an account
 //! account: bob                    an account beside alice
 //! mailbox INBOX: simple.eml x3, html.eml (\Seen) "1-Feb-2026 10:00:00 +0000"

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use types::Limits;
+use server::context::OverQuota;
+use types::{Limits, Resource, Resources};
 
 /// The non-synchronising literals that are announced (RFC 7888): one of the two, never both.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -22,6 +23,12 @@ pub struct Options {
     pub limits: Limits,
     /// Which extension of RFC 7888.
     pub literals: Literals,
+    /// The quota of every account, in units.
+    pub quota: Resources<Option<u64>>,
+    /// Who may set quotas.
+    pub quota_administrators: Vec<String>,
+    /// What becomes of mail over quota.
+    pub over_quota: OverQuota,
     /// LOGIN and PLAIN without TLS, which the configuration can allow on loopback.
     pub plaintext_login: bool,
     /// Capabilities that are switched off for everybody.
@@ -36,6 +43,9 @@ impl Default for Options {
             accounts: vec!["alice".into()],
             limits: Limits::default(),
             literals: Literals::Plus,
+            quota: Resources::default(),
+            quota_administrators: Vec::new(),
+            over_quota: OverQuota::Temporary,
             plaintext_login: true,
             off: vec![],
             account_off: vec![],
@@ -44,14 +54,18 @@ impl Default for Options {
 }
 
 impl Options {
-    /// Sets one option: `literals=plus|minus`, `plaintext=allow|refuse`, `off=MOVE,ID`,
-    /// `off:alice=MOVE,ID`, or a limit by its name.
+    /// Sets one option: `literals=plus|minus`, `plaintext=allow|refuse`, `over_quota=temporary|permanent`,
+    /// `quota_administrator=NAME`, `quota.RESOURCE=UNITS`, `off=MOVE,ID`, `off:alice=MOVE,ID`, or a limit by its name.
     pub fn set(&mut self, key: &str, value: &str) -> Result<(), String> {
         match (key, value) {
             ("literals", "plus") => self.literals = Literals::Plus,
             ("literals", "minus") => self.literals = Literals::Minus,
             ("plaintext", "allow") => self.plaintext_login = true,
             ("plaintext", "refuse") => self.plaintext_login = false,
+            ("over_quota", "temporary") => self.over_quota = OverQuota::Temporary,
+            ("over_quota", "permanent") => self.over_quota = OverQuota::Permanent,
+            ("quota_administrator", name) => self.quota_administrators.push(name.to_owned()),
+            _ if key.starts_with("quota.") => return self.set_quota(key, value),
             ("off", names) => self.off = names.split(',').map(str::to_owned).collect(),
             (key, names) if key.starts_with("off:") => {
                 let account = key.trim_start_matches("off:").to_owned();
@@ -59,6 +73,13 @@ impl Options {
             }
             _ => return set_limit(&mut self.limits, key, value),
         }
+        Ok(())
+    }
+
+    fn set_quota(&mut self, key: &str, value: &str) -> Result<(), String> {
+        let resource =
+            key.strip_prefix("quota.").and_then(Resource::parse).ok_or_else(|| format!("no resource: {key}"))?;
+        *self.quota.get_mut(resource) = Some(Value::read(value)?);
         Ok(())
     }
 }
@@ -130,6 +151,9 @@ mod tests {
         o.set("idle_timeout", "31m").unwrap();
         assert_eq!((o.literals, o.limits.errors), (Literals::Minus, 3));
         assert_eq!(o.limits.idle_timeout, Duration::from_secs(31 * 60));
+        o.set("quota.storage", "7").unwrap();
+        assert_eq!(o.quota.storage, Some(7));
+        assert!(o.set("quota.beds", "7").is_err());
         assert!(o.set("error", "3").is_err() && o.set("errors", "x").is_err());
     }
 }

@@ -14,6 +14,7 @@ pub mod login;
 pub mod lsub;
 pub mod move_;
 mod needs;
+pub mod quota;
 pub mod rename;
 pub mod replace;
 pub mod search;
@@ -39,6 +40,7 @@ pub use list::{List, ListReturn, ListSelection};
 pub use login::Login;
 pub use lsub::Lsub;
 pub use move_::Move;
+pub use quota::{QuotaRoot, SetQuota};
 pub use rename::Rename;
 pub use search::{Day, Search, SearchKey, SearchReturn};
 pub use select::{Qresync, Select};
@@ -125,6 +127,12 @@ pub enum Command {
     Copy(Copy),
     /// RFC 9051 §6.4.8
     Move(Move),
+    /// RFC 9208 §4.1.1
+    GetQuota(QuotaRoot),
+    /// RFC 9208 §4.1.2
+    GetQuotaRoot(MailboxName),
+    /// RFC 9208 §4.1.3
+    SetQuota(SetQuota),
     /// RFC 5256 §3
     Sort(Sort),
     /// RFC 5256 §3
@@ -202,6 +210,9 @@ fn parse_command(c: &mut Cursor<'_>) -> Result<Command, ParseError> {
         "LIST" => Command::List(List::parse(c)?),
         "LSUB" => Command::Lsub(Lsub::parse(c)?),
         "STATUS" => Command::Status(Status::parse(c)?),
+        "GETQUOTA" => Command::GetQuota(QuotaRoot::parse(c)?),
+        "GETQUOTAROOT" => Command::GetQuotaRoot(parse_mailbox(c)?),
+        "SETQUOTA" => Command::SetQuota(SetQuota::parse(c)?),
         "APPEND" => return Err(append::without_message(c)),
         "UIDBATCHES" => Command::UidBatches(UidBatches::parse(c)?),
         "UID" => {
@@ -246,7 +257,7 @@ fn parse_compress(c: &mut Cursor<'_>) -> Result<Command, ParseError> {
     if c.eat_word("DEFLATE") { Ok(Command::Compress) } else { c.expected("DEFLATE") }
 }
 
-/// `subscribe = "SUBSCRIBE" SP mailbox`, `unsubscribe = "UNSUBSCRIBE" SP mailbox`
+/// `getquotaroot = "GETQUOTAROOT" SP mailbox`, `subscribe = "SUBSCRIBE" SP mailbox`, `unsubscribe = "UNSUBSCRIBE" SP mailbox`
 fn parse_mailbox(c: &mut Cursor<'_>) -> Result<MailboxName, ParseError> {
     c.space()?;
     c.mailbox()
@@ -308,7 +319,8 @@ mod tests {
         let name = |text| MailboxName::new(text).unwrap();
         assert_eq!(ok("a SUBSCRIBE \"a b\""), Command::Subscribe(name("a b")));
         assert_eq!(ok("a UNSUBSCRIBE {3}\r\na b"), Command::Unsubscribe(name("a b")));
-        for word in ["SUBSCRIBE", "UNSUBSCRIBE"] {
+        assert_eq!(ok("a GETQUOTAROOT inbox"), Command::GetQuotaRoot(MailboxName::inbox()));
+        for word in ["GETQUOTAROOT", "SUBSCRIBE", "UNSUBSCRIBE"] {
             bad(&format!("a {word}"));
             bad(&format!("a {word} x y"));
             no(&format!("a {word} \"a*\""));
@@ -388,7 +400,7 @@ mod tests {
 
         #[test]
         fn nearly_right_commands_do_no_harm(
-            text in "a (UID )?(SEARCH|SORT|THREAD|FETCH 1|STORE 1|LIST|STATUS x|ID|APPEND x|CREATE x|SELECT|LOGIN|AUTHENTICATE)( |\\(|\\)|\"|\\[|\\]|<|>|\\.|\\{1\\}\r\n|[0-9]|\\*|,|:|\\$|NOT|OR|BODY|BINARY|HEADER\\.FIELDS|RETURN|STATUS|REFS|REVERSE|DATE|UTF-8|1-Jan-2000|\\\\Seen|FLAGS|CONDSTORE|QRESYNC|CHANGEDSINCE|VANISHED|UNCHANGEDSINCE|MODSEQ|PARTIAL|-|x){0,30}"
+            text in "a (UID )?(SEARCH|SORT|THREAD|FETCH 1|STORE 1|LIST|STATUS x|ID|APPEND x|CREATE x|SELECT|LOGIN|AUTHENTICATE|GETQUOTA|SETQUOTA x)( |\\(|\\)|\"|\\[|\\]|<|>|\\.|\\{1\\}\r\n|[0-9]|\\*|,|:|\\$|NOT|OR|BODY|BINARY|HEADER\\.FIELDS|RETURN|STATUS|REFS|REVERSE|DATE|UTF-8|1-Jan-2000|\\\\Seen|FLAGS|CONDSTORE|QRESYNC|CHANGEDSINCE|VANISHED|UNCHANGEDSINCE|MODSEQ|PARTIAL|STORAGE|-|x){0,30}"
         ) {
             let dialect = Dialect { condstore: true, qresync: true, ..Dialect::REV1 };
             let _ = Request::parse(text.as_bytes(), dialect, &Limits::default());

@@ -3,6 +3,8 @@
 //! The one place that knows, so that a capability can be switched off without a word in any handler.
 //! An extension adds its line here; what IMAP4rev1 has needs nothing.
 
+use types::Resource;
+
 use super::{
     AppendHead, AppendMessage, Command, Copy, Fetch, FetchItem, List, Move, SearchKey, SearchReturn, Sort, SortKey,
     StatusItem, Store, ThreadAlgorithm,
@@ -69,6 +71,12 @@ impl Needs {
             Command::Create(create) => self.when(!create.special_use.is_empty(), C::CreateSpecialUse),
             Command::List(list) => self.list(list),
             Command::Status(status) => self.status(&status.items),
+            Command::GetQuota(_) | Command::GetQuotaRoot(_) => self.0.push(C::Quota),
+            Command::SetQuota(set) => {
+                self.0.push(C::QuotaSet);
+                let listed = Resource::ALL.into_iter().filter(|&resource| set.limits.get(resource).is_some());
+                self.0.extend(listed.map(C::QuotaRes));
+            }
             Command::UidBatches(_) => self.0.push(C::UidBatches),
             Command::UidExpunge(ids) => {
                 self.0.push(C::UidPlus);
@@ -128,6 +136,7 @@ impl Needs {
     fn status(&mut self, items: &[StatusItem]) {
         self.0.extend(items.iter().filter_map(|item| match item {
             StatusItem::AppendLimit => Some(C::AppendLimit(0)),
+            StatusItem::DeletedStorage => Some(C::QuotaRes(Resource::Storage)),
             StatusItem::HighestModSeq => Some(C::CondStore),
             StatusItem::MailboxId => Some(C::ObjectId),
             StatusItem::Size => Some(C::StatusSize),

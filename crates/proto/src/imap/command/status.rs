@@ -1,4 +1,4 @@
-//! STATUS (RFC 9051 §6.3.11, RFC 3501 §6.3.10, RFC 8438, RFC 7889).
+//! STATUS (RFC 9051 §6.3.11, RFC 3501 §6.3.10, RFC 8438, RFC 7889, RFC 9208 §4.1.4).
 
 use types::MailboxName;
 
@@ -21,6 +21,8 @@ pub enum StatusItem {
     AppendLimit,
     /// `DELETED`
     Deleted,
+    /// `DELETED-STORAGE` (RFC 9208 §4.1.4)
+    DeletedStorage,
     /// `HIGHESTMODSEQ` (RFC 7162 §3.1.7)
     HighestModSeq,
     /// `MAILBOXID` (RFC 8474 §4.3)
@@ -56,6 +58,7 @@ pub(super) fn parse_items(c: &mut Cursor<'_>) -> Result<Vec<StatusItem>, ParseEr
         let item = match c.word("a status item")?.as_str() {
             "APPENDLIMIT" => StatusItem::AppendLimit,
             "DELETED" => StatusItem::Deleted,
+            "DELETED-STORAGE" => StatusItem::DeletedStorage,
             "HIGHESTMODSEQ" => StatusItem::HighestModSeq,
             "MAILBOXID" => StatusItem::MailboxId,
             "MESSAGES" => StatusItem::Messages,
@@ -89,8 +92,11 @@ mod tests {
         // RFC 9051 §6.3.11
         let items = vec![StatusItem::UidNext, StatusItem::Messages];
         assert_eq!(parsed("A042 STATUS blurdybloop (UIDNEXT MESSAGES)"), ("blurdybloop".into(), items));
-        let all = parsed("a STATUS x (messages recent uidnext uidvalidity unseen deleted size appendlimit size)").1;
-        assert_eq!(all.len(), 8);
+        let all = parsed(
+            "a STATUS x (messages recent uidnext uidvalidity unseen deleted deleted-storage size appendlimit size)",
+        )
+        .1;
+        assert_eq!(all.len(), 9);
         for text in ["a STATUS x", "a STATUS x ()", "a STATUS x MESSAGES", "a STATUS x (FOO)", "a STATUS x (SIZE )"] {
             bad(text);
         }

@@ -5,6 +5,7 @@
 
 mod fetch;
 mod list;
+mod quota;
 mod search;
 mod sort;
 mod status;

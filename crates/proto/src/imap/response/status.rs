@@ -1,4 +1,4 @@
-//! STATUS responses (RFC 9051 §7.3.3, RFC 3501 §7.2.4, RFC 8438, RFC 7889).
+//! STATUS responses (RFC 9051 §7.3.3, RFC 3501 §7.2.4, RFC 8438, RFC 7889, RFC 9208).
 
 use types::{MailboxName, ModSeq, Uid, UidValidity};
 
@@ -12,6 +12,8 @@ pub enum StatusValue {
     AppendLimit(Option<u64>),
     /// `DELETED`
     Deleted(u32),
+    /// `DELETED-STORAGE` (RFC 9208 §4.1.4): octets.
+    DeletedStorage(u64),
     /// `HIGHESTMODSEQ` (RFC 7162 §3.1.7)
     HighestModSeq(ModSeq),
     /// `MAILBOXID` (RFC 8474 §4.3)
@@ -43,6 +45,7 @@ impl Encoder<'_> {
             let (item, number) = match value {
                 StatusValue::AppendLimit(limit) => ("APPENDLIMIT ", *limit),
                 StatusValue::Deleted(n) => ("DELETED ", Some((*n).into())),
+                StatusValue::DeletedStorage(n) => ("DELETED-STORAGE ", Some(*n)),
                 StatusValue::HighestModSeq(modseq) => ("HIGHESTMODSEQ ", Some(modseq.get())),
                 StatusValue::MailboxId(id) => {
                     self.out.extend_from_slice(format!("MAILBOXID ({id})").as_bytes());

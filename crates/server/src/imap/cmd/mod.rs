@@ -20,6 +20,7 @@ pub(crate) mod lsub;
 pub(crate) mod move_;
 pub(crate) mod namespace;
 pub(crate) mod qresync;
+pub(crate) mod quota;
 pub(crate) mod rename;
 pub(crate) mod replace;
 pub(crate) mod search;

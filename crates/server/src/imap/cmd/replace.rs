@@ -6,7 +6,7 @@
 use proto::imap::command::AppendHead;
 use proto::imap::response::Condition;
 use proto::imap::{Code, Ids};
-use store::Error;
+use store::{Error, Growth};
 use types::Uid;
 
 use super::append::append_uid;
@@ -29,7 +29,8 @@ pub(crate) async fn replace(
 ) -> Outcome {
     let AppendHead { mailbox, old_name, message, .. } = head;
     let (uid, permitted) = match find(selected, wire, ids).await {
-        Ok(uid) => (Some(uid), Ok(())),
+        // RFC 8508 §3.4: the quota is about the difference.
+        Ok((uid, size)) => (Some(uid), Ok(Growth { messages: -1, octets: -i64::from(size) })),
         Err(failure) => (None, Err(failure)),
     };
     let mut messages = Upload::new(&selected.user, server, &mailbox, permitted).receive(wire, message).await?;
@@ -43,8 +44,8 @@ pub(crate) async fn replace(
     Ok(Answer::ok("Replaced"))
 }
 
-/// The message that has to go, as it looks now.
-async fn find(selected: &mut Selected, wire: &mut Wire, ids: &Ids) -> Result<Uid, Failure> {
+/// The message that has to go and its octets, as it looks now.
+async fn find(selected: &mut Selected, wire: &mut Wire, ids: &Ids) -> Result<(Uid, u32), Failure> {
     writable(selected)?;
     let mut uids = selected.resolve(ids)?;
     if uids.is_empty() {
@@ -54,5 +55,7 @@ async fn find(selected: &mut Selected, wire: &mut Wire, ids: &Ids) -> Result<Uid
     }
     // RFC 5530 §3: what was never there, and what is there no more.
     let uid = uids.iter().next().ok_or_else(|| Failure::no(Code::NonExistent, "There is no message with that UID"))?;
-    if selected.mailbox.snapshot()?.uids().contains(uid) { Ok(uid) } else { Err(Error::Expunged.into()) }
+    let (chunk, at) = selected.mailbox.snapshot()?.find(uid)?.ok_or(Error::Expunged)?;
+    let row = chunk.rows().get(at).ok_or(Error::Internal)?;
+    Ok((uid, row.size))
 }

@@ -107,6 +107,10 @@ fn tell(
     // RFC 8474 §4.2
     let id = object_id::mailbox(selected.mailbox.at().owner, snapshot.mailbox());
     encoder.untagged(Condition::Ok, Some(&Code::MailboxId(id)), "The mailbox under any name");
+    // RFC 9208 §4.3.1: said where it matters and once, not after every command.
+    if selected.user.account.quota().is_over() {
+        encoder.untagged(Condition::No, Some(&Code::OverQuota), "The account uses more than its quota allows");
+    }
     if rev2 {
         // RFC 9051 §6.3.2: the LIST response is required, with OLDNAME for another spelling.
         let attributes = attributes(&selected.user.account.tree(), name);

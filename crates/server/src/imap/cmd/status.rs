@@ -1,4 +1,4 @@
-//! STATUS (RFC 9051 §6.3.11): read from the account's tree, without opening the mailbox.
+//! STATUS (RFC 9051 §6.3.11): read from the account's tree, mostly without opening the mailbox.
 
 use proto::imap::command::{Status, StatusItem};
 use proto::imap::response::StatusValue;
@@ -32,6 +32,8 @@ pub(crate) fn values(
         Ok(match item {
             StatusItem::AppendLimit => StatusValue::AppendLimit(Some(server.limits.message_size)),
             StatusItem::Deleted => StatusValue::Deleted(sums.deleted),
+            // RFC 9208 §4.1.4
+            StatusItem::DeletedStorage => StatusValue::DeletedStorage(deleted_storage(user, entry)?),
             // RFC 7162 §3.1.7
             StatusItem::HighestModSeq => StatusValue::HighestModSeq(entry.summary.modseq),
             StatusItem::MailboxId => StatusValue::MailboxId(object_id::mailbox(user.account.id(), entry.id)),
@@ -46,7 +48,16 @@ pub(crate) fn values(
     items.iter().map(value).collect()
 }
 
-/// RFC 3501 §6.3.10: the one item that needs the mailbox itself.
+/// RFC 9208 §4.1.4: the octets that EXPUNGE would give back, to the octet.
+fn deleted_storage(user: &Authenticated, entry: &Entry) -> store::Result<u64> {
+    if entry.summary.sums.deleted == 0 {
+        return Ok(0);
+    }
+    let mailbox = user.account.open_by_id(&user.principal, entry.id)?;
+    store::blocking(|| mailbox.snapshot()?.deleted_size())
+}
+
+/// RFC 3501 §6.3.10: from the mailbox itself.
 fn recent(user: &Authenticated, entry: &Entry) -> store::Result<u32> {
     let mailbox = user.account.open_by_id(&user.principal, entry.id)?;
     let from = mailbox.recent_from()?;

@@ -93,6 +93,14 @@ fn examples() -> Vec<(Capability, Brings)> {
         (C::Unauthenticate, Command("a UNAUTHENTICATE")),
         (C::InProgress, Told),
         (C::AppendLimit(0), Command("a STATUS x (APPENDLIMIT)")),
+        (C::Quota, Command("a GETQUOTA x")),
+        (C::Quota, Command("a GETQUOTAROOT x")),
+        (C::QuotaSet, Command("a SETQUOTA x ()")),
+        (C::QuotaRes(Resource::Storage), Command("a SETQUOTA x (STORAGE 1)")),
+        (C::QuotaRes(Resource::Storage), Command("a STATUS x (DELETED-STORAGE)")),
+        (C::QuotaRes(Resource::Message), Command("a SETQUOTA x (MAILBOX 1 MESSAGE 1)")),
+        (C::QuotaRes(Resource::Mailbox), Command("a SETQUOTA x (MAILBOX 1)")),
+        (C::QuotaRes(Resource::AnnotationStorage), Command("a SETQUOTA x (ANNOTATION-STORAGE 1)")),
     ]
 }
 
@@ -159,6 +167,8 @@ fn what_rests_on_another_goes_with_it() {
     assert!(off.has(&Capability::ESort) && off.has(&Capability::SortDisplay) && !off.has(&Capability::ESearch));
     let off = Off::named(&["ENABLE"]).unwrap();
     assert!(off.has(&Capability::Imap4Rev2) && off.has(&Capability::QResync) && !off.has(&Capability::CondStore));
+    let off = Off::named(&["quota"]).unwrap();
+    assert!(off.has(&Capability::QuotaSet) && Resource::ALL.iter().all(|&each| off.has(&Capability::QuotaRes(each))));
     let both = Off::named(&["ID"]).unwrap().and(&["CONDSTORE".to_owned(), "OF-THE-FUTURE".to_owned()]);
     assert!(both.has(&Capability::Id) && both.has(&Capability::CondStore) && both.has(&Capability::QResync));
 }
