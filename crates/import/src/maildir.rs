@@ -269,8 +269,7 @@ async fn mailbox(target: &mut Target<'_, '_>, directory: &Path, uids: &UidList) 
         match store::blocking(|| receive(&account, &path)) {
             Ok(received) => {
                 let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-                let read = path.parent().is_some_and(|parent| parent.ends_with("cur"));
-                let flags = if read { meanings.flags(name) } else { Flags::NONE };
+                let flags = meanings.flags(name);
                 target.push(uid, received, flags, Some(DateTime::utc(time))).await?;
             }
             Err(error @ (crate::Error::Store(store::Error::TooBig { .. }) | crate::Error::Io { .. })) => {
