@@ -3,6 +3,7 @@
 
 mod append;
 mod expunge;
+mod fill;
 mod flags;
 mod mailboxes;
 mod purge;
@@ -12,7 +13,9 @@ mod replace;
 mod undelete;
 
 pub use append::{Appended, NewMessage};
+pub use fill::Filling;
 pub use flags::{FlagChange, FlagMode, FlagsStored};
 pub(crate) use mailboxes::{create, first_mailboxes, new_entry};
 pub use relocate::{Copied, Missing};
+pub(crate) use undelete::renew_deleted;
 pub use undelete::{DeletedMailbox, Lost, LostQuery, Restored};
