@@ -7,8 +7,11 @@
 //! …/cur/1795176000.M7P1.host,S=321:2,FSa
 //! …/dovecot-keywords                    0 $Forwarded: what `a` means there
 //! …/pillarbox-keywords                  keywords beyond the 26th: file, and its keywords
+//! …/dovecot-uidlist                     UIDVALIDITY, UIDNEXT, and the UIDs of the files
 //! ```
 //! Reading takes both layouts, also mixed.
+
+mod uidlist;
 
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -24,6 +27,8 @@ use crate::lines::{ToCrlf, ToLf};
 use crate::names;
 use crate::target::{Importer, Target};
 use crate::{At, Report, Result, fresh};
+
+use uidlist::UidList;
 
 /// How mailboxes become directories.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -75,6 +80,7 @@ struct Writer<'a> {
     mailbox: &'a Mailbox,
     directory: &'a Path,
     more: Option<File>,
+    uids: uidlist::Writer,
 }
 
 impl<'a> Writer<'a> {
@@ -83,7 +89,8 @@ impl<'a> Writer<'a> {
             let path = directory.join(folder);
             fs::create_dir_all(&path).at(&path)?;
         }
-        Ok(Self { mailbox, directory, more: None })
+        let uids = uidlist::Writer::new(directory, mailbox.snapshot()?.as_ref())?;
+        Ok(Self { mailbox, directory, more: None, uids })
     }
 
     fn write(mut self, report: &mut Report) -> Result<()> {
@@ -102,7 +109,7 @@ impl<'a> Writer<'a> {
             let path = self.directory.join(KEYWORDS);
             fs::write(&path, lines).at(&path)?;
         }
-        Ok(())
+        self.uids.finish()
     }
 
     fn message(&mut self, snapshot: &Snapshot, chunk: &Chunk, at: usize, report: &mut Report) -> Result<()> {
@@ -136,6 +143,7 @@ impl<'a> Writer<'a> {
             };
             writeln!(file, "{base} {}", more.join(" ")).at(&path)?;
         }
+        self.uids.push(row.uid, &base)?;
         report.messages += 1;
         report.octets += u64::from(row.size);
         Ok(())
@@ -181,9 +189,10 @@ pub async fn import(account: &Account, who: &Principal, directory: &Path) -> Res
         find(directory, "", &mut found).map(|()| found)
     })?;
     for (name, path) in found {
-        let Some(mut target) = importer.target(&name).await? else { continue };
-        mailbox(&mut target, &path).await?;
-        target.flush().await?;
+        let uids = store::blocking(|| UidList::read(&path));
+        let Some(mut target) = importer.target(&name, uids.numbering).await? else { continue };
+        mailbox(&mut target, &path, &uids).await?;
+        target.close().await?;
     }
     Ok(importer.report)
 }
@@ -252,17 +261,16 @@ impl Meanings {
     }
 }
 
-async fn mailbox(target: &mut Target<'_, '_>, directory: &Path) -> Result<()> {
+async fn mailbox(target: &mut Target<'_, '_>, directory: &Path, uids: &UidList) -> Result<()> {
     let meanings = Meanings::read(directory);
     let files = store::blocking(|| files(directory))?;
-    for (time, path) in files {
+    for (uid, (time, path)) in uids.number(files) {
         let account = target.account().clone();
         match store::blocking(|| receive(&account, &path)) {
             Ok(received) => {
                 let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-                let read = path.parent().is_some_and(|parent| parent.ends_with("cur"));
-                let flags = if read { meanings.flags(name) } else { Flags::NONE };
-                target.push(received, flags, Some(DateTime::utc(time))).await?;
+                let flags = meanings.flags(name);
+                target.push(uid, received, flags, Some(DateTime::utc(time))).await?;
             }
             Err(error @ (crate::Error::Store(store::Error::TooBig { .. }) | crate::Error::Io { .. })) => {
                 target.report().problem(format!("{}: {error}", path.display()));

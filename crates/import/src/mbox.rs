@@ -188,9 +188,9 @@ pub async fn import(account: &Account, who: &Principal, path: &Path, mailbox: Op
         found.push((mailbox.unwrap_or("INBOX").to_owned(), path.to_owned()));
     }
     for (name, path) in found {
-        let Some(mut target) = importer.target(&name).await? else { continue };
+        let Some(mut target) = importer.target(&name, None).await? else { continue };
         read(&mut target, &path).await?;
-        target.flush().await?;
+        target.close().await?;
     }
     Ok(importer.report)
 }
@@ -240,7 +240,7 @@ async fn read(target: &mut Target<'_, '_>, path: &Path) -> Result<()> {
             Ok(incoming.finish()?)
         });
         match received {
-            Ok(received) => target.push(received, message.flags, Some(message.date)).await?,
+            Ok(received) => target.push(types::Uid::MIN, received, message.flags, Some(message.date)).await?,
             Err(error @ crate::Error::Store(store::Error::TooBig { .. })) => {
                 target.report().problem(format!("{}, message {place}: {error}", path.display()));
                 store::blocking(|| reader.skip()).at(path)?;

@@ -9,13 +9,24 @@ use std::sync::Arc;
 
 use import::maildir::{self, Layout};
 use import::{Error, Report, mbox};
-use store::{Account, NewMessage, Options, Store, SystemClock};
-use types::{AccountName, DateTime, Flag, Flags, Limits, MailboxName, Principal, SpecialUse, UnixTime};
+use store::{Account, Clock, FlagChange, FlagMode, NewMessage, Options, Store};
+use types::{
+    AccountName, DateTime, Flag, Flags, IdSet, Limits, MailboxName, ModSeq, Principal, SpecialUse, Uid, UnixTime,
+};
 
 struct Home {
     account: Account,
     who: Principal,
     store: Store,
+}
+
+/// Accounts of different ages have different UIDVALIDITYs.
+struct Fixed(i64);
+
+impl Clock for Fixed {
+    fn now(&self) -> UnixTime {
+        UnixTime(self.0)
+    }
 }
 
 /// A message as a client sees it: content, flags, INTERNALDATE.
@@ -27,8 +38,12 @@ fn name(text: &str) -> MailboxName {
 
 impl Home {
     async fn new(limits: Limits) -> Self {
+        Self::at(1_700_000_000, limits).await
+    }
+
+    async fn at(time: i64, limits: Limits) -> Self {
         let options = Options { limits: limits.into(), default_mailboxes: vec![], ..Options::default() };
-        let store = Store::open(Arc::new(engine::memory::Memory::new()), Arc::new(SystemClock), options).unwrap();
+        let store = Store::open(Arc::new(engine::memory::Memory::new()), Arc::new(Fixed(time)), options).unwrap();
         let id = store.create_account(&AccountName::new("a").unwrap(), "hash".into()).await.unwrap();
         Self { account: store.account(id).unwrap(), who: Principal { account: id }, store }
     }
@@ -66,8 +81,27 @@ impl Home {
         tree.entries().map(mailbox).collect()
     }
 
+    /// UIDVALIDITY, UIDNEXT and UIDs.
+    fn numbers(&self) -> BTreeMap<String, (u32, u32, IdSet<Uid>)> {
+        let tree = self.account.tree();
+        let mailbox = |entry: &Arc<store::Entry>| {
+            let snapshot = self.account.open(&self.who, &entry.name).unwrap().snapshot().unwrap();
+            (entry.name.to_string(), (snapshot.uid_validity().get(), snapshot.uid_next().get(), snapshot.uids()))
+        };
+        tree.entries().map(mailbox).collect()
+    }
+
+    async fn expunge(&self, from: &str, uid: u32) {
+        let mailbox = self.account.open(&self.who, &name(from)).unwrap();
+        let uids = IdSet::range(Uid::new(uid).unwrap(), Uid::new(uid).unwrap());
+        let change =
+            FlagChange { mode: FlagMode::Add, flags: Flags::from_iter([Flag::Deleted]), unchanged_since: None };
+        mailbox.store_flags(&self.who, uids.clone(), change, ModSeq::ZERO).await.unwrap();
+        mailbox.expunge(&self.who, Some(uids)).await.unwrap();
+    }
+
     async fn full() -> Self {
-        let home = Self::new(Limits::default()).await;
+        let home = Self::at(1_795_000_000, Limits::default()).await;
         for mailbox in ["Work/Ärger v1.0", "Work/new", "Sent", "&", "Empty"] {
             let special_use = (mailbox == "Sent").then_some(SpecialUse::Sent);
             home.account.create_mailbox(&home.who, name(mailbox), special_use).await.unwrap();
@@ -86,6 +120,10 @@ impl Home {
             home.append("Sent", &format!("Subject: {n}\r\n\r\n{n}\r\n"), &[], 1000 + n / 3).await;
         }
         home.append("&", "Subject: d\r\n\r\nx\r\n", &[], -86_400).await;
+        // Numbers with gaps, also at the end.
+        for uid in [1, 7, 250] {
+            home.expunge("Sent", uid).await;
+        }
         home
     }
 }
@@ -103,7 +141,7 @@ async fn there_and_back(
     let path = directory.path().join("export");
     let there = export(&home, &path).unwrap();
     assert_eq!((there.failed, there.problems.clone()), (0, vec![]));
-    assert_eq!((there.mailboxes, there.messages), (home.all().len() as u64, 285));
+    assert_eq!((there.mailboxes, there.messages), (home.all().len() as u64, 282));
     let back = import(&other, &path).await.unwrap();
     assert_eq!(back, there);
     assert_eq!(other.all(), home.all());
@@ -132,6 +170,43 @@ fn nested_maildir() {
 }
 
 #[test]
+fn uids_are_kept_where_the_target_is_empty() {
+    run(async || {
+        let home = Home::full().await;
+        let directory = tempfile::tempdir().unwrap();
+        maildir::export(&home.account, &home.who, directory.path(), Layout::MaildirPlusPlus).unwrap();
+        let other = Home::new(Limits::default()).await;
+        other.append("INBOX", "Subject: mine\r\n\r\n", &[], 5).await;
+        maildir::import(&other.account, &other.who, directory.path()).await.unwrap();
+        let (mut there, mut here) = (home.numbers(), other.numbers());
+        let (before, after) = (there.remove("INBOX").unwrap(), here.remove("INBOX").unwrap());
+        assert!(after.0 != before.0 && after.2.len() == before.2.len() + 1, "it had a message: its numbers stay");
+        // `Work` is there for what is below it.
+        assert_eq!(here.remove("Work").map(|work| work.1), there.remove("Work").map(|work| work.1));
+        assert_eq!(here, there);
+        // Those to come are larger than what came.
+        let id = other.account.create_mailbox(&other.who, name("Later"), None).await.unwrap();
+        let later = other.account.tree().by_id(id).unwrap().uid_validity.get();
+        assert!(there.values().all(|(validity, ..)| *validity < later));
+
+        // The same once more: a mailbox with messages keeps its numbers, and messages come behind.
+        maildir::import(&other.account, &other.who, directory.path()).await.unwrap();
+        let again = other.numbers();
+        assert_eq!((again["Sent"].0, again["Sent"].2.len()), (here["Sent"].0, 2 * here["Sent"].2.len()));
+        // Into a third account, whose INBOX is empty.
+        let third = Home::new(Limits::default()).await;
+        maildir::import(&third.account, &third.who, directory.path()).await.unwrap();
+        assert_eq!(third.numbers()["INBOX"], before);
+        assert_eq!(third.all(), home.all());
+        for home in [&other, &third] {
+            assert_eq!(home.store.check().unwrap(), Vec::<String>::new());
+            let bin = home.account.deleted_mailboxes(&home.who).unwrap();
+            assert_eq!(bin, vec![], "no halves are left");
+        }
+    });
+}
+
+#[test]
 fn mbox_files() {
     run(async || {
         let export = |home: &Home, path: &Path| mbox::export(&home.account, &home.who, path);
@@ -152,7 +227,8 @@ fn a_maildir_of_others() {
         let write = |path: &str, text: &str| fs::write(root.join(path), text).unwrap();
         write("cur/1.M5P1.host,S=9,W=10:2,Sab", "Subject: 1\n\nx\n");
         write("dovecot-keywords", "0 $Forwarded\n1 NonJunk\nrubbish\n99 x\n");
-        write("new/2.M5P1.host", "Subject: 2\r\n\r\ncrlf\r\n");
+        // Dovecot leaves a message in `new` until somebody looks, also one whose flags were changed.
+        write("new/2.M5P1.host:2,Fb", "Subject: 2\r\n\r\ncrlf\r\n");
         write("cur/.nfs0001", "not a message");
         write(".Entw&APw-rfe/cur/3.M5P1.host;2,DX", "Subject: 3\n\n");
         write(".Lists.rust/cur/4", "Subject: 4\n\n");
@@ -163,7 +239,7 @@ fn a_maildir_of_others() {
         let all = home.all();
         let inbox: Vec<_> = all["INBOX"].iter().map(|(text, flags, _)| (text.as_str(), flags.join(" "))).collect();
         assert!(inbox.contains(&("Subject: 1\r\n\r\nx\r\n", "$Forwarded NonJunk \\Seen".into())), "{inbox:?}");
-        assert!(inbox.contains(&("Subject: 2\r\n\r\ncrlf\r\n", String::new())), "{inbox:?}");
+        assert!(inbox.contains(&("Subject: 2\r\n\r\ncrlf\r\n", "NonJunk \\Flagged".into())), "{inbox:?}");
         assert_eq!(all["Entwürfe"][0].1, ["\\Draft"]);
         assert_eq!((all["Lists/rust"].len(), all["Nested/Deep"].len()), (1, 1));
     });

@@ -105,7 +105,8 @@ pub(crate) fn perform(config: &Config, request: Request) -> Result<Vec<String>> 
         Some(response) => response,
         None => {
             refuse_foreign_store(&config.store.path)?;
-            let (engine, store) = run::open_store(&config.store.path, Default::default(), config.store_options()?)?;
+            let engine = config.engine_options_for_once();
+            let (engine, store) = run::open_store(&config.store.path, engine, config.store_options()?)?;
             let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
             let response = runtime.block_on(async {
                 recover(&config.store.path, &store).await?;

@@ -6,7 +6,7 @@ use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow};
 use auth::FingerprintKey;
@@ -23,6 +23,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{error, info, warn};
 
 use crate::recover::recover;
+use crate::status::Running;
 use crate::warnings::Warnings;
 use crate::{admin, console, purge, random};
 
@@ -170,7 +171,8 @@ impl Server {
         let connections = Connections::new(&context.limits);
         let (stopper, shutdown) = Stopper::new();
 
-        admin::listen(&store_path, &context.store, shutdown.clone());
+        let running = Running { since: Instant::now(), connections: connections.clone() };
+        admin::listen(&store_path, &context.store, running, shutdown.clone());
         if let Some(warnings) = warnings {
             tokio::spawn(warnings.give(context.store.clone(), shutdown.clone()));
         }

@@ -32,7 +32,7 @@ impl Mailbox {
 }
 
 impl Attendance {
-    fn new(account: Arc<AccountCell>, mailbox: MailboxId) -> Self {
+    pub(crate) fn new(account: Arc<AccountCell>, mailbox: MailboxId) -> Self {
         *account.attending.lock().entry((mailbox, ModSeq::ZERO)).or_insert(0) += 1;
         Self { account, mailbox, told: ModSeq::ZERO }
     }

@@ -29,7 +29,7 @@ use crate::label::{Label, decode_account};
 use crate::store::Store;
 use crate::tree::Entry;
 use crate::txn::{Txn, blob_id};
-use crate::verb::create;
+use crate::verb::{create, renew_deleted};
 use crate::writer::Counters;
 
 /// Messages of one commit.
@@ -290,7 +290,7 @@ fn renew(txn: &mut Txn) -> Result<()> {
         txn.tree_mut().insert(entry);
         txn.put(mailbox);
     }
-    Ok(())
+    renew_deleted(txn)
 }
 
 /// Reads a message to the end: what FETCH and THREAD want to know of it, and whether it can be read.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use engine::Engine;
+use engine::{Engine, Figures, Reclaimed};
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use types::{AccountId, Limits, MailboxName, SpecialUse, UnixTime};
@@ -114,6 +114,16 @@ impl Store {
     /// What time it is.
     pub(crate) fn now(&self) -> UnixTime {
         self.0.shared.clock.now()
+    }
+
+    /// What the engine holds, and what it has cost.
+    pub fn figures(&self) -> Result<Figures> {
+        Ok(self.0.engine.figures()?)
+    }
+
+    /// Gives the space of bodies that nobody refers to any more back now.
+    pub async fn reclaim(&self) -> Result<Reclaimed> {
+        Ok(self.0.engine.reclaim().await?)
     }
 
     pub(crate) fn engine(&self) -> &Arc<dyn Engine> {

@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 use crate::key;
 use crate::quota::{self, Quota};
 use crate::snapshot::{Snapshot, Version};
+use crate::source::Source;
 use crate::tree::{Entry, Tree};
 use crate::writer::{Counters, WriterState, batch_of};
 
@@ -39,7 +40,7 @@ struct State {
     mailboxes: HashTrieMapSync<MailboxId, Arc<Snapshot>>,
     threads: HashTrieMapSync<u64, ThreadId>,
     removed: Vec<MailboxId>,
-    /// Deleted mailboxes that came back: what they hold is in the store.
+    /// Mailboxes that were in no tree: what they hold is in the store.
     revived: Vec<MailboxId>,
     gone: bool,
 }
@@ -144,6 +145,11 @@ impl Txn {
         Ok(self.view()?.get(key)?)
     }
 
+    /// Where the account's values come from.
+    pub(crate) fn source(&self) -> Arc<Source> {
+        Arc::clone(&self.account.source)
+    }
+
     /// The account as the last commit left it.
     pub(crate) fn view(&mut self) -> Result<&dyn ReadView> {
         if self.view.is_none() {
@@ -166,6 +172,22 @@ impl Txn {
         let snapshot = self.account.mailbox(id).snapshot()?;
         self.state.mailboxes.insert_mut(id, Arc::clone(&snapshot));
         Ok(snapshot)
+    }
+
+    /// A deleted mailbox, or one that is being filled, as the verbs so far have made it: in no tree.
+    pub(crate) fn hidden(&mut self, id: MailboxId) -> Result<Arc<Snapshot>> {
+        if let Some(snapshot) = self.state.mailboxes.get(&id) {
+            return Ok(Arc::clone(snapshot));
+        }
+        let snapshot = self.account.mailbox(id).snapshot()?;
+        self.state.revived.push(id);
+        self.state.mailboxes.insert_mut(id, Arc::clone(&snapshot));
+        Ok(snapshot)
+    }
+
+    /// Whether a mailbox that this commit touches has this UIDVALIDITY.
+    pub(crate) fn is_pending_uid_validity(&self, uid_validity: types::UidValidity) -> bool {
+        self.state.mailboxes.values().any(|mailbox| mailbox.uid_validity() == uid_validity)
     }
 
     /// Puts what a verb made of a mailbox.

@@ -98,6 +98,16 @@ impl Counters {
         UidValidity::new(self.uid_validity).filter(|v| *v < UidValidity::MAX).ok_or(Error::Limit("UIDVALIDITY values"))
     }
 
+    /// A UIDVALIDITY that comes from elsewhere: those to come are larger. `false` where there would be too
+    /// few of them.
+    pub(crate) fn take_uid_validity(&mut self, given: UidValidity) -> bool {
+        let enough = given.get() < u32::MAX - (1 << 24);
+        if enough {
+            self.uid_validity = self.uid_validity.max(given.get());
+        }
+        enough
+    }
+
     pub(crate) fn next_mailbox(&mut self) -> MailboxId {
         self.mailbox += 1;
         MailboxId(self.mailbox - 1)

@@ -268,3 +268,34 @@ async fn a_damaged_body_is_named_and_the_message_is_there() {
     let inbox = account.open(&who, &name("INBOX")).unwrap();
     assert_eq!(inbox.snapshot().unwrap().uids().len(), 5);
 }
+
+/// A mailbox that was deleted before the copy and restored after it, with mail that the copy does not know: when it
+/// is restored once more, nobody takes it for the one that had that mail.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deleted_mailbox_went_back_in_time_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let (id, before) = {
+        let (engine, store) = open(dir.path());
+        let alice = account(&store, "alice").await;
+        alice.0.create_mailbox(&alice.1, name("Work"), None).await.unwrap();
+        append(&alice, "Work", &["one"], &[]).await;
+        let (id, before) = (alice.0.tree().get(&name("Work")).unwrap().id, validity(&alice, "Work"));
+        alice.0.delete_mailbox(&alice.1, &name("Work")).await.unwrap();
+        engine.copy_index(1).unwrap().unwrap();
+        alice.0.restore_mailbox(&alice.1, id, None).await.unwrap();
+        append(&alice, "Work", &["two"], &[]).await;
+        (id, before)
+    };
+    lose(dir.path());
+    let (_engine, store) = open(dir.path());
+    store.recover().await.unwrap();
+    let alice = account(&store, "alice").await;
+    assert_eq!(contents(&alice)["Work"], [message(2, "two", "")]);
+    alice.0.restore_mailbox(&alice.1, id, Some(name("Old"))).await.unwrap();
+    assert_eq!(contents(&alice)["Old"], [message(1, "one", "")]);
+    let (work, old) = (validity(&alice, "Work"), validity(&alice, "Old"));
+    assert!(old > before && work > before && old != work);
+    let mailbox = alice.0.open(&alice.1, &name("Old")).unwrap();
+    assert_eq!(mailbox.snapshot().unwrap().uid_validity(), old);
+    assert_eq!(store.check().unwrap(), Vec::<String>::new());
+}

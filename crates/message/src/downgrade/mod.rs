@@ -92,8 +92,10 @@ fn addresses(list: &[Address]) -> Vec<Address> {
         match address {
             Address::Mailbox(mailbox) => out.extend(mailbox_in_ascii(mailbox)),
             Address::GroupStart(name) => {
-                let members: Vec<_> = rest.by_ref().take_while(|a| **a != Address::GroupEnd).cloned().collect();
-                let converted: Vec<_> = addresses(&members);
+                // Groups do not nest: what would be a group in a group is left out.
+                let members = rest.by_ref().take_while(|a| **a != Address::GroupEnd);
+                let members: Vec<_> = members.filter(|a| matches!(a, Address::Mailbox(_))).cloned().collect();
+                let converted: Vec<_> = members.iter().flat_map(member).collect();
                 if converted.contains(&Address::GroupEnd) {
                     // §3.1.7
                     let original = encode::words(&list_text(&members));
@@ -108,6 +110,13 @@ fn addresses(list: &[Address]) -> Vec<Address> {
         }
     }
     out
+}
+
+fn member(address: &Address) -> Vec<Address> {
+    match address {
+        Address::Mailbox(mailbox) => mailbox_in_ascii(mailbox),
+        Address::GroupStart(_) | Address::GroupEnd => vec![],
+    }
 }
 
 fn mailbox_in_ascii(mailbox: &Mailbox) -> Vec<Address> {
@@ -306,6 +315,12 @@ mod tests {
         check("To: g: a@b, ü <c@d>;", "To: g :a@b, =?UTF-8?B?w7w=?= <c@d>;");
         check("To: g: a@b, ü@d;", "To: g =?UTF-8?B?YUBiLCDDvEBk?= :;");
         check("From: \"ü\" (x) <j@x>, \"A. B\" <k@x>", "From: =?UTF-8?B?w7w=?= <j@x>, \"A. B\" <k@x>");
+    }
+
+    #[test]
+    fn groups_without_end() {
+        let many = vec![Address::GroupStart(b"g".to_vec()); 100_000];
+        assert_eq!(addresses(&many), [Address::GroupStart(b"g".to_vec()), Address::GroupEnd]);
     }
 
     // RFC 6857 §3.2.2 to §3.2.8

@@ -10,6 +10,8 @@ use crate::error::{Error, Result};
 use crate::incoming::Received;
 use crate::label::Label;
 use crate::rights;
+use crate::snapshot::Snapshot;
+use crate::tree::Entry;
 use crate::txn::{Txn, blob_id};
 
 /// A message on its way into a mailbox.
@@ -49,7 +51,17 @@ impl Account {
 
 pub(super) fn append(txn: &mut Txn, to: &MailboxName, messages: Vec<NewMessage>) -> Result<Appended> {
     let entry = txn.tree().get(to).cloned().ok_or(Error::NoSuchTarget)?;
-    let mut mailbox = (*txn.mailbox(entry.id)?).clone();
+    let mailbox = (*txn.mailbox(entry.id)?).clone();
+    add(txn, &entry, mailbox, messages.into_iter().map(|message| (None, message)))
+}
+
+/// Puts messages at the end of a mailbox, with these UIDs, which ascend, or the next ones.
+pub(super) fn add(
+    txn: &mut Txn,
+    entry: &Entry,
+    mut mailbox: Snapshot,
+    messages: impl ExactSizeIterator<Item = (Option<Uid>, NewMessage)>,
+) -> Result<Appended> {
     let limits = txn.limits();
     let modseq = mailbox.head.modseq.next();
     let mut names = (*mailbox.keywords).clone();
@@ -57,10 +69,14 @@ pub(super) fn append(txn: &mut Txn, to: &MailboxName, messages: Vec<NewMessage>)
     let mut uid = mailbox.uid_next();
     let mut rows = Vec::with_capacity(messages.len());
     let mut pack = cards::Pack::default();
-    for message in messages {
+    for (wanted, message) in messages {
         if message.flags.keywords().len() > limits.keywords_per_message {
             return Err(Error::Limit("keywords of a message"));
         }
+        if wanted.is_some_and(|wanted| wanted < uid) {
+            return Err(Error::Cannot("UIDs must ascend"));
+        }
+        uid = wanted.unwrap_or(uid);
         let next = uid.next().ok_or(Error::Limit("UIDs of a mailbox"))?;
         let email = txn.counters().next_email();
         let thread = thread_of(txn, &message.content.ids)?;
@@ -73,7 +89,7 @@ pub(super) fn append(txn: &mut Txn, to: &MailboxName, messages: Vec<NewMessage>)
             thread,
         };
         rows.push((row, modseq, flag_set(&message.flags, &mut names)));
-        let label = Label::of(&entry, &row, &message.flags).encode();
+        let label = Label::of(entry, &row, &message.flags).encode();
         txn.blob(NewBlob { id: blob_id(email), upload: message.content.upload, label });
         pack.push(email, &message.content.card);
         appended.uids.insert(uid);

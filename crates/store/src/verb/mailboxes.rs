@@ -3,8 +3,8 @@
 use types::{IdSet, MailboxId, MailboxName, ModSeq, Principal, SpecialUse, Uid};
 
 use super::relocate::transfer;
+use super::undelete::deleted_value;
 use crate::account::Account;
-use crate::codec::Writer;
 use crate::error::{Error, Result};
 use crate::key;
 use crate::removal::Reason;
@@ -154,10 +154,8 @@ fn delete(txn: &mut Txn, name: &MailboxName) -> Result<()> {
     };
     // The messages stay where they are until retention ends; only the mailbox is out of sight.
     let now = txn.now;
-    let mut w = Writer::new(1);
-    w.signed(now.0).bytes(&entry.encode());
     txn.write(key::mailbox(entry.id), None);
-    txn.write(key::deleted_mailbox(entry.id), Some(w.finish()));
+    txn.write(key::deleted_mailbox(entry.id), Some(deleted_value(now, &entry)));
     txn.remove(&entry);
     Ok(())
 }

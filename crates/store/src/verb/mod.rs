@@ -3,6 +3,7 @@
 
 mod append;
 mod expunge;
+mod fill;
 mod flags;
 mod mailboxes;
 mod purge;
@@ -13,8 +14,10 @@ mod undelete;
 
 pub(crate) use append::thread_of;
 pub use append::{Appended, NewMessage};
+pub use fill::Filling;
 pub use flags::{FlagChange, FlagMode, FlagsStored};
 pub(crate) use mailboxes::{create, first_mailboxes, new_entry};
 pub(crate) use relocate::transfer;
 pub use relocate::{Copied, Missing};
+pub(crate) use undelete::renew_deleted;
 pub use undelete::{DeletedMailbox, Lost, LostQuery, Restored};

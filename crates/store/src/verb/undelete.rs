@@ -18,7 +18,7 @@ use crate::account::{Account, each};
 use crate::blocking::blocking;
 use crate::cards::Cards;
 use crate::chunk::{FlagSet, Row};
-use crate::codec::Reader;
+use crate::codec::{Reader, Writer};
 use crate::error::{Error, Result};
 use crate::key;
 use crate::removal::{Reason, Removal};
@@ -322,19 +322,54 @@ fn revive(txn: &mut Txn, id: MailboxId, name: Option<MailboxName>) -> Result<Mai
     if entry.special_use.is_some_and(|special_use| txn.tree().by_use(special_use).is_some()) {
         entry.special_use = None;
     }
+    show(txn, entry)
+}
+
+/// Puts a mailbox that is in no tree into it.
+pub(super) fn show(txn: &mut Txn, entry: Entry) -> Result<MailboxName> {
     create_superiors(txn, &entry.name)?;
     if txn.tree().len() >= txn.limits().mailboxes {
         return Err(Error::Limit("mailboxes"));
     }
     let name = entry.name.clone();
-    txn.write(key::deleted_mailbox(id), None);
-    txn.write(key::mailbox(id), Some(entry.encode()));
+    txn.write(key::deleted_mailbox(entry.id), None);
+    txn.write(key::mailbox(entry.id), Some(entry.encode()));
     txn.revive(entry);
     Ok(name)
 }
 
+/// Gives the deleted mailboxes new UIDVALIDITYs: the account went back in time, and whoever knew one of them
+/// from later must not take it for the same when it is restored.
+pub(crate) fn renew_deleted(txn: &mut Txn) -> Result<()> {
+    let mut deleted = vec![];
+    each(txn.view()?, b"y", |key, value| {
+        deleted.push((mailbox_of(key)?, value.to_vec()));
+        Ok(())
+    })?;
+    for (id, value) in deleted {
+        let (when, entry) = (deleted_when(&value)?, deleted_entry(txn.view()?, id, &value)?);
+        let source = txn.source();
+        let Some(base) = Snapshot::read(txn.view()?, id, source)? else { continue };
+        let mut mailbox = base.clone();
+        let now = txn.now;
+        mailbox.head.uid_validity = txn.counters().next_uid_validity(now)?;
+        let entry = Entry { uid_validity: mailbox.uid_validity(), ..entry };
+        txn.write(key::deleted_mailbox(id), Some(deleted_value(when, &entry)));
+        let version = txn.version;
+        mailbox.writes(Some(&base), version, txn.essential());
+    }
+    Ok(())
+}
+
+/// The record of a deleted mailbox.
+pub(super) fn deleted_value(when: UnixTime, entry: &Entry) -> Vec<u8> {
+    let mut w = Writer::new(1);
+    w.signed(when.0).bytes(&entry.encode());
+    w.finish()
+}
+
 /// A deleted mailbox as it was.
-fn deleted_entry(view: &dyn ReadView, id: MailboxId, value: &[u8]) -> Result<Entry> {
+pub(super) fn deleted_entry(view: &dyn ReadView, id: MailboxId, value: &[u8]) -> Result<Entry> {
     let (_, mut r) = Reader::new("a deleted mailbox", value, 1)?;
     r.signed()?;
     let entry = r.bytes()?;
