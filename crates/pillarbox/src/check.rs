@@ -64,13 +64,19 @@ fn repair(config: &Config) -> Result<Vec<String>> {
     Ok(problems)
 }
 
+/// Nothing is given back to the disk meanwhile: a body that no commit names may be one to put back.
+fn still() -> engine::local::Options {
+    let reclaim = engine::local::Reclaim { every: None, ..Default::default() };
+    engine::local::Options { reclaim, ..Default::default() }
+}
+
 fn runtime() -> Result<Runtime> {
     Ok(tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?)
 }
 
 /// The accounts whose part of the index must be made again; `None` where the index is as it should be.
 async fn look(path: &Path, config: &Config) -> Result<Option<BTreeSet<types::AccountId>>> {
-    let (engine, store) = run::open_store(path, Default::default(), config.store_options()?)?;
+    let (engine, store) = run::open_store(path, still(), config.store_options()?)?;
     recover(path, &store).await?;
     let sound = engine.check()?.iter().all(|line| about_blob(line).is_some());
     let inconsistent = store.inconsistent()?;
@@ -78,7 +84,7 @@ async fn look(path: &Path, config: &Config) -> Result<Option<BTreeSet<types::Acc
 }
 
 async fn put_right(path: &Path, config: &Config) -> Result<(Vec<String>, Vec<String>)> {
-    let (engine, store) = run::open_store(path, Default::default(), config.store_options()?)?;
+    let (engine, store) = run::open_store(path, still(), config.store_options()?)?;
     let mut said = recover(path, &store).await?;
     said.extend(store.put_strays_back().await.context("cannot put messages back")?);
     let aside = store.set_damaged_aside().await.context("cannot move damaged messages")?;

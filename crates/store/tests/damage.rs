@@ -10,7 +10,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use engine::local::{Local, OpenError, Options};
+use engine::local::{Local, OpenError, Options, Reclaim};
 use engine::{Engine, about_blob};
 use store::{Account, FlagChange, FlagMode, Missing, NewMessage, Store, SystemClock};
 use types::{AccountName, Flags, IdSet, MailboxName, ModSeq, Principal};
@@ -32,7 +32,8 @@ impl Random {
 }
 
 fn options() -> Options {
-    Options { reserve: 0, segment_size: 120_000, checkpoint_pages: 40, ..Options::default() }
+    let reclaim = Reclaim { every: None, ..Reclaim::default() };
+    Options { reserve: 0, segment_size: 120_000, checkpoint_pages: 40, reclaim, ..Options::default() }
 }
 
 fn name(text: &str) -> MailboxName {

@@ -44,7 +44,12 @@ pub(crate) fn find(readers: &Arc<Readers>, segments: &Arc<Segments>) -> Result<S
     for id in segments.sealed()? {
         let before = unreadable.len();
         let known = Known::begin(readers, segments)?;
-        let file = segments.file(id)?;
+        let file = match segments.file(id) {
+            Ok(file) => file,
+            // It was given up since the list was made: nothing in it counts.
+            Err(Error::Damaged(_)) => continue,
+            Err(error) => return Err(error),
+        };
         let scan = scan(&*file, None).map_err(|e| Error::Io(format!("cannot read segment {id}: {e}").into()))?;
         for each in scan {
             match each {
