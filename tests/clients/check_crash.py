@@ -32,19 +32,27 @@ def main():
     print(f"   seed {options.seed}, {options.rounds} rounds")
     chance = random.Random(options.seed)
     with Server() as server:
-        client = server.client()
-        client.create("Work")
-        client.logout()
-        book = Book()
-        for _ in range(options.rounds):
-            load(server, book, chance)
-            server.start()
-            book.verify(server)
-            server.stop()
-            server.check()
-            server.start()
-        print(f"   {book.acknowledged} acknowledged changes, {book.unsure} cut off; {book.present} messages are left")
+        survive(server, options.rounds, chance)
         done("kill -9")
+
+
+def survive(server, rounds, chance, space=False):
+    """So many deaths of a server; with `space`, space is given back in between and while it dies."""
+    client = server.client()
+    client.create("Work")
+    client.logout()
+    book = Book()
+    for _ in range(rounds):
+        load(server, book, chance)
+        server.start()
+        book.verify(server)
+        if space:
+            server.command("purge", "--older-than", "0")
+            server.command("reclaim")
+        server.stop()
+        server.check()
+        server.start()
+    print(f"   {book.acknowledged} acknowledged changes, {book.unsure} cut off; {book.present} messages are left")
 
 
 class Book:
@@ -130,7 +138,10 @@ def message(number):
 
 def listing(client, folder):
     """(number, UID, flags) of all messages."""
-    equal(client.select(folder, readonly=True)[0], "OK", f"EXAMINE {folder}")
+    kind, exists = client.select(folder, readonly=True)
+    equal(kind, "OK", f"EXAMINE {folder}")
+    if exists == [b"0"]:
+        return    # 1:* would be no message.
     for part in client.fetch("1:*", "(UID FLAGS BODY.PEEK[HEADER.FIELDS (MESSAGE-ID)])")[1]:
         if isinstance(part, tuple):
             flags = re.search(rb"FLAGS \(([^)]*)\)", part[0])[1].decode().split()
@@ -202,7 +213,12 @@ def write(server, book, chance, ready):
             ok(client.select(selected))
 
 
+DYING = threading.Event()    # A disk without power is a reason to say no, not one to fail.
+
+
 def ok(answer):
+    if DYING.is_set() and answer[0] != "OK":
+        raise ConnectionError(answer)
     assert answer[0] == "OK", answer
     return answer[1]
 
@@ -232,4 +248,5 @@ def watch(server, book, chance, ready):
                     book.seen.add(int(re.search(rb"<(\d+)@", part[1])[1]))
 
 
-main()
+if __name__ == "__main__":
+    main()

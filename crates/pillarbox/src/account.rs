@@ -105,7 +105,8 @@ pub(crate) fn perform(config: &Config, request: Request) -> Result<Vec<String>> 
         Some(response) => response,
         None => {
             refuse_foreign_store(&config.store.path)?;
-            let (engine, store) = run::open_store(&config.store.path, Default::default(), config.store_options()?)?;
+            let engine = config.engine_options_for_once();
+            let (engine, store) = run::open_store(&config.store.path, engine, config.store_options()?)?;
             let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
             let response = runtime.block_on(async {
                 recover(&config.store.path, &store).await?;
@@ -122,7 +123,7 @@ pub(crate) fn perform(config: &Config, request: Request) -> Result<Vec<String>> 
 }
 
 /// Files that root makes in another user's store are files that the server cannot open tomorrow.
-fn refuse_foreign_store(store: &Path) -> Result<()> {
+pub(crate) fn refuse_foreign_store(store: &Path) -> Result<()> {
     let Ok(metadata) = std::fs::metadata(store) else { return Ok(()) };
     let (owner, me) = (metadata.uid(), rustix::process::geteuid().as_raw());
     if owner != me {

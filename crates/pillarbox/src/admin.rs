@@ -4,6 +4,7 @@
 use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -18,7 +19,8 @@ use tracing::{info, warn};
 use types::{AccountName, DateTime, Limits, UnixTime};
 
 use crate::quota::{self, Change};
-use crate::{migrate, purge, random, undelete};
+use crate::status::{self, Running};
+use crate::{backup, migrate, purge, random, undelete};
 
 /// Octets of one request: a name and a password.
 const MAX_REQUEST: usize = 16 << 10;
@@ -45,6 +47,14 @@ pub(crate) enum Request {
     Delete { name: String },
     /// Everything that is wrong with the store.
     Check,
+    /// A backup, new or renewed.
+    Backup { directory: PathBuf },
+    /// An account or a mailbox out of a backup.
+    Restore { directory: PathBuf, account: String, mailbox: Option<String>, rename: Option<String>, keep: bool },
+    /// How the store and the server do.
+    Status,
+    /// Gives the space of deleted mail back now.
+    Reclaim,
     /// What was expunged or deleted goes, of one account or all, if it is older than this or than the
     /// configuration says.
     Purge { account: Option<String>, older_than: Option<u64> },
@@ -156,6 +166,18 @@ async fn apply(store: &Store, request: Request) -> Result<Vec<String>> {
             Ok(vec![format!("account {name}: capabilities switched off: {off} (from the next login on)")])
         }
         Request::Check => Ok(store::blocking(|| store.check())?),
+        Request::Backup { directory } => {
+            let said = backup::make(store, &directory)?;
+            info!("backup in {}: {}", directory.display(), said.join("; "));
+            Ok(said)
+        }
+        Request::Restore { directory, account, mailbox, rename, keep } => {
+            let said = backup::take(store, &directory, &backup::Wanted { account, mailbox, rename, keep }).await?;
+            info!("restored from {}: {}", directory.display(), said.join("; "));
+            Ok(said)
+        }
+        Request::Status => status::of_store(store, vec![]),
+        Request::Reclaim => status::reclaim_in(store).await,
     }
 }
 
@@ -186,7 +208,7 @@ async fn hash(password: String) -> Result<String> {
 }
 
 /// Answers requests until the server ends.
-pub(crate) fn listen(directory: &Path, store: &Store, shutdown: Shutdown) {
+pub(crate) fn listen(directory: &Path, store: &Store, running: Running, shutdown: Shutdown) {
     let path = socket_path(directory);
     let listener = match Listener::unix(&path, 0o600) {
         Ok(listener) => listener,
@@ -197,12 +219,12 @@ pub(crate) fn listen(directory: &Path, store: &Store, shutdown: Shutdown) {
     };
     let handshake_timeout = Duration::ZERO;
     let reception = Reception { name: "admin", implicit_tls: None, handshake_timeout, refusal: b"" };
-    let store = store.clone();
-    let session = move |connection: Connection| session(connection, store.clone());
+    let (store, running) = (store.clone(), Arc::new(running));
+    let session = move |connection: Connection| session(connection, store.clone(), running.clone());
     tokio::spawn(listener.serve(reception, Connections::new(&Limits::default()), shutdown, session));
 }
 
-async fn session(mut connection: Connection, store: Store) {
+async fn session(mut connection: Connection, store: Store, running: Arc<Running>) {
     let mut line = Vec::new();
     while !line.contains(&b'\n') {
         let read = tokio::select! {
@@ -214,6 +236,15 @@ async fn session(mut connection: Connection, store: Store) {
         }
     }
     let response = match serde_json::from_slice(&line) {
+        Ok(Request::Status) => match status::of_store(&store, running.lines()) {
+            Ok(lines) => Response::Done(lines),
+            Err(error) => Response::Failed(format!("{error:#}")),
+        },
+        // It may take long; the end of the server does not wait for it.
+        Ok(request @ Request::Reclaim) => tokio::select! {
+            response = execute(&store, request) => response,
+            () = connection.shutdown.requested() => Response::Failed("the server is stopping".to_owned()),
+        },
         Ok(request) => execute(&store, request).await,
         Err(error) => Response::Failed(error.to_string()),
     };

@@ -3,6 +3,7 @@
 
 mod account;
 mod admin;
+mod backup;
 mod check;
 mod config;
 mod console;
@@ -15,6 +16,7 @@ mod random;
 mod recover;
 mod run;
 mod serve;
+mod status;
 mod undelete;
 mod warnings;
 
@@ -47,8 +49,16 @@ enum Command {
     Undelete(undelete::Options),
     /// Takes away now, for good, what was expunged or deleted: retention does it by itself later.
     Purge(purge::Options),
+    /// Says how the store and the running server do: space, accounts, connections, figures.
+    Status(ConfigFile),
+    /// Gives the space of deleted mail back now: the server does it by itself, later.
+    Reclaim(ConfigFile),
     /// Looks at everything in the store and says in plain words what is wrong.
-    Check(ConfigFile),
+    Check(check::Options),
+    /// Makes a backup of the store, also while the server runs; run again, it copies only what is new.
+    Backup(backup::BackupOptions),
+    /// Restores a store, an account or a mailbox from a backup.
+    Restore(backup::RestoreOptions),
     /// Helps with the configuration file.
     Config {
         #[command(subcommand)]
@@ -80,11 +90,15 @@ fn main() -> ExitCode {
         Command::Serve(file) => serve::serve(&file.config),
         Command::Demo(options) => demo::demo(&options),
         Command::Account(options) => account::account(&options),
+        Command::Check(options) => check::check(&options),
+        Command::Backup(options) => backup::backup(&options),
+        Command::Restore(options) => backup::restore(&options),
         Command::Import(options) => migrate::migrate(options, migrate::Direction::Import),
         Command::Export(options) => migrate::migrate(options, migrate::Direction::Export),
         Command::Undelete(options) => undelete::undelete(options),
         Command::Purge(options) => purge::purge(&options),
-        Command::Check(file) => check::check(&file.config),
+        Command::Status(file) => status::status(&file.config),
+        Command::Reclaim(file) => status::reclaim(&file.config),
         Command::Config { action: ConfigAction::Example } => console::print(config::EXAMPLE.trim_end()),
         Command::Config { action: ConfigAction::Check(file) } => config::Config::read(&file.config)
             .and_then(|_| console::print(&format!("{} is right", file.config.display()))),

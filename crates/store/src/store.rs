@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use engine::Engine;
+use engine::{Engine, Figures, Reclaimed};
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use types::{AccountId, Limits, MailboxName, SpecialUse, UnixTime};
@@ -97,6 +97,11 @@ impl Store {
         &self.0.shared.limits
     }
 
+    /// Makes a backup in a directory, or brings the one that is there up to date, while everything goes on.
+    pub fn backup(&self, directory: &std::path::Path) -> Result<engine::Backup> {
+        Ok(blocking(|| self.0.engine.backup(directory))?)
+    }
+
     pub(crate) fn quota_options(&self) -> &QuotaOptions {
         &self.0.shared.quota
     }
@@ -109,6 +114,16 @@ impl Store {
     /// What time it is.
     pub(crate) fn now(&self) -> UnixTime {
         self.0.shared.clock.now()
+    }
+
+    /// What the engine holds, and what it has cost.
+    pub fn figures(&self) -> Result<Figures> {
+        Ok(self.0.engine.figures()?)
+    }
+
+    /// Gives the space of bodies that nobody refers to any more back now.
+    pub async fn reclaim(&self) -> Result<Reclaimed> {
+        Ok(self.0.engine.reclaim().await?)
     }
 
     pub(crate) fn engine(&self) -> &Arc<dyn Engine> {

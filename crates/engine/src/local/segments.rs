@@ -232,6 +232,17 @@ impl Segments {
         Ok((segment, offset))
     }
 
+    /// The segment that takes what comes in, and how much of it is given out.
+    pub(crate) fn incoming(&self) -> Option<(u32, u64)> {
+        self.growing.lock().new.as_ref().map(|open| (open.segment.id, open.end))
+    }
+
+    /// Ends the segment that takes what comes in, and begins another.
+    pub(crate) fn roll(&self) -> Result<(), Error> {
+        self.writable()?;
+        self.begin(&mut self.growing.lock(), Lane::New)
+    }
+
     /// True while something in the segment may still be named: it grows, or holds pieces of an
     /// upload that is under way.
     pub(crate) fn is_pinned(&self, id: u32) -> bool {

@@ -18,7 +18,7 @@ use types::{AccountName, Limits, MailboxName, Resource, Resources, SpecialUse};
 
 use limits::LimitsTable;
 pub(crate) use units::Span;
-use units::{Ceiling, Mode, Size};
+use units::{Ceiling, Mode, Percent, Size};
 
 /// The example file: every option, with its default and what it means.
 pub(crate) const EXAMPLE: &str = include_str!("pillarbox.toml");
@@ -46,6 +46,9 @@ pub(crate) struct StoreTable {
     pub(crate) path: PathBuf,
     copies: usize,
     copy_interval: Span,
+    reserve: Size,
+    reclaim_share: Percent,
+    reclaim_rate: Size,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize)]
@@ -153,7 +156,15 @@ pub(crate) enum LogFormat {
 
 impl Default for StoreTable {
     fn default() -> Self {
-        Self { path: "/var/lib/pillarbox".into(), copies: 3, copy_interval: Span(Duration::from_secs(3600)) }
+        let engine::local::Options { reserve, reclaim, .. } = Default::default();
+        Self {
+            path: "/var/lib/pillarbox".into(),
+            copies: 3,
+            copy_interval: Span(Duration::from_secs(3600)),
+            reserve: Size(reserve),
+            reclaim_share: Percent(reclaim.dead_share),
+            reclaim_rate: Size(reclaim.rate),
+        }
     }
 }
 
@@ -293,9 +304,18 @@ impl Config {
 
     /// How the server's engine is to keep the store.
     pub(crate) fn engine_options(&self) -> engine::local::Options {
-        let StoreTable { copies, copy_interval, .. } = &self.store;
+        let StoreTable { copies, copy_interval, reserve, reclaim_share, reclaim_rate, .. } = &self.store;
         let copies = (*copies > 0).then_some(engine::local::Copies { every: copy_interval.0, keep: *copies });
-        engine::local::Options { copies, ..Default::default() }
+        let reclaim =
+            engine::local::Reclaim { dead_share: reclaim_share.0, rate: reclaim_rate.0, ..Default::default() };
+        engine::local::Options { copies, reserve: reserve.0, reclaim, ..Default::default() }
+    }
+
+    /// The same for a store that is opened for one command: nothing happens there by itself.
+    pub(crate) fn engine_options_for_once(&self) -> engine::local::Options {
+        let options = self.engine_options();
+        let reclaim = engine::local::Reclaim { every: None, ..options.reclaim };
+        engine::local::Options { copies: None, reclaim, ..options }
     }
 
     /// The limits.

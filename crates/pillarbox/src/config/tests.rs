@@ -64,6 +64,8 @@ fn an_unknown_key_has_a_line_a_column_and_a_hint() {
 #[test]
 fn wrong_values_are_named() {
     assert!(error("[limits]\nmessage_size = \"lots\"").contains("a size such as"));
+    assert!(error("[store]\nreclaim_share = 0").contains("percent from 1 to 100"));
+    assert!(error("[store]\nreclaim_share = 101").contains("percent from 1 to 100"));
     assert!(error("[limits]\nlogin_timeout = -1").contains("negative"));
     assert!(error("[imap]\nlisten = [\"localhost:143\"]").contains("line 2"));
     assert!(error("[lmtp]\nsocket_mode = \"9\"").contains("octal"));

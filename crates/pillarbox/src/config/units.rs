@@ -22,6 +22,10 @@ pub(crate) struct Span(pub(crate) Duration);
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Mode(pub(crate) u32);
 
+/// A part of a hundred.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Percent(pub(crate) u64);
+
 const SIZES: [(&str, u64); 13] = [
     ("", 1),
     ("KB", 1000),
@@ -123,6 +127,15 @@ impl std::str::FromStr for Span {
         let seconds =
             parse(text, &SPANS).ok_or_else(|| format!("{text:?} is not a time such as 90s, 30m, 2h or 1d"))?;
         Ok(Self(Duration::from_secs(seconds)))
+    }
+}
+
+impl<'de> Deserialize<'de> for Percent {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match u64::deserialize(deserializer)? {
+            percent @ 1..=100 => Ok(Self(percent)),
+            other => Err(D::Error::custom(format_args!("{other} is not a number of percent from 1 to 100"))),
+        }
     }
 }
 

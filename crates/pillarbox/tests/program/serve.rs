@@ -133,6 +133,43 @@ fn mail_comes_in_and_is_there_after_a_restart() {
 }
 
 #[test]
+fn status_and_reclaim_with_and_without_a_running_server() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = configure(directory.path());
+    let run = |words: &[&str]| {
+        let done = output(program().args(words).arg("--config").arg(&config), "");
+        assert!(done.status.success(), "{words:?}: {}", text(&done.stderr));
+        text(&done.stdout)
+    };
+    assert!(refused(&["status"], &config).contains("there is no store"));
+    account(&config, &["create", "alice"], "secret\n").unwrap();
+    let server = serve(&config);
+    let body = "x".repeat(70) + "\r\n";
+    server.connect("lmtp").deliver("alice@x", &format!("Subject: large\r\n\r\n{}", body.repeat(3000)));
+    let mut imap = server.connect("imap");
+    imap.line();
+    imap.ask("a LOGIN alice secret", "a OK");
+    let said = run(&["status"]);
+    for line in
+        ["version: ", "running: for ", "connections: 1\n", "writing: yes\n", "accounts: 1\n", "index: ", "disk: "]
+    {
+        assert!(said.contains(line), "{line} is not in {said}");
+    }
+    assert!(said.contains(" KiB live, "), "{said}");
+    imap.ask("b SELECT INBOX", "b OK");
+    imap.ask("c STORE 1 +FLAGS (\\Deleted)", "c OK");
+    imap.ask("d EXPUNGE", "d OK");
+    run(&["purge", "--older-than", "0"]);
+    let said = run(&["reclaim"]);
+    assert!(said.starts_with("reclaimed: 2") && said.contains(" KiB in "), "{said}");
+    assert!(run(&["status"]).contains("reclaimed since the start: 2"));
+    assert_eq!(server.stop().0, Some(0));
+    let said = run(&["status"]);
+    assert!(said.contains("running: no\n") && said.contains("writing: yes\n"), "{said}");
+    assert!(run(&["reclaim"]).starts_with("reclaimed: "));
+}
+
+#[test]
 fn sighup_takes_a_new_certificate_and_leaves_connections_alone() {
     let directory = tempfile::tempdir().unwrap();
     let config = configure(directory.path());

@@ -24,6 +24,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, sync_channel};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
+use rusqlite::OptionalExtension;
 use tokio::sync::oneshot;
 
 use self::copy::{Copier, Living};
@@ -52,6 +53,10 @@ impl Default for Options {
 
 /// Percent that must be dead when somebody asks, or when the disk is nearly full.
 const DEAD_SHARE_AT_ONCE: u64 = 1;
+/// Percent that must be dead of the segment that takes what comes in, for it to be ended early then.
+const DEAD_SHARE_TO_ROLL: u64 = 10;
+/// And octets: a segment without content is all dead.
+const DEAD_TO_ROLL: u64 = 4096;
 /// Octets that are copied between two commits of new places, roughly.
 const BATCH: u64 = 1 << 20;
 /// Octets that are alive in the segments of one round: bounds the list of blobs in memory.
@@ -171,6 +176,9 @@ impl Reclaimer {
         let mut done = Reclaimed::default();
         let mut seen = HashSet::new();
         self.remove_retired(&mut done)?;
+        if dead_share == DEAD_SHARE_AT_ONCE || self.segments.room()? < Room::Blobs {
+            self.roll()?;
+        }
         while !self.shared.stopping() {
             let victims = match self.segments.room()? {
                 Room::Blobs => self.choose(dead_share, ROUND, &seen)?,
@@ -189,6 +197,24 @@ impl Reclaimer {
             tracing::info!(segments = done.segments, octets = done.octets, copied = done.copied, "space reclaimed");
         }
         Ok(done)
+    }
+
+    /// Ends the segment that takes what comes in, where enough of it is dead, so that it can be given up.
+    fn roll(&self) -> Result<(), Error> {
+        let Some((id, end)) = self.segments.incoming() else { return Ok(()) };
+        let live: Option<i64> = {
+            let reading = self.readers.begin()?;
+            let mut select = reading.prepare("SELECT live FROM segment WHERE id = ?1")?;
+            select.query_row([id], |row| row.get(0)).optional().map_err(index::error)?
+        };
+        // Without a row nothing of it was ever named.
+        let dead = live.map_or(0, |live| end.saturating_sub(live.max(0).cast_unsigned()));
+        if dead < DEAD_TO_ROLL || dead.saturating_mul(100) < DEAD_SHARE_TO_ROLL.saturating_mul(end) {
+            return Ok(());
+        }
+        self.segments.roll()?;
+        // The index has to know that it has ended.
+        self.between(|writer| writer.move_blobs(&[]))
     }
 
     /// Segments that are worth giving up, those with the least to copy first: one, and more where
