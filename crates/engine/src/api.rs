@@ -4,6 +4,7 @@ use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::ops::{ControlFlow, Range};
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -67,8 +68,19 @@ pub trait Engine: Send + Sync + 'static {
     /// Why the engine takes no more writes, if it does not.
     fn read_only(&self) -> Option<Arc<str>>;
 
-    /// Everything that is wrong with what is stored, in plain words, one line each. Reads all of it.
+    /// Everything that is wrong with what is stored, in plain words, one line each. Reads all of it. A line
+    /// about a blob begins as [`about_blob`] reads it.
     fn check(&self) -> Result<Vec<String>, Error>;
+
+    /// Makes a backup in a directory, or brings the one that is there up to date, while everything goes on.
+    fn backup(&self, _directory: &Path) -> Result<Backup, Error> {
+        Err(Error::Io("there is nothing on a disk to back up".into()))
+    }
+
+    /// The accounts that have keys; none, from an engine that is not asked.
+    fn accounts(&self) -> Result<BTreeSet<AccountId>, Error> {
+        Ok(BTreeSet::new())
+    }
 
     /// What is stored, and what it has cost.
     fn figures(&self) -> Result<Figures, Error> {
@@ -173,6 +185,11 @@ pub trait ReadView: Send {
     /// The keys in `range` in order, until `each` breaks.
     fn scan(&self, range: Range<&[u8]>, each: &mut Each<'_>) -> Result<(), Error>;
 
+    /// The keys in `range` in order, also those whose values are damaged, until `each` breaks.
+    fn keys(&self, range: Range<&[u8]>, each: &mut dyn FnMut(&[u8]) -> ControlFlow<()>) -> Result<(), Error> {
+        self.scan(range, &mut |key, _| each(key))
+    }
+
     /// The largest key in `range` and its value.
     fn last(&self, range: Range<&[u8]>) -> Result<Option<Entry>, Error>;
 
@@ -246,6 +263,21 @@ impl std::fmt::Debug for Upload {
     }
 }
 
+/// What a backup did.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Backup {
+    /// Segments that it has.
+    pub segments: u64,
+    /// Those of them that came with this run.
+    pub new: u64,
+    /// Octets of those.
+    pub octets: u64,
+    /// Segments of earlier runs that the store does not use any more.
+    pub gone: u64,
+    /// What was found to be damaged in the store, in plain words.
+    pub damaged: Vec<String>,
+}
+
 /// The engine has lost commits that it had acknowledged.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Setback {
@@ -253,8 +285,13 @@ pub struct Setback {
     pub said: Vec<String>,
     /// The accounts of which nothing was lost. All others may be as they were at an earlier commit.
     pub current: BTreeSet<AccountId>,
-    /// The accounts that have content as far as the engine knows any more.
-    pub accounts: BTreeSet<AccountId>,
+}
+
+/// Which blob a line of [`Engine::check`] is about (`account A, blob B: what`), and what it says of it.
+pub fn about_blob(line: &str) -> Option<(AccountId, BlobId, &str)> {
+    let (account, rest) = line.strip_prefix("account ")?.split_once(", blob ")?;
+    let (blob, what) = rest.split_once(": ")?;
+    Some((AccountId(account.parse().ok()?), BlobId(blob.parse().ok()?), what))
 }
 
 /// Blobs that are stored and that no commit names.

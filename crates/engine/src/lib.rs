@@ -17,6 +17,6 @@ pub mod memory;
 pub mod segment;
 
 pub use api::{
-    AccountBatch, Batch, Blob, BlobId, BlobWriter, CommitError, CommitNumber, Each, Engine, Entry, Error, Figures,
-    NewBlob, Pending, ReadView, Reclaimed, Setback, Stray, Strays, Upload, Write,
+    AccountBatch, Backup, Batch, Blob, BlobId, BlobWriter, CommitError, CommitNumber, Each, Engine, Entry, Error,
+    Figures, NewBlob, Pending, ReadView, Reclaimed, Setback, Stray, Strays, Upload, Write, about_blob,
 };

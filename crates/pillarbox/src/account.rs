@@ -123,7 +123,7 @@ pub(crate) fn perform(config: &Config, request: Request) -> Result<Vec<String>> 
 }
 
 /// Files that root makes in another user's store are files that the server cannot open tomorrow.
-fn refuse_foreign_store(store: &Path) -> Result<()> {
+pub(crate) fn refuse_foreign_store(store: &Path) -> Result<()> {
     let Ok(metadata) = std::fs::metadata(store) else { return Ok(()) };
     let (owner, me) = (metadata.uid(), rustix::process::geteuid().as_raw());
     if owner != me {

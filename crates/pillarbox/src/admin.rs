@@ -20,7 +20,7 @@ use types::{AccountName, DateTime, Limits, UnixTime};
 
 use crate::quota::{self, Change};
 use crate::status::{self, Running};
-use crate::{migrate, purge, random, undelete};
+use crate::{backup, migrate, purge, random, undelete};
 
 /// Octets of one request: a name and a password.
 const MAX_REQUEST: usize = 16 << 10;
@@ -47,6 +47,10 @@ pub(crate) enum Request {
     Delete { name: String },
     /// Everything that is wrong with the store.
     Check,
+    /// A backup, new or renewed.
+    Backup { directory: PathBuf },
+    /// An account or a mailbox out of a backup.
+    Restore { directory: PathBuf, account: String, mailbox: Option<String>, rename: Option<String>, keep: bool },
     /// How the store and the server do.
     Status,
     /// Gives the space of deleted mail back now.
@@ -162,6 +166,16 @@ async fn apply(store: &Store, request: Request) -> Result<Vec<String>> {
             Ok(vec![format!("account {name}: capabilities switched off: {off} (from the next login on)")])
         }
         Request::Check => Ok(store::blocking(|| store.check())?),
+        Request::Backup { directory } => {
+            let said = backup::make(store, &directory)?;
+            info!("backup in {}: {}", directory.display(), said.join("; "));
+            Ok(said)
+        }
+        Request::Restore { directory, account, mailbox, rename, keep } => {
+            let said = backup::take(store, &directory, &backup::Wanted { account, mailbox, rename, keep }).await?;
+            info!("restored from {}: {}", directory.display(), said.join("; "));
+            Ok(said)
+        }
         Request::Status => status::of_store(store, vec![]),
         Request::Reclaim => status::reclaim_in(store).await,
     }

@@ -3,6 +3,7 @@
 
 mod account;
 mod admin;
+mod backup;
 mod check;
 mod config;
 mod console;
@@ -53,7 +54,11 @@ enum Command {
     /// Gives the space of deleted mail back now: the server does it by itself, later.
     Reclaim(ConfigFile),
     /// Looks at everything in the store and says in plain words what is wrong.
-    Check(ConfigFile),
+    Check(check::Options),
+    /// Makes a backup of the store, also while the server runs; run again, it copies only what is new.
+    Backup(backup::BackupOptions),
+    /// Restores a store, an account or a mailbox from a backup.
+    Restore(backup::RestoreOptions),
     /// Helps with the configuration file.
     Config {
         #[command(subcommand)]
@@ -85,13 +90,15 @@ fn main() -> ExitCode {
         Command::Serve(file) => serve::serve(&file.config),
         Command::Demo(options) => demo::demo(&options),
         Command::Account(options) => account::account(&options),
+        Command::Check(options) => check::check(&options),
+        Command::Backup(options) => backup::backup(&options),
+        Command::Restore(options) => backup::restore(&options),
         Command::Import(options) => migrate::migrate(options, migrate::Direction::Import),
         Command::Export(options) => migrate::migrate(options, migrate::Direction::Export),
         Command::Undelete(options) => undelete::undelete(options),
         Command::Purge(options) => purge::purge(&options),
         Command::Status(file) => status::status(&file.config),
         Command::Reclaim(file) => status::reclaim(&file.config),
-        Command::Check(file) => check::check(&file.config),
         Command::Config { action: ConfigAction::Example } => console::print(config::EXAMPLE.trim_end()),
         Command::Config { action: ConfigAction::Check(file) } => config::Config::read(&file.config)
             .and_then(|_| console::print(&format!("{} is right", file.config.display()))),

@@ -24,7 +24,7 @@ pub(crate) async fn recover(directory: &Path, store: &Store) -> Result<Vec<Strin
     Ok(said)
 }
 
-fn report(directory: &Path, said: &[String]) -> Result<String> {
+pub(crate) fn report(directory: &Path, said: &[String]) -> Result<String> {
     let damaged = directory.join("damaged");
     DirBuilder::new().recursive(true).mode(0o700).create(&damaged)?;
     let mut names = (1..).map(|n| damaged.join(format!("report-{n}.txt")));

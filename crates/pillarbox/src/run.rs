@@ -1,5 +1,6 @@
 //! A running server: store, listeners, sessions, and their end.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -19,7 +20,7 @@ use server::shutdown::{Shutdown, Stopper};
 use server::tls::Tls;
 use store::{Store, SystemClock};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::recover::recover;
 use crate::status::Running;
@@ -81,14 +82,25 @@ pub(crate) struct Server {
 /// Opens the store in a directory; the engine is handed back so that it can be the last to go.
 pub(crate) fn open_store(
     path: &Path,
-    engine: engine::local::Options,
+    kept: engine::local::Options,
     options: store::Options,
 ) -> Result<(Arc<dyn Engine>, Store)> {
-    let engine = Local::open(path, engine).with_context(|| format!("cannot open the store {}", path.display()))?;
+    let engine =
+        Local::open(path, kept.clone()).with_context(|| format!("cannot open the store {}", path.display()))?;
     let engine: Arc<dyn Engine> = Arc::new(engine);
-    let store = Store::open(engine.clone(), Arc::new(SystemClock), options)
-        .with_context(|| format!("cannot open the store {}", path.display()))?;
-    Ok((engine, store))
+    match Store::open(engine.clone(), Arc::new(SystemClock), options.clone()) {
+        Ok(store) => Ok((engine, store)),
+        // Without the list of accounts nobody can be served.
+        Err(store::Error::Damaged(what)) => {
+            error!(what, "the list of accounts is damaged: the index is made again");
+            drop(engine);
+            Local::rebuild(path, &kept, &BTreeSet::new())?;
+            let engine: Arc<dyn Engine> = Arc::new(Local::open(path, kept)?);
+            let store = Store::open(engine.clone(), Arc::new(SystemClock), options)?;
+            Ok((engine, store))
+        }
+        Err(error) => Err(error).with_context(|| format!("cannot open the store {}", path.display())),
+    }
 }
 
 /// Starts a server, hands it to `work`, and ends it in bounded time when `work` is done.

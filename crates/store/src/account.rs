@@ -12,6 +12,7 @@ use types::{AccountId, Limits, MailboxId, MailboxName, MailboxRef, ModSeq, Princ
 
 use crate::blocking::blocking;
 use crate::clock::Clock;
+use crate::damage;
 use crate::error::{Error, Result};
 use crate::key;
 use crate::mailbox::{Mailbox, MailboxCell};
@@ -94,8 +95,20 @@ impl AccountCell {
 
 fn read_all(source: &Source) -> Result<(WriterState, Tree)> {
     let view = source.read()?;
-    let state = WriterState { commit: view.commit_number(), counters: Counters::read(&*view)? };
-    Ok((state, read_tree(&*view)?))
+    let counters = undamaged(Counters::read(&*view), "its counters", || damage::counters(&*view))?;
+    let tree = undamaged(read_tree(&*view), "a mailbox or a subscription", || damage::tree(&*view))?;
+    Ok((WriterState { commit: view.commit_number(), counters }, tree))
+}
+
+/// What was read, or, where it is damaged, what can be made of it.
+pub(crate) fn undamaged<T>(read: Result<T>, what: &str, other: impl FnOnce() -> Result<T>) -> Result<T> {
+    match read {
+        Err(Error::Damaged(error)) => {
+            tracing::error!(error, "an account is damaged ({what}); `pillarbox check` says how");
+            other()
+        }
+        read => read,
+    }
 }
 
 fn read_tree(view: &dyn ReadView) -> Result<Tree> {

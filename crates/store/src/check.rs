@@ -2,7 +2,7 @@
 //!
 //! Reads what is on disk, not what is in memory, and compares the two where an account is loaded.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use engine::ReadView;
@@ -27,17 +27,37 @@ impl Store {
     /// Verifies every invariant; gives one line for each violation. Reads everything, bodies too.
     pub fn check(&self) -> Result<Vec<String>> {
         crate::blocking(|| {
-            let mut problems = self.engine().check()?;
+            let mut problems = vec![];
+            let mut bodies: HashMap<AccountId, Bodies> = HashMap::new();
+            for line in self.engine().check()? {
+                match engine::about_blob(&line) {
+                    Some((account, id, what)) if account != AccountId::DIRECTORY => {
+                        bodies.entry(account).or_default().entry(EmailId(id.0)).or_default().push(what.to_owned());
+                    }
+                    _ => problems.push(line),
+                }
+            }
             let mut ids = HashSet::new();
             for record in self.accounts()? {
                 if !ids.insert(record.id) {
                     problems.push(format!("two accounts share the id {}, one is {}", record.id, record.name));
                 }
-                let loaded = self.load(record.id)?;
                 let mut check = Check::new(Arc::clone(self.engine()), record.id, record.name.to_string());
-                if let Err(error) = check.account(&loaded.0) {
+                check.bodies = bodies.remove(&record.id).unwrap_or_default();
+                if let Err(error) = self.load(record.id).and_then(|loaded| check.account(&loaded.0)) {
                     check.problem(format_args!("{error}"));
                 }
+                check.homeless();
+                problems.append(&mut check.problems);
+            }
+            match self.nameless() {
+                Ok(ids) => problems.extend(ids.iter().map(|id| format!("account {id} has content but no name"))),
+                Err(error) => problems.push(error.to_string()),
+            }
+            for (account, bodies) in bodies {
+                let mut check = Check::new(Arc::clone(self.engine()), account, account.to_string());
+                check.bodies = bodies;
+                check.homeless();
                 problems.append(&mut check.problems);
             }
             Ok(problems)
@@ -45,8 +65,54 @@ impl Store {
     }
 }
 
+impl Store {
+    /// The accounts of which something does not fit together, bodies aside.
+    pub fn inconsistent(&self) -> Result<BTreeSet<AccountId>> {
+        crate::blocking(|| {
+            let mut ids = BTreeSet::new();
+            for record in self.accounts()? {
+                let mut check = Check::new(Arc::clone(self.engine()), record.id, record.name.to_string());
+                let done = self.load(record.id).and_then(|loaded| check.account(&loaded.0));
+                if done.is_err() || !check.problems.is_empty() {
+                    ids.insert(record.id);
+                }
+            }
+            if let Err(Error::Damaged(_)) = Counters::read(&*self.directory()?.read()?) {
+                ids.insert(AccountId::DIRECTORY);
+            }
+            match self.nameless() {
+                Ok(nameless) if !nameless.is_empty() => drop(ids.insert(AccountId::DIRECTORY)),
+                // What SQLite cannot read says nothing of the directory.
+                Ok(_) | Err(Error::Damaged(_)) => {}
+                Err(error) => return Err(error),
+            }
+            Ok(ids)
+        })
+    }
+
+    /// Accounts with content that the directory does not know.
+    fn nameless(&self) -> Result<BTreeSet<AccountId>> {
+        let mut ids = self.engine().accounts()?;
+        ids.remove(&AccountId::DIRECTORY);
+        for record in self.accounts()? {
+            ids.remove(&record.id);
+        }
+        each(&*self.directory()?.read()?, b"z", |key, _| {
+            ids.remove(&AccountId(key::number(key, 0).unwrap_or(0)));
+            Ok(())
+        })?;
+        Ok(ids)
+    }
+}
+
+/// What is wrong with the bodies of an account.
+type Bodies = BTreeMap<EmailId, Vec<String>>;
+
 /// One account under examination.
 struct Check {
+    /// What the engine says of bodies, and whether a message was named with it.
+    bodies: Bodies,
+    named: BTreeSet<EmailId>,
     source: Arc<Source>,
     name: String,
     problems: Vec<String>,
@@ -55,7 +121,23 @@ struct Check {
 
 impl Check {
     fn new(engine: Arc<dyn engine::Engine>, account: AccountId, name: String) -> Self {
-        Self { source: Arc::new(Source { engine, account }), name, problems: vec![], emails: BTreeSet::new() }
+        Self {
+            source: Arc::new(Source { engine, account }),
+            name,
+            problems: vec![],
+            emails: BTreeSet::new(),
+            bodies: Bodies::new(),
+            named: BTreeSet::new(),
+        }
+    }
+
+    /// Damaged bodies that belong to no message which could be named.
+    fn homeless(&mut self) {
+        for (email, what) in std::mem::take(&mut self.bodies) {
+            if !self.named.contains(&email) {
+                self.problem(format_args!("the body of email {email}, which is in no mailbox: {}", what.join("; ")));
+            }
+        }
     }
 
     fn problem(&mut self, what: std::fmt::Arguments<'_>) {
@@ -157,6 +239,12 @@ impl Check {
                 last = chunk.rows().last().map(|row| row.uid).or(last);
                 sums = sums.plus(chunk.sums());
                 rows(&chunk, &snapshot, email_end, thread_end, &mut say);
+                for row in chunk.rows() {
+                    if let Some(what) = self.bodies.get(&row.email) {
+                        say(format!("UID {}: its body is damaged: {}", row.uid, what.join("; ")));
+                        self.named.insert(row.email);
+                    }
+                }
                 self.emails.extend(chunk.rows().iter().map(|row| row.email));
             }
         }

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use engine::{AccountBatch, BlobId, CommitNumber, NewBlob, Write};
-use types::{AccountId, AccountName, UnixTime};
+use types::{AccountId, AccountName, MailboxName, SpecialUse, UnixTime};
 
-use crate::account::{Account, each};
+use crate::account::{Account, each, undamaged};
 use crate::codec::{Reader, Writer};
+use crate::damage::each_readable;
 use crate::error::{Error, Result};
 use crate::key;
 use crate::label::encode_account;
@@ -72,9 +73,16 @@ impl Store {
     pub fn accounts(&self) -> Result<Vec<AccountRecord>> {
         let view = self.directory()?.read()?;
         let mut accounts = vec![];
-        each(&*view, b"u", |key, value| {
+        let all = each(&*view, b"u", |key, value| {
             accounts.push(AccountRecord::decode(key, value)?);
             Ok(())
+        });
+        undamaged(all, "the list of accounts", || {
+            accounts.clear();
+            each_readable(&*view, b"u", |key, value| {
+                accounts.extend(value.and_then(|value| AccountRecord::decode(key, &value)));
+                Ok(())
+            })
         })?;
         Ok(accounts)
     }
@@ -87,6 +95,17 @@ impl Store {
 
     /// Creates an account with its first mailboxes, all of them or nothing.
     pub async fn create_account(&self, name: &AccountName, password_hash: String) -> Result<AccountId> {
+        let mailboxes = self.default_mailboxes().to_vec();
+        self.create_account_with(name, password_hash, mailboxes).await
+    }
+
+    /// The same with these mailboxes besides INBOX.
+    pub(crate) async fn create_account_with(
+        &self,
+        name: &AccountName,
+        password_hash: String,
+        mailboxes: Vec<(MailboxName, Option<SpecialUse>)>,
+    ) -> Result<AccountId> {
         let name = name.clone();
         let store = self.clone();
         self.directory()?
@@ -96,11 +115,17 @@ impl Store {
                 }
                 let id = txn.counters().next_account();
                 let record = AccountRecord { id, name, password_hash, created: txn.now, off: vec![] };
-                txn.with(store.first_batch(id, txn.now)?);
+                txn.with(store.first_batch(id, txn.now, &mailboxes)?);
                 put(txn, &record)?;
                 Ok(id)
             })
             .await
+    }
+
+    /// Writes what the segments say of each account once more.
+    pub(crate) async fn rewrite_credentials(&self) -> Result<()> {
+        let records = self.accounts()?;
+        self.directory()?.write(move |txn| records.iter().try_for_each(|record| put(txn, record))).await
     }
 
     /// Changes the password.
@@ -190,12 +215,17 @@ impl Store {
     }
 
     /// What a new account begins with.
-    pub(crate) fn first_batch(&self, id: AccountId, now: UnixTime) -> Result<AccountBatch> {
+    pub(crate) fn first_batch(
+        &self,
+        id: AccountId,
+        now: UnixTime,
+        mailboxes: &[(MailboxName, Option<SpecialUse>)],
+    ) -> Result<AccountBatch> {
         let mut batch = AccountBatch::new(id, CommitNumber(0));
         let version = batch.expect.0 + 1;
         let source = Arc::new(Source { engine: Arc::clone(self.engine()), account: id });
         let mut counters = Counters::new();
-        for (name, special_use) in first_mailboxes(self.default_mailboxes()) {
+        for (name, special_use) in first_mailboxes(mailboxes) {
             let entry = new_entry(&mut counters, now, name, special_use)?;
             let mailbox = Snapshot::empty(entry.id, entry.uid_validity, Arc::clone(&source));
             batch.essential.push(Write { key: key::mailbox(entry.id), value: Some(entry.encode()) });

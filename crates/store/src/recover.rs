@@ -40,7 +40,7 @@ const BATCH: usize = 200;
 const JUMP: u32 = 1 << 20;
 
 /// No password matches it.
-const NO_PASSWORD: &str = "!";
+pub(crate) const NO_PASSWORD: &str = "!";
 
 impl Store {
     /// Puts right what the engine found when it was opened: see the module. Gives the list, empty where
@@ -65,6 +65,23 @@ impl Store {
         Ok(said)
     }
 
+    /// Puts back messages whose commits are not there although nothing else says that commits were lost: the
+    /// last ones before a power cut, which nobody was told of, or which damage in the end of the log hides.
+    pub async fn put_strays_back(&self) -> Result<Vec<String>> {
+        let strays = Arc::new(blocking(|| self.engine().strays())?);
+        let mut said = vec![];
+        for record in self.accounts()? {
+            let mut recovery = Recovery { record, strays: Arc::clone(&strays), said: vec![] };
+            match recovery.rest(self).await {
+                Ok(()) => {}
+                Err(Error::Damaged(what)) => recovery.say(format_args!("cannot be put right: {what}")),
+                Err(error) => return Err(error),
+            }
+            said.append(&mut recovery.said);
+        }
+        Ok(said)
+    }
+
     /// Every account that has mail has a name.
     async fn recover_directory(&self, setback: &Setback, strays: &Strays, said: &mut Vec<String>) -> Result<()> {
         if setback.current.contains(&AccountId::DIRECTORY) {
@@ -82,7 +99,8 @@ impl Store {
         drop(view);
         let labels = self.labels_of_accounts(strays);
         let fresh = strays.accounts().chain(labels.keys().copied()).filter(|id| id.0 >= end.0);
-        let mut nameless: BTreeSet<AccountId> = setback.accounts.iter().copied().chain(fresh).collect();
+        let mut nameless: BTreeSet<AccountId> =
+            blocking(|| self.engine().accounts())?.into_iter().chain(fresh).collect();
         nameless.retain(|id| *id != AccountId::DIRECTORY && !known.contains(id) && !deleted.contains(id));
         let now = self.now();
         self.directory()?
@@ -113,7 +131,7 @@ impl Store {
             .write(move |txn| {
                 txn.counters().pass(MailboxId(record.id.0), EmailId(0), ThreadId(0));
                 if blocking(|| store.engine().read(record.id))?.commit_number().0 == 0 {
-                    txn.with(store.first_batch(record.id, txn.now)?);
+                    txn.with(store.first_batch(record.id, txn.now, store.default_mailboxes())?);
                 }
                 put(txn, &record)
             })
@@ -173,7 +191,7 @@ impl Recovery {
         drop(view);
         let before: Before = account.tree().entries().map(|entry| (entry.id, entry.uid_validity)).collect();
         if went_back {
-            account.write(renew).await?;
+            account.write_back(renew).await?;
             self.say(format_args!(
                 "may be older than it was: changes of flags, deletions, moves, and names of mailboxes may be lost; \
                  clients will fetch its mailboxes anew"
@@ -184,6 +202,14 @@ impl Recovery {
             self.lost(&account, end, Arc::new(before)).await?;
         }
         Ok(())
+    }
+
+    async fn rest(&mut self, store: &Store) -> Result<()> {
+        let account = store.load(self.record.id)?;
+        let (_, end, _) = Counters::read(&*account.read()?)?.bounds();
+        let before: Before = account.tree().entries().map(|entry| (entry.id, entry.uid_validity)).collect();
+        self.moved(&account).await?;
+        self.lost(&account, end, Arc::new(before)).await
     }
 
     /// Bodies that the index names where they are not.

@@ -97,6 +97,11 @@ impl Store {
         &self.0.shared.limits
     }
 
+    /// Makes a backup in a directory, or brings the one that is there up to date, while everything goes on.
+    pub fn backup(&self, directory: &std::path::Path) -> Result<engine::Backup> {
+        Ok(blocking(|| self.0.engine.backup(directory))?)
+    }
+
     pub(crate) fn quota_options(&self) -> &QuotaOptions {
         &self.0.shared.quota
     }

@@ -66,12 +66,22 @@ impl Counters {
 
     pub(crate) fn read(view: &dyn ReadView) -> Result<Self> {
         let Some(value) = view.get(key::COUNTERS)? else {
-            return Ok(Self::new());
+            // Only an account without content has none.
+            let content = [b"m", b"u"].into_iter().try_fold(false, |found, letter| {
+                let range = key::below(letter.to_vec());
+                Ok::<_, Error>(found || view.last(&range.start..&range.end)?.is_some())
+            })?;
+            return if content { Err(Error::Damaged("its counters are missing".into())) } else { Ok(Self::new()) };
         };
         let (_, mut r) = Reader::new("the counters of an account", &value, 1)?;
         let counters = Self { uid_validity: r.small()?, mailbox: r.number()?, email: r.number()?, thread: r.number()? };
         r.end()?;
         Ok(counters)
+    }
+
+    /// As if so many had been given out.
+    pub(crate) fn beyond(uid_validity: u32, mailbox: u64, email: u64) -> Self {
+        Self { uid_validity, mailbox, email, thread: email }
     }
 
     pub(crate) fn encode(&self) -> Vec<u8> {
@@ -126,6 +136,11 @@ impl Counters {
         for counter in [&mut self.mailbox, &mut self.email, &mut self.thread] {
             *counter = counter.saturating_add(many.into());
         }
+    }
+
+    /// This has been given out.
+    pub(crate) fn pass_uid_validity(&mut self, uid_validity: UidValidity) {
+        self.uid_validity = self.uid_validity.max(uid_validity.get());
     }
 
     /// These have been given out.

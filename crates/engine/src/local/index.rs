@@ -179,6 +179,16 @@ pub(crate) fn verify_all(connection: &Connection) -> Result<(), Error> {
     Ok(())
 }
 
+/// Says no where this is not an index that we know.
+pub(crate) fn verify_identity(connection: &Connection, path: &Path) -> Result<(), OpenError> {
+    let pragma = |name: &str| connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, i32>(0));
+    match (pragma("application_id")?, pragma("user_version")?) {
+        (APPLICATION_ID, FORMAT) => Ok(()),
+        (APPLICATION_ID, found) => Err(OpenError::Format { found, known: FORMAT }),
+        _ => Err(OpenError::Foreign(path.to_owned())),
+    }
+}
+
 /// Says no where SQLite's own structure is not sound.
 pub(crate) fn verify_structure(connection: &Connection) -> Result<(), Error> {
     let structure: String = connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0)).map_err(error)?;

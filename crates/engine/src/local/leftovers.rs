@@ -1,13 +1,15 @@
 //! What a process that ended without sealing its segment has left behind.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::path::Path;
 
 use rusqlite::Connection;
+use types::AccountId;
 
 use super::OpenError;
 use super::index::sql;
 use super::segments::{file_name, list};
+use crate::BlobId;
 use crate::disk::{Disk, DiskFile};
 use crate::segment::{Content, Found, scan};
 
@@ -44,7 +46,9 @@ pub(crate) fn seal(connection: &Connection, disk: &dyn Disk, dir: &Path) -> Resu
         let Ended { mark, end, group, bodies } = look(&*file, known.map(|known| known.mark))?;
         // The last group may have been cut off before its commit. What came before it was committed.
         let last = known.map_or(Some(0), |known| known.last_group);
-        forgotten |= last.is_some_and(|last| bodies.iter().any(|&body| last < body && body < group));
+        for &(_, account, id) in bodies.iter().filter(|(body, ..)| last.is_some_and(|l| l < *body && *body < group)) {
+            forgotten |= is_newer(connection, account, id)?;
+        }
         file.sync()?;
         let statement = "INSERT INTO segment (id, mark, end, last_group) VALUES (?1, ?2, ?3, ?4)
             ON CONFLICT (id) DO UPDATE SET end = excluded.end, last_group = excluded.last_group";
@@ -60,6 +64,14 @@ pub(crate) fn seal(connection: &Connection, disk: &dyn Disk, dir: &Path) -> Resu
     Ok(Next { segment: last.map_or(1, |last| last + 1), group: group.cast_unsigned() + 1, forgotten })
 }
 
+/// True where the index knows no body of the account that is as new. One that reclaiming has copied and
+/// whose new place the index does not know yet is older than others.
+fn is_newer(connection: &Connection, account: AccountId, id: BlobId) -> rusqlite::Result<bool> {
+    let mut select = connection.prepare_cached("SELECT max(id) FROM blob WHERE account = ?1")?;
+    let last: Option<i64> = select.query_row([sql(account.0)], |row| row.get(0))?;
+    Ok(last.is_none_or(|last| last.cast_unsigned() < id.0))
+}
+
 /// What the index says of a segment.
 struct Known {
     mark: u64,
@@ -73,12 +85,12 @@ struct Ended {
     mark: u64,
     end: u64,
     group: u64,
-    /// The groups in which bodies came.
-    bodies: BTreeSet<u64>,
+    /// Group, account and number of each body.
+    bodies: Vec<(u64, AccountId, BlobId)>,
 }
 
 fn look(file: &dyn DiskFile, mark: Option<u64>) -> Result<Ended, OpenError> {
-    let mut ended = Ended { mark: mark.unwrap_or(0), end: 0, group: 0, bodies: BTreeSet::new() };
+    let mut ended = Ended { mark: mark.unwrap_or(0), end: 0, group: 0, bodies: Vec::new() };
     for found in scan(file, mark)? {
         let end = found.end();
         if let Found::Record { record, .. } = found {
@@ -86,7 +98,7 @@ fn look(file: &dyn DiskFile, mark: Option<u64>) -> Result<Ended, OpenError> {
             ended.group = ended.group.max(record.group);
             match record.content {
                 Content::Segment { .. } => ended.mark = record.mark,
-                Content::Blob { .. } => drop(ended.bodies.insert(record.group)),
+                Content::Blob { account, id, .. } => ended.bodies.push((record.group, account, id)),
                 Content::Piece { .. } => {}
             }
         }

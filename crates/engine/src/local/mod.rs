@@ -14,6 +14,8 @@
 //! * A failed write or sync ends all writing until the store is opened again; reading goes on. A
 //!   full disk does not: it is refused early, and writing goes on when there is room again.
 
+mod archive;
+mod backup;
 mod blob;
 mod check;
 mod checkpoint;
@@ -29,6 +31,7 @@ mod strays;
 mod wal;
 mod writer;
 
+use std::collections::BTreeSet;
 use std::fs::{DirBuilder, File, TryLockError};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
@@ -40,6 +43,7 @@ use std::time::Duration;
 
 use types::AccountId;
 
+pub use self::archive::Archive;
 use self::checkpoint::Checkpoint;
 use self::copies::Copier;
 pub use self::copies::Copies;
@@ -51,7 +55,8 @@ use self::segments::Segments;
 use self::writer::{Job, Waiting, Writer};
 use crate::disk::{Disk, RealDisk};
 use crate::{
-    Batch, BlobWriter, CommitError, Engine, Error, Figures, Pending, ReadView, Reclaimed, Setback, Strays, Upload,
+    Backup, Batch, BlobWriter, CommitError, Engine, Error, Figures, Pending, ReadView, Reclaimed, Setback, Strays,
+    Upload,
 };
 
 /// How a store is kept. The defaults suit small machines and large ones.
@@ -103,6 +108,9 @@ pub enum OpenError {
     /// Another process, or this one, has it open.
     #[error("the store {0} is in use: only one process can own it")]
     Locked(PathBuf),
+    /// Nothing is written over a store.
+    #[error("{0} is not empty: a backup is restored into a new directory")]
+    NotEmpty(PathBuf),
     /// It was written by a later version.
     #[error("the store has format {found}; this version knows formats up to {known}")]
     Format {
@@ -154,17 +162,8 @@ impl Local {
         let lock = lock(store)?;
         let dir = store.join("segments");
         options.disk.create_dir(&dir)?;
-        let segments = !segments::list(&*options.disk, &dir)?.is_empty();
-        let mut said = rebuild::look(store, options.page_size, segments)?;
-        let mut connection = index::open_writer(store, options.page_size)?;
+        let (mut connection, next) = rebuild::open(store, &*options.disk, &dir, options.page_size)?;
         sync_names(store)?;
-        let next = leftovers::seal(&connection, &*options.disk, &dir)?;
-        if next.forgotten {
-            said.push("there are messages in the segments whose commits the index has forgotten".to_owned());
-        }
-        if !said.is_empty() {
-            rebuild::remember(&connection, &said)?;
-        }
 
         let Options { checkpoint_pages, disk, segment_size, reserve, group_bytes, group_batches, .. } = options;
         let segments = Arc::new(Segments::new(disk, dir, segment_size, reserve, next.segment, next.group));
@@ -207,11 +206,22 @@ impl Local {
     }
 
     /// Makes the index of a store again although it can be opened, because parts of it cannot be read. What
-    /// is there is put aside. Says in plain words what was done; [`Engine::setback`] says it again.
-    pub fn rebuild(store: impl AsRef<Path>, options: &Options) -> Result<Vec<String>, OpenError> {
+    /// is there is put aside. What it says of accounts in `distrusted` does not count, also where it can be
+    /// read. Says in plain words what was done; [`Engine::setback`] says it again.
+    pub fn rebuild(
+        store: impl AsRef<Path>,
+        options: &Options,
+        distrusted: &BTreeSet<AccountId>,
+    ) -> Result<Vec<String>, OpenError> {
         let store = store.as_ref();
         let _lock = lock(store)?;
-        rebuild::rebuild(store, options.page_size, "the index is made again as demanded")
+        rebuild::rebuild(store, options.page_size, distrusted, "the index is made again as demanded")
+    }
+
+    /// Makes a store in a new directory of the backup in another. Unless `keep`, the owner is told of a
+    /// [`Engine::setback`]: the store has gone back in time.
+    pub fn restore(backup: impl AsRef<Path>, store: impl AsRef<Path>, keep: bool) -> Result<(), OpenError> {
+        backup::restore(backup.as_ref(), store.as_ref(), keep)
     }
 
     /// Copies the index now, as the thread does that makes copies; `keep` of them stay.
@@ -256,6 +266,23 @@ impl Engine for Local {
 
     fn check(&self) -> Result<Vec<String>, Error> {
         check::check(&self.readers.begin()?, &self.segments)
+    }
+
+    fn backup(&self, directory: &Path) -> Result<Backup, Error> {
+        // While this is open, no segment goes that the backup's index may name.
+        let view = self.read(AccountId::DIRECTORY)?;
+        let failed = |error: OpenError| Error::Io(format!("the backup: {error}").into());
+        let source = index::open_reader(&self.store).map_err(index::error)?;
+        let backup = backup::write(&source, &self.store.join("segments"), directory).map_err(failed);
+        drop(view);
+        backup
+    }
+
+    fn accounts(&self) -> Result<BTreeSet<AccountId>, Error> {
+        let reading = self.readers.begin()?;
+        let mut select = reading.prepare("SELECT DISTINCT account FROM entry")?;
+        let ids = select.query_map([], |row| row.get::<_, i64>(0)).map_err(index::error)?;
+        ids.map(|id| id.map(|id| AccountId(id.cast_unsigned())).map_err(index::error)).collect()
     }
 
     fn figures(&self) -> Result<Figures, Error> {

@@ -186,6 +186,19 @@ impl ReadView for View {
         self.each(statement, &[&sql(self.account.0), &range.start, &range.end], each)
     }
 
+    fn keys(&self, range: Range<&[u8]>, each: &mut dyn FnMut(&[u8]) -> ControlFlow<()>) -> Result<(), Error> {
+        let statement = "SELECT key FROM entry WHERE account = ?1 AND key >= ?2 AND key < ?3 ORDER BY key";
+        let mut select = self.reading.prepare(statement)?;
+        let params: [&dyn ToSql; 3] = [&sql(self.account.0), &range.start, &range.end];
+        let mut rows = select.query(params).map_err(index::error)?;
+        while let Some(row) = rows.next().map_err(index::error)? {
+            if each(bytes(row, 0)?).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     fn last(&self, range: Range<&[u8]>) -> Result<Option<crate::Entry>, Error> {
         let mut found = None;
         let statement = "SELECT key, form, hash, value FROM entry

@@ -7,18 +7,22 @@
 //!
 //! Nothing is deleted: the damaged files are in `damaged/` afterwards.
 
+use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use rusqlite::types::ToSqlOutput;
+use rusqlite::types::{ToSqlOutput, Value};
 use rusqlite::{Connection, ErrorCode, OpenFlags, Row, params};
 use types::AccountId;
 
 use super::index::{self, Places, sql};
-use super::{OpenError, copies, wal};
-use crate::{BlobId, Setback};
+use super::leftovers::{self, Next};
+use super::reader::{bytes, form_and_hash};
+use super::{OpenError, copies, segments, wal};
+use crate::disk::Disk;
+use crate::{BlobId, Error, Setback};
 
 /// Why the index is made again.
 enum Trouble {
@@ -26,28 +30,81 @@ enum Trouble {
     Unusable(String),
 }
 
+/// An index of so many octets is read after an unclean end before anybody relies on it; it takes a second.
+const READ_AT_START: u64 = 256 << 20;
+
+/// Opens the index to write, made again where that is needed, and seals the segments.
+pub(crate) fn open(
+    store: &Path,
+    disk: &dyn Disk,
+    segments: &Path,
+    page_size: u32,
+) -> Result<(Connection, Next), OpenError> {
+    let there = !segments::list(disk, segments)?.is_empty();
+    let path = index::path(store);
+    let len = |path: &Path| fs::metadata(path).map_or(0, |metadata| metadata.len());
+    let unclean = len(&log_of(&path)) > 0;
+    let mut said = look(store, page_size, there)?;
+    if said.is_empty() && there && unclean && len(&path) <= READ_AT_START {
+        said = unsound(store, page_size)?.unwrap_or_default();
+    }
+    let begin = || {
+        let connection = index::open_writer(store, page_size)?;
+        leftovers::seal(&connection, disk, segments).map(|next| (connection, next))
+    };
+    let (mut connection, mut next) = match begin() {
+        Err(OpenError::Index(e)) if there && is_damage(&e) => {
+            said = rebuild(store, page_size, &BTreeSet::new(), &format!("the index cannot be used: {e}"))?;
+            begin()?
+        }
+        begun => begun?,
+    };
+    if next.forgotten && said.is_empty() {
+        said.push("there are messages in the segments whose commits the index has forgotten".to_owned());
+        drop(connection);
+        said.extend(unsound(store, page_size)?.into_iter().flatten());
+        (connection, next) = begin()?;
+    }
+    if !said.is_empty() {
+        remember(&connection, &said)?;
+    }
+    Ok((connection, next))
+}
+
+fn is_damage(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
+}
+
 /// Looks at the index before anybody opens it, and makes it again where it is lost or cannot be used.
 /// `segments` says whether there are segment files. What went wrong, if anything did.
-pub(crate) fn look(store: &Path, page_size: u32, segments: bool) -> Result<Vec<String>, OpenError> {
+fn look(store: &Path, page_size: u32, segments: bool) -> Result<Vec<String>, OpenError> {
     // What is not a store yet cannot have lost anything.
     if !segments && copies::newest(store).is_none() {
         return Ok(vec![]);
     }
     match probe(store)? {
-        Some(Trouble::Lost) => rebuild(store, page_size, "the index is missing"),
-        Some(Trouble::Unusable(why)) => rebuild(store, page_size, &format!("the index cannot be used: {why}")),
+        Some(Trouble::Lost) => rebuild(store, page_size, &BTreeSet::new(), "the index is missing"),
+        Some(Trouble::Unusable(why)) => {
+            rebuild(store, page_size, &BTreeSet::new(), &format!("the index cannot be used: {why}"))
+        }
         None if wal::is_damaged(&log_of(&index::path(store)))? => {
             let aside = put_aside(store)?;
-            let reader = index::open_reader(store)?;
-            if let Err(e) = index::verify_structure(&reader) {
-                drop(reader);
-                return rebuild(store, page_size, &format!("the index and its log cannot be used: {e}"));
+            if let Some(said) = unsound(store, page_size)? {
+                return Ok(said);
             }
             let why = "the log of the index is damaged: SQLite forgets what was committed after the damage";
             Ok(vec![format!("{why}; the index and its log as they were are in {}", aside.display())])
         }
         None => Ok(vec![]),
     }
+}
+
+/// After damage in the log, pages of several times may stand side by side: makes the index again if so.
+fn unsound(store: &Path, page_size: u32) -> Result<Option<Vec<String>>, OpenError> {
+    let reader = index::open_reader(store)?;
+    let Err(e) = index::verify_structure(&reader) else { return Ok(None) };
+    drop(reader);
+    rebuild(store, page_size, &BTreeSet::new(), &format!("the index cannot be used: {e}")).map(Some)
 }
 
 /// `None` where the index looks like one.
@@ -106,7 +163,13 @@ fn trouble(error: rusqlite::Error) -> Result<Option<Trouble>, OpenError> {
 }
 
 /// Makes the index again. Says in plain words from what.
-pub(crate) fn rebuild(store: &Path, page_size: u32, why: &str) -> Result<Vec<String>, OpenError> {
+/// Accounts in `distrusted` are not taken from the file as it is.
+pub(crate) fn rebuild(
+    store: &Path,
+    page_size: u32,
+    distrusted: &BTreeSet<AccountId>,
+    why: &str,
+) -> Result<Vec<String>, OpenError> {
     let mut said = vec![why.to_owned()];
     let aside = put_aside(store)?;
     let fresh = store.join("index.new");
@@ -129,7 +192,7 @@ pub(crate) fn rebuild(store: &Path, page_size: u32, why: &str) -> Result<Vec<Str
     if damaged.exists() {
         said.push(format!("the index as it was is in {}", aside.display()));
         // Whatever stops this, what it has got so far is good.
-        if let Err(e) = salvage(&damaged, &connection, &mut said) {
+        if let Err(e) = salvage(&damaged, &connection, distrusted, &mut said) {
             said.push(format!("the damaged index cannot be read any further: {e}"));
         }
     }
@@ -138,9 +201,7 @@ pub(crate) fn rebuild(store: &Path, page_size: u32, why: &str) -> Result<Vec<Str
     connection.execute_batch("COMMIT")?;
     connection.close().map_err(|(_, e)| e)?;
     File::open(&fresh)?.sync_all()?;
-    // A log that is found beside another index would be played into it.
-    remove(&log_of(&index::path(store)))?;
-    remove(&index::path(store).with_extension("db-shm"))?;
+    remove_log(store)?;
     fs::rename(&fresh, index::path(store))?;
     File::open(store)?.sync_all()?;
     Ok(said)
@@ -165,6 +226,12 @@ fn put_aside(store: &Path) -> io::Result<PathBuf> {
     }
     File::open(&aside)?.sync_all()?;
     Ok(aside)
+}
+
+/// A log that is found beside another index would be played into it.
+pub(crate) fn remove_log(store: &Path) -> io::Result<()> {
+    remove(&log_of(&index::path(store)))?;
+    remove(&index::path(store).with_extension("db-shm"))
 }
 
 fn log_of(index: &Path) -> PathBuf {
@@ -192,8 +259,13 @@ fn sound_copy(store: &Path, said: &mut Vec<String>) -> Option<PathBuf> {
     })
 }
 
-/// Takes over every account that can be read whole, and what can be read of those that the copy has not.
-fn salvage(damaged: &Path, to: &Connection, said: &mut Vec<String>) -> rusqlite::Result<()> {
+/// Takes over every account that can be read whole, but for what can be computed again.
+fn salvage(
+    damaged: &Path,
+    to: &Connection,
+    distrusted: &BTreeSet<AccountId>,
+    said: &mut Vec<String>,
+) -> rusqlite::Result<()> {
     let from = Connection::open_with_flags(damaged, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     let mut select = from.prepare("SELECT id, number FROM account")?;
     // An index that has gone back once is no witness of what came after.
@@ -203,6 +275,10 @@ fn salvage(damaged: &Path, to: &Connection, said: &mut Vec<String>) -> rusqlite:
     let mut rows = Rows { from: &from, to };
     for account in accounts {
         let (id, number) = account?;
+        if distrusted.contains(&AccountId(id.cast_unsigned())) {
+            said.push(format!("account {}: its part of the index is not consistent", id.cast_unsigned()));
+            continue;
+        }
         let before: Option<i64> =
             to.query_row("SELECT max(number) FROM account WHERE id = ?1", [id], |row| row.get(0))?;
         to.execute_batch("SAVEPOINT account")?;
@@ -214,8 +290,8 @@ fn salvage(damaged: &Path, to: &Connection, said: &mut Vec<String>) -> rusqlite:
                     to.execute("INSERT INTO recovery (current) VALUES (?1)", [id])?;
                 }
             }
-            (_, Some(_)) => to.execute_batch("ROLLBACK TO account")?,
-            (_, None) => {}
+            // A part of an account is no account: its bodies say more of it.
+            _ => to.execute_batch("ROLLBACK TO account")?,
         }
         if let Err(e) = whole {
             said.push(format!("account {}: the damaged index cannot be read: {e}", id.cast_unsigned()));
@@ -232,41 +308,53 @@ struct Rows<'a> {
 }
 
 impl Rows<'_> {
-    /// An error where not everything of the account can be read; what can is there all the same.
-    fn account(&mut self, id: i64, number: i64) -> rusqlite::Result<()> {
+    /// An error where not everything of the account can be read.
+    fn account(&mut self, id: i64, number: i64) -> Result<(), Error> {
         for table in ["entry", "blob", "account"] {
             let column = if table == "account" { "id" } else { "account" };
-            self.to.execute(&format!("DELETE FROM {table} WHERE {column} = ?1"), [id])?;
+            self.to.execute(&format!("DELETE FROM {table} WHERE {column} = ?1"), [id]).map_err(index::error)?;
         }
-        self.to.execute("INSERT INTO account VALUES (?1, ?2)", [id, number])?;
-        let entries = self.both_ways("entry", "key", "value", id);
-        entries.and(self.both_ways("blob", "id", "places", id))
+        self.to.execute("INSERT INTO account VALUES (?1, ?2)", [id, number]).map_err(index::error)?;
+        let account = AccountId(id.cast_unsigned());
+        self.rows("entry", "key", "value", id, |row| {
+            let (key, (form, hash), value) = (bytes(row, 0)?, form_and_hash(row, 1)?, bytes(row, 3)?);
+            match index::verify(account, key, form, hash, value) {
+                Ok(()) => Ok(true),
+                Err(_) if form == index::DERIVED => Ok(false),
+                Err(e) => Err(e),
+            }
+        })?;
+        // Places that are damaged are carried, too: the body is found in the segments and named anew.
+        self.rows("blob", "id", "places", id, |_| Ok(true))
     }
 
-    /// From the first row to the damage, and from the last row to it.
-    fn both_ways(&mut self, table: &str, key: &str, value: &str, account: i64) -> rusqlite::Result<()> {
-        let forwards = self.rows(table, key, value, account, "ASC");
-        if forwards.is_err() {
-            // The first error is the one that is told.
-            let _ = self.rows(table, key, value, account, "DESC");
-        }
-        forwards
-    }
-
-    fn rows(&mut self, table: &str, key: &str, value: &str, account: i64, order: &str) -> rusqlite::Result<()> {
-        let mut select = self.from.prepare(&format!(
-            "SELECT {key}, form, hash, {value} FROM {table} WHERE account = ?1 ORDER BY {key} {order}"
-        ))?;
-        let mut insert = self.to.prepare(&format!("REPLACE INTO {table} VALUES (?1, ?2, ?3, ?4, ?5)"))?;
-        let mut rows = select.query([account])?;
-        while let Some(row) = rows.next()? {
-            insert.execute(params![
-                account,
-                as_it_is(row, 0)?,
-                as_it_is(row, 1)?,
-                as_it_is(row, 2)?,
-                as_it_is(row, 3)?
-            ])?;
+    /// Carries the rows of an account that `good` says yes to.
+    fn rows(
+        &mut self,
+        table: &str,
+        key: &str,
+        value: &str,
+        account: i64,
+        good: impl Fn(&Row<'_>) -> Result<bool, Error>,
+    ) -> Result<(), Error> {
+        let select = format!("SELECT {key}, form, hash, {value} FROM {table} WHERE account = ?1 ORDER BY {key}");
+        let mut select = self.from.prepare(&select).map_err(index::error)?;
+        let insert = format!("REPLACE INTO {table} VALUES (?1, ?2, ?3, ?4, ?5)");
+        let mut insert = self.to.prepare(&insert).map_err(index::error)?;
+        let mut rows = select.query([account]).map_err(index::error)?;
+        let mut last: Option<Value> = None;
+        while let Some(row) = rows.next().map_err(index::error)? {
+            // Pages of several times may stand side by side, and then some rows are old.
+            let key: Value = row.get(0).map_err(index::error)?;
+            if !ascends(last.as_ref(), &key) {
+                return Err(Error::Damaged("its rows are not in order".to_owned()));
+            }
+            last = Some(key);
+            if good(row)? {
+                let column = |n| as_it_is(row, n).map_err(index::error);
+                let values = params![account, column(0)?, column(1)?, column(2)?, column(3)?];
+                insert.execute(values).map_err(index::error)?;
+            }
         }
         Ok(())
     }
@@ -279,6 +367,15 @@ impl Rows<'_> {
             insert.execute([as_it_is(row, 0)?, as_it_is(row, 1)?, as_it_is(row, 2)?, as_it_is(row, 3)?])?;
         }
         Ok(())
+    }
+}
+
+fn ascends(last: Option<&Value>, key: &Value) -> bool {
+    match (last, key) {
+        (None, _) => true,
+        (Some(Value::Integer(last)), Value::Integer(key)) => last < key,
+        (Some(Value::Blob(last)), Value::Blob(key)) => last < key,
+        _ => false,
     }
 }
 
@@ -317,7 +414,7 @@ pub(crate) fn note(connection: &Connection, said: &[String]) -> rusqlite::Result
 }
 
 /// Writes down what was found when the index was opened, unless that was done when it was made again.
-pub(crate) fn remember(connection: &Connection, said: &[String]) -> rusqlite::Result<()> {
+fn remember(connection: &Connection, said: &[String]) -> rusqlite::Result<()> {
     let known = setback(connection)?;
     mark(connection)?;
     let news: Vec<String> =
@@ -340,11 +437,6 @@ pub(crate) fn setback(connection: &Connection) -> rusqlite::Result<Option<Setbac
     while let Some(row) = rows.next()? {
         setback.current.extend(row.get::<_, Option<i64>>(0)?.map(|id| AccountId(id.cast_unsigned())));
         setback.said.extend(row.get::<_, Option<String>>(1)?);
-    }
-    let mut select = connection.prepare("SELECT DISTINCT account FROM entry")?;
-    let accounts = select.query_map([], |row| row.get::<_, i64>(0))?;
-    for id in accounts {
-        setback.accounts.insert(AccountId(id?.cast_unsigned()));
     }
     Ok(Some(setback))
 }

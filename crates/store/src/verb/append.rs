@@ -112,7 +112,7 @@ pub(super) fn add(
 
 /// The thread of the first of the messages that this one refers to and that we know, the nearest
 /// first; a new one where we know none. The id never changes afterwards (RFC 8474 §5.2).
-fn thread_of(txn: &mut Txn, ids: &[u64]) -> Result<ThreadId> {
+pub(crate) fn thread_of(txn: &mut Txn, ids: &[u64]) -> Result<ThreadId> {
     let mut found = None;
     for &id in ids {
         found = txn.thread_of(id)?;

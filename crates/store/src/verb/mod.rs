@@ -12,10 +12,12 @@ mod relocate;
 mod replace;
 mod undelete;
 
+pub(crate) use append::thread_of;
 pub use append::{Appended, NewMessage};
 pub use fill::Filling;
 pub use flags::{FlagChange, FlagMode, FlagsStored};
 pub(crate) use mailboxes::{create, first_mailboxes, new_entry};
+pub(crate) use relocate::transfer;
 pub use relocate::{Copied, Missing};
 pub(crate) use undelete::renew_deleted;
 pub use undelete::{DeletedMailbox, Lost, LostQuery, Restored};

@@ -75,7 +75,7 @@ impl Mailbox {
 }
 
 /// Gives the messages `uids` of `from`, which are there, to `to`; takes them out of `from` if asked.
-pub(super) fn transfer(
+pub(crate) fn transfer(
     txn: &mut Txn,
     from: MailboxId,
     to: MailboxId,
