@@ -21,6 +21,7 @@ from harness import DOMAIN, PATIENCE, STRICT, Server, done, equal, mail
 FOLDERS = ("INBOX", "Archive", "Work")
 WRITERS, DELIVERERS = 5, 3
 ABSENT = (None, frozenset())
+DYING = threading.Event()    # The disk is about to lose its power (check_power_cut.py).
 LOST = (OSError, ssl.SSLError, EOFError, imaplib.IMAP4.abort, smtplib.SMTPException)
 
 
@@ -78,6 +79,8 @@ class Book:
             if before == {ABSENT}:
                 self.unborn.add(number)
         answer = act()
+        if DYING.is_set():
+            raise ConnectionError("an answer that came too late counts for nothing")
         with self.lock:
             self.states[number] = {to}
             self.unborn.discard(number)
@@ -213,9 +216,6 @@ def write(server, book, chance, ready):
             ok(client.select(selected))
 
 
-DYING = threading.Event()    # A disk without power is a reason to say no, not one to fail.
-
-
 def ok(answer):
     if DYING.is_set() and answer[0] != "OK":
         raise ConnectionError(answer)
@@ -244,6 +244,8 @@ def watch(server, book, chance, ready):
         for part in ok(client.uid("FETCH", f"{last + 1}:*", "(UID BODY.PEEK[HEADER.FIELDS (MESSAGE-ID)])")):
             if isinstance(part, tuple):
                 last = max(last, int(re.search(rb"UID (\d+)", part[0])[1]))
+                if DYING.is_set():
+                    return
                 with book.lock:
                     book.seen.add(int(re.search(rb"<(\d+)@", part[1])[1]))
 

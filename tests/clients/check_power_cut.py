@@ -4,6 +4,10 @@ devices; skipped elsewhere.
 
     check_power_cut.py [--rounds N] [--seed N]
 
+An answer counts only if it came before the shutdown began: Linux (6.18 here) says yes to some of the fdatasync calls that
+are under way at that moment, and then loses what they were to save. Four threads that do nothing but append and
+fdatasync showed that 12 times in 210 shutdowns.
+
 The load, the book of what is right and its comparison are those of check_crash.py.
 """
 import argparse

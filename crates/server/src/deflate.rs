@@ -2,7 +2,7 @@
 //!
 //! * Outwards nothing is remembered: what goes out at one time is blocks of their own that end at an
 //!   octet boundary, as after a full flush, so the client can read all of it at once. A compressor
-//!   that remembers would save 4 to 9 per cent; this way no connection holds one.
+//!   that remembers would save 4 to 10 per cent; this way no connection holds one.
 //! * Inwards one step gives at most [`STEP`] octets, however many a few compressed ones stand for,
 //!   and stops at the end of each block, so that a command is carried out before what follows it.
 //! * Between blocks only the window is kept: what the client has sent, at most 32 KiB, and less than
