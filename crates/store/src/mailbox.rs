@@ -142,6 +142,11 @@ impl Mailbox {
         &self.account
     }
 
+    /// True where the store takes no changes at the moment, whoever asks.
+    pub fn is_read_only(&self) -> bool {
+        self.account.0.source.engine.read_only().is_some()
+    }
+
     /// True once the mailbox was deleted.
     pub fn is_gone(&self) -> bool {
         self.cell.is_gone() || self.account.is_gone()
