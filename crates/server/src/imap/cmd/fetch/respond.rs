@@ -195,9 +195,8 @@ impl Responder<'_> {
                 (false, Some(cards)) => {
                     scratch.clear();
                     let (header_of_card, header_size) = (item.header_of_card, self.header_size);
-                    let surrogate = *international.get_or_insert_with(|| {
-                        self.ascii_only && cards.card(message.row.email).is_ok_and(message::CardRef::is_international)
-                    });
+                    let surrogate =
+                        *international.get_or_insert_with(|| self.ascii_only && cards.is_international(message.row));
                     if surrogate && shows_header(&item.what) {
                         downgraded.insert(message.row.uid);
                     }
