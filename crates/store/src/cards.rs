@@ -116,7 +116,7 @@ impl Cards {
     /// The card of a message.
     pub fn card(&mut self, email: EmailId) -> Result<CardRef<'_>> {
         if self.place(email).is_none() {
-            crate::blocking(|| self.read_value(email));
+            crate::brief(|| self.read_value(email));
         }
         let usable =
             |place: &Range<usize>| self.value.get(place.clone()).is_some_and(|b| CardRef::from_bytes(b).is_ok());
@@ -129,7 +129,7 @@ impl Cards {
 
     /// The content of a message. `None` where it is gone for good.
     pub fn body(&self, email: EmailId) -> Result<Option<Arc<dyn Blob>>> {
-        Ok(crate::blocking(|| self.view.blob(blob_id(email)))?)
+        Ok(crate::brief(|| self.view.blob(blob_id(email)))?)
     }
 
     /// Whether those who take only ASCII in headers see a message differently. Asks the card only where the

@@ -98,7 +98,8 @@ impl Incoming {
         let eight_bit_header = !message.header().bytes().is_ascii();
         let card = Card::from_message(&message);
         let (ids, international) = (thread_ids(&card), card.is_international());
-        let upload = blocking(|| writer.finish())?;
+        let finish = || writer.finish();
+        let upload = if size <= IN_MEMORY { finish() } else { blocking(finish) }?;
         // `push` has refused what does not fit.
         let size = u32::try_from(size).map_err(|_| Error::TooBig { limit: limits.message_size })?;
         Ok(Received { upload, card: card.to_bytes(), size, eight_bit_header, international, ids })

@@ -32,7 +32,7 @@ impl Recipient {
             return Err(reply(550, (5, 1, 2), format!("<{address}> is not of a domain that is served here")));
         }
         for candidate in recipient::candidates(&address) {
-            let found = store::blocking(|| match context.store.find_account(&candidate.account)? {
+            let found = store::brief(|| match context.store.find_account(&candidate.account)? {
                 Some(record) => context.store.account(record.id).map(Some),
                 None => Ok(None),
             });

@@ -167,6 +167,17 @@ impl<'a> FetchWriter<'a> {
         text::number(self.out, octets);
     }
 
+    /// Writes an item that may turn out not to be had: where `write` fails, nothing of it stays.
+    pub fn attempt<E>(&mut self, write: impl FnOnce(&mut Self) -> Result<(), E>) -> Result<(), E> {
+        let (before, first) = (self.out.len(), self.first);
+        let done = write(self);
+        if done.is_err() {
+            self.out.truncate(before);
+            self.first = first;
+        }
+        done
+    }
+
     /// Where the caller appends the octets that [`Content`] announced, and may flush what is there.
     pub fn buffer(&mut self) -> &mut Vec<u8> {
         self.out
