@@ -348,6 +348,31 @@ mod tests {
     }
 
     #[test]
+    fn an_attempt_that_fails_leaves_nothing() {
+        let shown = written(|f| {
+            let all = Section::default();
+            let failed = f.attempt(|f| {
+                f.section(&all, None, Content::Octets(9));
+                f.buffer().extend_from_slice(b"half");
+                Err("damaged")
+            });
+            assert_eq!(failed, Err("damaged"));
+            let done = f.attempt::<()>(|f| {
+                f.size(9);
+                Ok(())
+            });
+            assert_eq!(done, Ok(()));
+            let failed = f.attempt(|f| {
+                f.uid(Uid::MIN);
+                Err(())
+            });
+            assert_eq!(failed, Err(()));
+            f.size(10);
+        });
+        assert_eq!(shown, "* 1 FETCH (RFC822.SIZE 9 RFC822.SIZE 10)\r\n");
+    }
+
+    #[test]
     fn contents() {
         let all = Section::default();
         let body = written(|f| {
