@@ -21,15 +21,10 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 use types::AccountId;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use super::OpenError;
 use super::reader::{bytes, form_and_hash};
+use super::{OpenError, version};
 use crate::segment::{HEADER_LEN, Input, PIECE_META_LEN, Piece, decode_pieces, encode_pieces};
 use crate::{BlobId, Error};
-
-/// "PBOX".
-pub(super) const APPLICATION_ID: i32 = 0x5042_4f58;
-/// Of everything that a store consists of.
-pub(super) const FORMAT: i32 = 1;
 
 /// Version 1, as it is.
 pub(crate) const ESSENTIAL: i64 = 1;
@@ -69,23 +64,17 @@ pub(crate) fn open_writer(store: &Path, page_size: u32) -> Result<Connection, Op
     connection.pragma_update(None, "page_size", page_size)?;
     connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
     set_up(&connection, 8 * 1024)?;
-    // An application that somebody else's file belongs to, or a format of a later Pillarbox.
-    let format: i32 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-    let application: i32 = connection.query_row("PRAGMA application_id", [], |row| row.get(0))?;
-    let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
-    match (application, format, tables) {
-        (APPLICATION_ID, FORMAT, _) => {}
-        (0, 0, 0) => make_tables(&connection)?,
-        (APPLICATION_ID, found, _) => return Err(OpenError::Format { found, known: FORMAT }),
-        _ => return Err(OpenError::Foreign(path(store))),
+    // A file that nobody has written anything into yet.
+    let fresh = "SELECT count(*) = 0 AND (SELECT application_id FROM pragma_application_id) = 0 FROM sqlite_schema";
+    match connection.query_row(fresh, [], |row| row.get(0))? {
+        true => make_tables(&connection)?,
+        false => version::verify(&connection, &path(store))?,
     }
     Ok(connection)
 }
 
 fn make_tables(connection: &Connection) -> rusqlite::Result<()> {
-    connection.execute_batch(&format!(
-        "BEGIN IMMEDIATE; {SCHEMA} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {FORMAT}; COMMIT;"
-    ))
+    connection.execute_batch(&format!("BEGIN IMMEDIATE; {SCHEMA} {} COMMIT;", version::statements()))
 }
 
 /// An index without content in a file that is not there yet.
@@ -180,16 +169,6 @@ pub(crate) fn verify_all(connection: &Connection) -> Result<(), Error> {
         Places::from_row(account, id, form, hash, bytes(row, 4)?)?;
     }
     Ok(())
-}
-
-/// Says no where this is not an index that we know.
-pub(crate) fn verify_identity(connection: &Connection, path: &Path) -> Result<(), OpenError> {
-    let pragma = |name: &str| connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, i32>(0));
-    match (pragma("application_id")?, pragma("user_version")?) {
-        (APPLICATION_ID, FORMAT) => Ok(()),
-        (APPLICATION_ID, found) => Err(OpenError::Format { found, known: FORMAT }),
-        _ => Err(OpenError::Foreign(path.to_owned())),
-    }
 }
 
 /// Says no where SQLite's own structure is not sound.
