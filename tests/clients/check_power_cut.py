@@ -37,8 +37,7 @@ class OnLoop(Server):
         with open(path) as f:
             text = f.read()
         with open(path, "w") as f:
-            f.write(text.replace(self.path("store"), os.path.join(self.mounted, "store"))
-                    .replace("[store]\n", "[store]\nreclaim_share = 5\n"))
+            f.write(text.replace(self.path("store"), os.path.join(self.mounted, "store")))
 
     def mount(self):
         run("mount", "-o", "loop", self.image, self.mounted)
@@ -54,8 +53,9 @@ class OnLoop(Server):
         finally:
             os.close(mounted)
         super().kill()
-        run("umount", self.mounted)
-        self.mount()
+        with check_crash.HOUSE:
+            run("umount", self.mounted)
+            self.mount()
         check_crash.DYING.clear()
 
     def __exit__(self, kind, *rest):
@@ -82,7 +82,8 @@ def main():
         return
     with server:
         print(f"   seed {options.seed}, {options.rounds} power cuts")
-        check_crash.survive(server, options.rounds, random.Random(options.seed), space=True)
+        check_crash.keep_little(server)
+        check_crash.survive(server, options.rounds, random.Random(options.seed))
         done("power cut")
 
 

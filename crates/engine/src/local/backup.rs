@@ -23,7 +23,7 @@ use types::AccountId;
 use super::blob::read_piece;
 use super::index::{self, Places};
 use super::segments::file_name;
-use super::{OpenError, copies, rebuild};
+use super::{OpenError, copies, rebuild, version};
 use crate::disk::DiskFile;
 use crate::{Backup, BlobId};
 
@@ -88,7 +88,7 @@ pub(crate) fn write(source: &Connection, segments: &Path, to: &Path) -> Result<B
 fn open(path: &Path) -> Result<Connection, OpenError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
-    index::verify_identity(&connection, path)?;
+    version::verify(&connection, path)?;
     Ok(connection)
 }
 

@@ -28,6 +28,7 @@ mod rebuild;
 mod reclaim;
 mod segments;
 mod strays;
+mod version;
 mod wal;
 mod writer;
 
@@ -115,9 +116,9 @@ pub enum OpenError {
     #[error("the store has format {found}; this version knows formats up to {known}")]
     Format {
         /// The store's.
-        found: i32,
-        /// Ours.
-        known: i32,
+        found: u16,
+        /// The latest of ours.
+        known: u16,
     },
     /// There is a file that is not ours.
     #[error("{0} is not the index of a store")]
