@@ -50,6 +50,9 @@ pub enum CommitError {
     Failed(#[from] Error),
 }
 
+/// Octets of the largest blob that an engine may hold in memory until its commit.
+pub const SMALL_MAX: usize = 64 * 1024;
+
 /// Ordered key-value with read views and atomic durable batches, plus blobs.
 pub trait Engine: Send + Sync + 'static {
     /// A view of one account as one commit left it. Short-lived: it may hold a database snapshot.
@@ -224,6 +227,9 @@ pub trait BlobWriter: Send {
 
     /// Ends a piece here, so that what came before can be read without what follows.
     fn cut(&mut self) -> Result<(), Error>;
+
+    /// Octets of memory that are held.
+    fn memory(&self) -> usize;
 
     /// Ends the blob.
     fn finish(self: Box<Self>) -> Result<Upload, Error>;

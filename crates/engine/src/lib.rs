@@ -18,5 +18,5 @@ pub mod segment;
 
 pub use api::{
     AccountBatch, Backup, Batch, Blob, BlobId, BlobWriter, CommitError, CommitNumber, Each, Engine, Entry, Error,
-    Figures, NewBlob, Pending, ReadView, Reclaimed, Setback, Stray, Strays, Upload, Write, about_blob,
+    Figures, NewBlob, Pending, ReadView, Reclaimed, SMALL_MAX, Setback, Stray, Strays, Upload, Write, about_blob,
 };

@@ -204,6 +204,10 @@ impl BlobWriter for Writer {
         Ok(())
     }
 
+    fn memory(&self) -> usize {
+        self.0.capacity()
+    }
+
     fn finish(self: Box<Self>) -> Result<Upload, Error> {
         Ok(Upload::new(self.0.len() as u64, Bytes(Arc::new(self.0))))
     }

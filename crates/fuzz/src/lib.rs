@@ -9,6 +9,7 @@ mod imap;
 mod lmtp;
 mod message;
 mod segment;
+mod session;
 pub mod smoke;
 mod wire;
 
@@ -31,6 +32,8 @@ pub const TARGETS: &[Target] = &[
     Target { name: "imap_command", run: imap::command, words: imap::WORDS },
     Target { name: "message", run: message::parse, words: message::WORDS },
     Target { name: "lmtp_session", run: lmtp::session, words: lmtp::WORDS },
+    Target { name: "imap_session", run: session::imap, words: imap::WORDS },
+    Target { name: "lmtp_delivery", run: session::lmtp, words: lmtp::WORDS },
     Target { name: "segment_scan", run: segment::scan, words: &[] },
 ];
 

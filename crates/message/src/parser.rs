@@ -133,6 +133,12 @@ impl Parser {
         parser
     }
 
+    /// Octets of memory that are held, about: headers, and what was understood of them.
+    pub fn memory(&self) -> usize {
+        let parts = self.places.capacity() * size_of::<Place>() + self.parts.capacity() * size_of::<Details>();
+        size_of::<Self>() + self.line.head.capacity() + 2 * self.headers.capacity() + parts
+    }
+
     /// Takes the next octets.
     pub fn push(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {

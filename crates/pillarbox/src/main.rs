@@ -100,8 +100,14 @@ fn main() -> ExitCode {
         Command::Status(file) => status::status(&file.config),
         Command::Reclaim(file) => status::reclaim(&file.config),
         Command::Config { action: ConfigAction::Example } => console::print(config::EXAMPLE.trim_end()),
-        Command::Config { action: ConfigAction::Check(file) } => config::Config::read(&file.config)
-            .and_then(|_| console::print(&format!("{} is right", file.config.display()))),
+        Command::Config { action: ConfigAction::Check(file) } => {
+            config::Config::read(&file.config).and_then(|config| {
+                let limits = config.limits();
+                let (most, connections) = (limits.memory(limits.connections) >> 20, limits.connections);
+                let memory = format!("below {most} MiB of memory with {connections} connections (docs/limits.md)");
+                console::print(&format!("{} is right: {memory}", file.config.display()))
+            })
+        }
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

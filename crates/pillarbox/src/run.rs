@@ -14,6 +14,7 @@ use engine::Engine;
 use engine::local::Local;
 use server::connections::Connections;
 use server::context::{Context, ImapOptions, LmtpOptions};
+use server::lent::Lender;
 use server::listen::{Connection, Listener, Reception};
 use server::login::LoginGate;
 use server::shutdown::{Shutdown, Stopper};
@@ -168,12 +169,14 @@ impl Server {
         }
         let limits = store.limits().clone();
         let login = LoginGate::new(&limits, FingerprintKey::new(random::octets()?));
+        let lender = Lender::new(&limits);
         let clock = Arc::new(SystemClock);
-        let context = Arc::new(Context { store, clock, limits, tls, login, hostname, imap, lmtp });
+        let context = Arc::new(Context { store, clock, limits, tls, login, lender, hostname, imap, lmtp });
         let connections = Connections::new(&context.limits);
         let (stopper, shutdown) = Stopper::new();
 
-        let running = Running { since: Instant::now(), connections: connections.clone() };
+        let (lender, limits) = (context.lender.clone(), context.limits.clone());
+        let running = Running { since: Instant::now(), connections: connections.clone(), lender, limits };
         admin::listen(&store_path, &context.store, running, shutdown.clone());
         if let Some(warnings) = warnings {
             tokio::spawn(warnings.give(context.store.clone(), shutdown.clone()));

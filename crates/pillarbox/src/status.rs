@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use server::connections::Connections;
+use server::lent::Lender;
 use store::Store;
+use types::Limits;
 
 use crate::account::perform;
 use crate::admin::Request;
@@ -18,13 +20,26 @@ use crate::console;
 pub(crate) struct Running {
     pub(crate) since: Instant,
     pub(crate) connections: Arc<Connections>,
+    pub(crate) lender: Arc<Lender>,
+    pub(crate) limits: Arc<Limits>,
 }
 
 impl Running {
     /// How the process does.
     pub(crate) fn lines(&self) -> Vec<String> {
-        let up = self.since.elapsed();
-        vec![format!("running: for {}", span(up)), format!("connections: {}", self.connections.count())]
+        let (up, connections) = (self.since.elapsed(), self.connections.count());
+        let (lent, limits) = (self.lender.lent() as u64, &self.limits);
+        vec![
+            format!("running: for {}", span(up)),
+            format!("connections: {connections}"),
+            format!(
+                "memory: {} of {} are held for clients that are waited for; {} connections were ended for it; below {} MiB in all",
+                size(lent),
+                size(limits.waiting_memory as u64),
+                self.lender.called_back(),
+                limits.memory(connections) >> 20,
+            ),
+        ]
     }
 }
 

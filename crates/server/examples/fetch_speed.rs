@@ -9,6 +9,7 @@ use auth::{FingerprintKey, PasswordHash, SALT_LEN, Secret};
 use server::connections::Connections;
 use server::context::{Context, ImapOptions, LmtpOptions};
 use server::imap::serve_imap;
+use server::lent::Lender;
 use server::listen::Connection;
 use server::login::LoginGate;
 use server::shutdown::Stopper;
@@ -67,6 +68,7 @@ async fn main() {
         store,
         clock: Arc::new(SystemClock),
         login: LoginGate::new(&limits, FingerprintKey::new([7; 64])),
+        lender: Lender::new(&limits),
         limits: limits.clone(),
         tls: None,
         hostname: "mail.test".to_owned(),

@@ -6,6 +6,7 @@ use store::{Clock, Store};
 use types::Limits;
 
 use crate::imap::switch::Off;
+use crate::lent::Lender;
 use crate::login::LoginGate;
 use crate::tls::Tls;
 
@@ -21,6 +22,8 @@ pub struct Context {
     pub tls: Option<Arc<Tls>>,
     /// Who gets in.
     pub login: LoginGate,
+    /// What connections hold while they wait for their clients.
+    pub lender: Arc<Lender>,
     /// The name in greetings and in `Received:`.
     pub hostname: String,
     /// What the configuration says about IMAP.

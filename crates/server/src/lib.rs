@@ -7,6 +7,7 @@ pub mod connections;
 pub mod context;
 mod deflate;
 pub mod imap;
+pub mod lent;
 pub mod listen;
 pub mod lmtp;
 mod log_id;

@@ -13,6 +13,7 @@ use proptest::prelude::*;
 use server::connections::Connections;
 use server::context::{Context, ImapOptions, LmtpOptions};
 use server::imap::serve_imap;
+use server::lent::Lender;
 use server::listen::Connection;
 use server::login::LoginGate;
 use server::shutdown::{Shutdown, Stopper};
@@ -44,6 +45,7 @@ impl Server {
             store,
             clock: Arc::new(SystemClock),
             login: LoginGate::new(&limits, FingerprintKey::new([7; 64])),
+            lender: Lender::new(&limits),
             limits,
             tls: None,
             hostname: "mail.test".to_owned(),
@@ -589,4 +591,25 @@ impl Blob for WatchedBlob {
         self.1.octets.fetch_add(range.end - range.start, Ordering::Relaxed);
         self.0.read(range, out)
     }
+}
+
+/// What stands before a long body was held a second time while the body was sent, and counted once.
+#[tokio::test]
+async fn what_a_slow_reader_is_kept_is_counted_whole() {
+    let server = Server::new().await;
+    let to: Vec<String> = (0..10_000).map(|n| format!("somebody{n}@example.com")).collect();
+    let message = format!("To: {}\r\n\r\n{}", to.join(",\r\n "), "x\r\n".repeat(100_000));
+    server.append([message.as_bytes()]).await;
+    let mut client = server.select().await;
+    client.stream.write_all(b"b FETCH 1 (ENVELOPE BODY.PEEK[])\r\n").await.unwrap();
+    let lender = &server.context.lender;
+    while lender.lent() == 0 {
+        tokio::task::yield_now().await;
+    }
+    let held = lender.lent();
+    let answer = client.line().await;
+    let before_body = answer.len() - message.len();
+    assert!(before_body > 300_000 && held > 2 * before_body, "{held} for {before_body} before the body");
+    client.ask("NOOP").await;
+    assert_eq!(lender.lent(), 0);
 }

@@ -10,6 +10,7 @@ use engine::memory::Memory;
 use engine::{Batch, BlobWriter, CommitError, Engine, Error, Pending, ReadView, Upload};
 use server::connections::Connections;
 use server::context::{Context, ImapOptions, LmtpOptions};
+use server::lent::Lender;
 use server::listen::Connection;
 use server::lmtp::serve_lmtp;
 use server::login::LoginGate;
@@ -107,6 +108,7 @@ impl Server {
             store,
             clock: Arc::new(Noon),
             login: LoginGate::new(&limits, FingerprintKey::new([0; 64])),
+            lender: Lender::new(&limits),
             limits,
             tls,
             hostname: "mail.test".to_owned(),

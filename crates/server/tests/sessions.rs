@@ -10,6 +10,7 @@ use proptest::prelude::*;
 use server::connections::Connections;
 use server::context::{Context, ImapOptions, LmtpOptions};
 use server::imap::serve_imap;
+use server::lent::Lender;
 use server::listen::Connection;
 use server::login::LoginGate;
 use server::shutdown::{Shutdown, Stopper};
@@ -52,6 +53,7 @@ impl Server {
             store,
             clock,
             login: LoginGate::new(&limits, FingerprintKey::new([7; 64])),
+            lender: Lender::new(&limits),
             limits,
             tls: None,
             hostname: "mail.test".to_owned(),

@@ -7,6 +7,7 @@ use auth::{FingerprintKey, PasswordHash, SALT_LEN, Secret};
 use server::connections::Connections;
 use server::context::{Context, ImapOptions, LmtpOptions};
 use server::imap::serve_imap;
+use server::lent::Lender;
 use server::listen::Connection;
 use server::login::LoginGate;
 use server::shutdown::Stopper;
@@ -26,6 +27,7 @@ async fn session() -> (tokio::task::JoinHandle<()>, tokio::io::DuplexStream, Sto
         store,
         clock,
         login: LoginGate::new(&limits, FingerprintKey::new([7; 64])),
+        lender: Lender::new(&limits),
         limits,
         tls: None,
         hostname: "mail.test".to_owned(),

@@ -91,6 +91,11 @@ impl Incoming {
         self.size
     }
 
+    /// Octets of memory that are held, about.
+    pub fn memory(&self) -> usize {
+        self.writer.memory().saturating_add(self.parser.memory())
+    }
+
     /// The message is whole.
     pub fn finish(self) -> Result<Received> {
         let Self { writer, parser, size, limits, .. } = self;
@@ -116,6 +121,12 @@ impl Received {
     /// In octets.
     pub fn size(&self) -> u32 {
         self.size
+    }
+
+    /// Octets of memory that are held, about: the engine keeps small messages until they are committed.
+    pub fn memory(&self) -> usize {
+        let body = usize::try_from(self.size).ok().filter(|&size| size <= engine::SMALL_MAX).unwrap_or(0);
+        size_of::<Self>() + self.card.capacity() + self.ids.capacity() * size_of::<u64>() + body
     }
 
     /// True where its header, not those of its parts, has octets beyond ASCII.

@@ -10,6 +10,7 @@ use engine::Engine;
 use server::connections::Connections;
 use server::context::{Context, ImapOptions, LmtpOptions};
 use server::imap::serve_imap;
+use server::lent::Lender;
 use server::listen::Connection;
 use server::lmtp::serve_lmtp;
 use server::login::LoginGate;
@@ -139,6 +140,7 @@ impl Running {
             store,
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
             login: LoginGate::new(&limits, FingerprintKey::new([7; 64])),
+            lender: Lender::new(&limits),
             limits: Arc::clone(&limits),
             tls: Some(Arc::clone(&certificate.server)),
             hostname: "mail.example.org".to_owned(),

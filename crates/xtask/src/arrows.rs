@@ -20,7 +20,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("import", &["proto", "store", "message", "types"]),
     ("pillarbox", &["server", "import", "store", "engine", "auth", "types"]),
     ("testkit", &["server", "store", "engine", "proto", "sieve", "auth", "message", "types"]),
-    ("fuzz", &["engine", "proto", "message", "types"]),
+    ("fuzz", &["testkit", "engine", "proto", "message", "types"]),
     ("xtask", &[]),
 ];
 

@@ -14,10 +14,7 @@ use super::index::Places;
 use super::segments::{Lane, Segment, Segments};
 use crate::disk::DiskFile;
 use crate::segment::{Content, HEADER_LEN, Header, PIECE_MAX, PIECE_META_LEN, Piece, Record};
-use crate::{Blob, BlobId, BlobWriter, Error, Upload};
-
-/// Octets of the largest blob that is held in memory until its commit.
-pub(crate) const SMALL_MAX: usize = 64 * 1024;
+use crate::{Blob, BlobId, BlobWriter, Error, SMALL_MAX, Upload};
 
 /// What a finished upload is to this engine.
 pub(crate) enum Uploaded {
@@ -117,6 +114,11 @@ impl BlobWriter for Writer {
             self.whole_len = self.held.len();
         }
         if self.size > SMALL_MAX as u64 { self.store_whole() } else { Ok(()) }
+    }
+
+    fn memory(&self) -> usize {
+        let lists = self.whole.capacity() * size_of::<(u32, u64)>() + self.stored.capacity() * size_of::<Piece>();
+        size_of::<Self>() + self.held.capacity() + lists
     }
 
     fn finish(mut self: Box<Self>) -> Result<Upload, Error> {

@@ -73,6 +73,7 @@ limits! {
     search_buffer: Size,
     password_hashes: usize,
     password_queue: usize,
+    waiting_memory: Size,
     snapshot_memory: Size,
     change_records: usize,
 }

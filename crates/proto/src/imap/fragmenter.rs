@@ -283,6 +283,11 @@ impl Fragmenter {
         self.start >= self.buffer.len()
     }
 
+    /// Octets of memory that are held.
+    pub fn memory(&self) -> usize {
+        self.buffer.capacity()
+    }
+
     /// Gives back the memory of the buffer, if it is empty.
     pub fn release(&mut self) {
         if self.is_empty() {

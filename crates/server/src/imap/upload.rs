@@ -78,7 +78,7 @@ impl<'a> Upload<'a> {
         loop {
             match wire.next_event() {
                 None => {
-                    wire.wait_for_rest().await?;
+                    wire.wait_for_rest(self.memory()).await?;
                     wire.heard();
                 }
                 Some(Event::Continue) => wire.encoder().continuation("Ready for the message"),
@@ -99,6 +99,12 @@ impl<'a> Upload<'a> {
         }
         self.end(ascii_only);
         self.refused.map_or(Ok(self.messages), Err)
+    }
+
+    /// Octets of memory that are held.
+    fn memory(&self) -> usize {
+        let arriving = self.current.as_ref().map_or(0, |current| current.incoming.memory());
+        self.messages.iter().map(|message| message.content.memory()).fold(arriving, usize::saturating_add)
     }
 
     /// True where the message is to be read.

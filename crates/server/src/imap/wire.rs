@@ -17,6 +17,7 @@ use super::answer::{End, Failure, sentence};
 use super::switch::Off;
 use crate::context::{Context, ImapOptions};
 use crate::deflate::Malformed;
+use crate::lent::Borrower;
 use crate::shutdown::Shutdown;
 use crate::stream::{Carried, Peer, Stream};
 use crate::tls::Tls;
@@ -24,6 +25,10 @@ use crate::tls::Tls;
 /// Octets that may wait in the buffer before they go out; also the size in which bodies should be
 /// appended. The buffer is never much larger than twice this.
 pub(crate) const PIECE: usize = 32 << 10;
+
+/// Octets that a command holds beside its answer while that is sent, where it does not say: itself, what it
+/// has found. A guess on the high side; what is large on purpose is the answer, or a message that arrives.
+const AT_WORK: usize = 32 << 10;
 
 /// See the module.
 pub(crate) struct Wire {
@@ -52,6 +57,9 @@ struct Progress {
 /// send what is there already: see [`Wire::parts`].
 pub(crate) struct Sink {
     stream: Stream,
+    borrower: Borrower,
+    /// Octets that the command holds beside the buffer.
+    beside: usize,
     write_timeout: Duration,
     sent: u64,
 }
@@ -61,7 +69,8 @@ impl Wire {
     pub(crate) fn new(stream: Stream, shutdown: Shutdown, server: &Context) -> Self {
         let limits = &*server.limits;
         let (dialect, off) = (Dialect::default(), server.imap.off.clone());
-        let sink = Sink { stream, write_timeout: limits.write_timeout, sent: 0 };
+        let borrower = server.lender.borrower();
+        let sink = Sink { stream, borrower, beside: AT_WORK, write_timeout: limits.write_timeout, sent: 0 };
         Self {
             sink,
             fragmenter: Fragmenter::new(limits, off.literals(&server.imap, dialect)),
@@ -116,6 +125,7 @@ impl Wire {
     /// The command has been answered.
     pub(crate) fn end(&mut self) {
         self.progress = None;
+        self.sink.holds(0);
     }
 
     /// Waits for `work` to be done, and says now and then that it is not yet. The work is done also
@@ -175,15 +185,19 @@ impl Wire {
         self.wait_or(std::future::pending::<()>()).await.map(drop)
     }
 
-    /// As [`Wire::wait`], in the middle of an APPEND.
-    pub(crate) async fn wait_for_rest(&mut self) -> Result<(), End> {
+    /// As [`Wire::wait`], in the middle of an APPEND that holds so many octets.
+    pub(crate) async fn wait_for_rest(&mut self, held: usize) -> Result<(), End> {
         self.flush().await?;
         self.sink.stream.acknowledge();
-        self.wait().await
+        self.wait_holding(held, std::future::pending::<()>()).await.map(drop)
     }
 
     /// As [`Wire::wait`], but comes back with what `other` gives, if that is first.
     pub(crate) async fn wait_or<T>(&mut self, other: impl Future<Output = T>) -> Result<Option<T>, End> {
+        self.wait_holding(0, other).await
+    }
+
+    async fn wait_holding<T>(&mut self, held: usize, other: impl Future<Output = T>) -> Result<Option<T>, End> {
         self.flush().await?;
         if !self.fragmenter.is_empty() {
             self.sink.stream.acknowledge();
@@ -191,19 +205,24 @@ impl Wire {
         self.fragmenter.release();
         self.out = Vec::new();
         let Self { sink, fragmenter, shutdown, deadline, received, .. } = self;
-        tokio::select! {
-            biased;
-            () = shutdown.requested() => Err(END_OF_SERVER),
-            read = sink.stream.read_more(fragmenter.input()) => match read.map_err(readable)? {
-                0 => Err(End::Lost(io::ErrorKind::UnexpectedEof.into())),
-                read => {
-                    *received += read as u64;
-                    Ok(None)
-                }
-            },
-            other = other => Ok(Some(other)),
-            () = sleep_until(*deadline) => Err(AUTOLOGOUT),
-        }
+        let Sink { stream, borrower, .. } = sink;
+        let held = held.saturating_add(fragmenter.memory());
+        let wait = async {
+            tokio::select! {
+                biased;
+                () = shutdown.requested() => Err(END_OF_SERVER),
+                read = stream.read_more(fragmenter.input()) => match read.map_err(readable)? {
+                    0 => Err(End::Lost(io::ErrorKind::UnexpectedEof.into())),
+                    read => {
+                        *received += read as u64;
+                        Ok(None)
+                    }
+                },
+                other = other => Ok(Some(other)),
+                () = sleep_until(*deadline) => Err(AUTOLOGOUT),
+            }
+        };
+        borrower.during(held, wait).await.unwrap_or(Err(CALLED_BACK))
     }
 
     /// The client's line within a command, as `read` understands it.
@@ -329,7 +348,7 @@ impl Wire {
     pub(crate) async fn end_compression(&mut self) -> Result<(), End> {
         self.sink.sent += self.out.len() as u64;
         self.sink.stream.pack_last(&mut self.out);
-        self.sink.stream.send(&self.out, self.sink.write_timeout).await?;
+        self.sink.send(&self.out).await?;
         self.out.clear();
         Ok(())
     }
@@ -368,6 +387,11 @@ impl Sink {
         Ok(())
     }
 
+    /// The command holds so many octets beside the buffer, until it says otherwise.
+    pub(crate) fn holds(&mut self, octets: usize) {
+        self.beside = AT_WORK.saturating_add(octets);
+    }
+
     /// Sends everything that is in `buffer`.
     pub(crate) async fn flush(&mut self, buffer: &mut Vec<u8>) -> Result<(), End> {
         if buffer.is_empty() {
@@ -375,9 +399,16 @@ impl Sink {
         }
         self.sent += buffer.len() as u64;
         self.stream.pack(buffer);
-        self.stream.send(buffer, self.write_timeout).await?;
+        self.send(buffer).await?;
         buffer.clear();
         Ok(())
+    }
+
+    async fn send(&mut self, buffer: &Vec<u8>) -> Result<(), End> {
+        let sending = self.stream.send(buffer, self.write_timeout);
+        let sent = self.borrower.during(buffer.capacity().saturating_add(self.beside), sending).await;
+        // Nothing can be said to a client that takes nothing.
+        Ok(sent.unwrap_or_else(|called_back| Err(io::Error::other(called_back)))?)
     }
 }
 
@@ -390,6 +421,10 @@ fn readable(error: io::Error) -> End {
         _ => End::Lost(error),
     }
 }
+
+/// RFC 5530 §3
+const CALLED_BACK: End =
+    End::Bye { code: Some(Code::Unavailable), text: "Memory is short; you left half a command waiting for too long" };
 
 /// RFC 9051 §5.4
 pub(crate) const AUTOLOGOUT: End = End::Bye { code: None, text: "Nothing was heard for too long" };

@@ -159,6 +159,12 @@ impl Delivery {
         long.then(|| reply(500, (5, 6, 0), format!("a line of the message has more than {} octets", self.line_limit)))
     }
 
+    /// Octets of memory that are held, about.
+    pub(super) fn memory(&self) -> usize {
+        let copies = self.copies.iter().filter_map(|copy| copy.incoming.as_ref().ok());
+        copies.map(|incoming| size_of::<Copy>() + incoming.memory()).fold(0, usize::saturating_add)
+    }
+
     /// Why nobody will get the message, if that is known already.
     pub(super) fn refusal(&self) -> Option<Reply> {
         self.refusal.clone()

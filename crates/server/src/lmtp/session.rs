@@ -10,6 +10,7 @@ use tracing::{debug, info};
 use super::delivery::{Delivery, Origin, Recipient};
 use crate::connections::Admission;
 use crate::context::Context;
+use crate::lent::{Borrower, CalledBack};
 use crate::listen::Connection;
 use crate::shutdown::Shutdown;
 use crate::stream::Stream;
@@ -23,6 +24,7 @@ pub async fn serve_lmtp(connection: Connection, context: Arc<Context>) {
         fragmenter: Fragmenter::new(context.limits.lmtp_line),
         stream,
         shutdown,
+        borrower: context.lender.borrower(),
         context,
         out: Vec::new(),
         state: State::Greeted,
@@ -45,6 +47,7 @@ struct Session {
     /// Replies that wait to be sent.
     out: Vec<u8>,
     state: State,
+    borrower: Borrower,
     errors: u32,
     ended: bool,
     _admission: Admission,
@@ -107,6 +110,7 @@ impl Session {
             // A message that is arriving is taken to its end; whoever stops the server waits a little.
             let interruptible =
                 !matches!(&self.state, State::Content(content) if !matches!(content.form, Form::Between));
+            let held = self.fragmenter.memory() + self.state.memory();
             let read = timeout(self.context.limits.lmtp_timeout, self.stream.read_more(self.fragmenter.input()));
             let read = tokio::select! {
                 biased;
@@ -114,12 +118,17 @@ impl Session {
                     self.reply(421, status(4, 3, 2), "the server is shutting down");
                     return self.flush().await;
                 }
-                read = read => read,
+                read = self.borrower.during(held, read) => read,
             };
             match read {
-                Ok(Ok(0)) => return Ok(()),
-                Ok(read) => drop(read?),
-                Err(_) => {
+                Err(CalledBack) => {
+                    // RFC 3463 §3.5: congestion.
+                    self.reply(421, status(4, 4, 5), "memory is short, and this message is slow; try again");
+                    return self.flush().await;
+                }
+                Ok(Ok(Ok(0))) => return Ok(()),
+                Ok(Ok(read)) => drop(read?),
+                Ok(Err(_)) => {
                     // RFC 5321 §4.5.3.2.7, RFC 3463 §3.5.
                     self.reply(421, status(4, 4, 2), "nothing came for too long");
                     return self.flush().await;
@@ -380,7 +389,9 @@ impl Session {
 
     async fn flush(&mut self) -> io::Result<()> {
         if !self.out.is_empty() {
-            self.stream.send(&self.out, self.context.limits.write_timeout).await?;
+            let sending = self.stream.send(&self.out, self.context.limits.write_timeout);
+            let sent = self.borrower.during(self.out.capacity() + self.state.memory(), sending).await;
+            sent.unwrap_or_else(|called_back| Err(io::Error::other(called_back)))?;
             self.out = Vec::new();
         }
         Ok(())
@@ -388,6 +399,15 @@ impl Session {
 }
 
 impl State {
+    /// Octets of memory that are held, about, where it is much.
+    fn memory(&self) -> usize {
+        match self {
+            Self::Content(content) => content.delivery.as_ref().map_or(0, Delivery::memory),
+            Self::Envelope(envelope) => envelope.recipients.capacity() * size_of::<Recipient>(),
+            Self::Greeted | Self::Ready(_) => 0,
+        }
+    }
+
     fn smtputf8(&self) -> bool {
         match self {
             Self::Envelope(envelope) => envelope.mail.smtputf8,

@@ -136,7 +136,7 @@ limits! {
     set_ranges uid_batches multiappend errors login_failures login_timeout idle_timeout idle_keepalive progress_after progress_interval write_timeout
     handshake_timeout connections connections_per_account unauthenticated_per_address mailboxes keywords
     keywords_per_message subscriptions recipients lmtp_line message_line mime_parts mime_depth header_size
-    search_buffer password_hashes password_queue snapshot_memory change_records
+    search_buffer password_hashes password_queue waiting_memory snapshot_memory change_records
 }
 
 #[cfg(test)]

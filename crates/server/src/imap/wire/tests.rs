@@ -7,6 +7,7 @@ use tokio::time::sleep;
 
 use super::*;
 use crate::context::LmtpOptions;
+use crate::lent::Lender;
 use crate::login::LoginGate;
 use crate::shutdown::Stopper;
 
@@ -16,8 +17,9 @@ fn wire() -> (Wire, DuplexStream, Stopper) {
     let store = Store::open(engine, clock.clone(), store::Options::default()).unwrap();
     let limits = store.limits().clone();
     let login = LoginGate::new(&limits, FingerprintKey::new([1; 64]));
+    let lender = Lender::new(&limits);
     let (imap, lmtp) = (ImapOptions::default(), LmtpOptions::default());
-    let server = Context { store, clock, limits, tls: None, login, hostname: "x".into(), imap, lmtp };
+    let server = Context { store, clock, limits, tls: None, login, lender, hostname: "x".into(), imap, lmtp };
     let (near, far) = tokio::io::duplex(1 << 16);
     let (stopper, shutdown) = Stopper::new();
     (Wire::new(Stream::memory(near, Peer::Memory), shutdown, &server), far, stopper)
@@ -62,4 +64,28 @@ async fn work_is_done_although_the_client_has_gone() {
     };
     assert!(wire.meanwhile(work).await.is_err());
     assert!(done);
+}
+
+/// A peer that takes nothing keeps what it was answered; when memory is short, whoever keeps most goes.
+#[tokio::test(start_paused = true)]
+async fn who_takes_no_answers_gives_their_memory_back() {
+    let lender = Lender::new(&Limits { waiting_memory: 400_000, ..Limits::default() });
+    let answer = |octets: usize| {
+        let (mut wire, far, stopper) = wire();
+        wire.sink.borrower = lender.borrower();
+        tokio::spawn(async move {
+            let _open = (far, stopper);
+            wire.parts().0.resize(octets, b'x');
+            wire.flush().await
+        })
+    };
+    // More than the pipe takes.
+    let (large, small) = (answer(200_000), answer(100_000));
+    sleep(Duration::from_secs(1)).await;
+    assert!(lender.lent() >= 300_000 && !large.is_finished());
+    let third = answer(110_000);
+    let end = large.await.unwrap();
+    assert!(matches!(&end, Err(End::Lost(error)) if error.to_string().contains("needed elsewhere")), "{end:?}");
+    assert!(!small.is_finished() && !third.is_finished());
+    assert!(lender.lent() < 300_000);
 }

@@ -66,7 +66,7 @@ pub(super) struct Written<'a> {
     /// Octets of bodies that were read for them.
     pub(super) work: u64,
     flags: LastFlags,
-    scratch: Vec<u8>,
+    pub(super) scratch: Vec<u8>,
 }
 
 /// Octets that are missing in a response.

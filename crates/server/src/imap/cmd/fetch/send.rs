@@ -110,9 +110,12 @@ impl<'a> Delivery<'a> {
 
     /// Sends what waits, once it is enough, and lets other sessions have their turn.
     async fn send(&mut self) -> Result<(), End> {
+        let scratch = self.written.scratch.capacity();
+        self.sink.holds(scratch);
         if !self.written.holes.is_empty() {
             let holes = std::mem::take(&mut self.written.holes);
             let text = std::mem::take(self.written.out);
+            self.sink.holds(scratch + text.capacity());
             let mut sent = 0;
             for hole in holes {
                 self.written.out.extend_from_slice(text.get(sent..hole.at).unwrap_or_default());
@@ -120,6 +123,7 @@ impl<'a> Delivery<'a> {
                 self.stream(&hole).await?;
             }
             self.written.out.extend_from_slice(text.get(sent..).unwrap_or_default());
+            self.sink.holds(scratch);
         }
         let worked = self.written.work >= WORK;
         if worked || self.written.out.len() >= PIECE {

@@ -1,0 +1,170 @@
+//! Memory that is held while clients are waited for: commands and messages that are half there, answers that
+//! are not taken. What a connection holds while the server works on it is no matter of this: few can work at
+//! one time, but all can be waited for.
+//!
+//! It is lent. There is so much ([`Limits::waiting_memory`]); once that is used up, whoever waits with the largest
+//! loan, and of equals the one who has waited longest, is called back: its connection ends. So nobody is
+//! refused because of others who hold on to much, and a client that takes what it asked for never meets this.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use types::Limits;
+
+/// Lends to all connections of a server.
+#[derive(Debug)]
+pub struct Lender {
+    most: usize,
+    book: Mutex<Book>,
+}
+
+/// Who has how much.
+#[derive(Debug, Default)]
+struct Book {
+    lent: usize,
+    /// The number of the next loan: those of older ones are smaller.
+    next: u64,
+    /// The last one is the first to be called back.
+    loans: BTreeMap<(usize, Reverse<u64>), Arc<Notify>>,
+    called_back: u64,
+}
+
+/// What one connection may borrow while it waits.
+#[derive(Debug)]
+pub struct Borrower(Arc<Lender>);
+
+/// The memory is needed elsewhere: the connection is to end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("the memory that this connection held while it was waited for is needed elsewhere")]
+pub struct CalledBack;
+
+impl Lender {
+    /// Nothing is lent yet.
+    pub fn new(limits: &Limits) -> Arc<Self> {
+        Arc::new(Self { most: limits.waiting_memory, book: Mutex::default() })
+    }
+
+    /// For a connection.
+    pub fn borrower(self: &Arc<Self>) -> Borrower {
+        Borrower(Arc::clone(self))
+    }
+
+    /// Octets that are lent at this moment.
+    pub fn lent(&self) -> usize {
+        self.book.lock().lent
+    }
+
+    /// Connections that were ended since the start.
+    pub fn called_back(&self) -> u64 {
+        self.book.lock().called_back
+    }
+}
+
+impl Borrower {
+    /// Waits for a client while `octets` are held. What needs no waiting needs no loan.
+    pub async fn during<T>(&self, octets: usize, wait: impl Future<Output = T>) -> Result<T, CalledBack> {
+        let mut wait = pin!(wait);
+        if octets == 0 {
+            return Ok(wait.await);
+        }
+        if let Poll::Ready(done) = std::future::poll_fn(|cx| Poll::Ready(wait.as_mut().poll(cx))).await {
+            return Ok(done);
+        }
+        let loan = self.0.lend(octets);
+        tokio::select! {
+            biased;
+            () = loan.call.notified() => Err(CalledBack),
+            done = wait => Ok(done),
+        }
+    }
+}
+
+/// Given back when dropped.
+struct Loan<'a> {
+    lender: &'a Lender,
+    key: (usize, Reverse<u64>),
+    call: Arc<Notify>,
+}
+
+impl Lender {
+    fn lend(&self, octets: usize) -> Loan<'_> {
+        let call = Arc::new(Notify::new());
+        let mut book = self.book.lock();
+        let key = (octets, Reverse(book.next));
+        book.next += 1;
+        book.lent = book.lent.saturating_add(octets);
+        book.loans.insert(key, Arc::clone(&call));
+        while book.lent > self.most {
+            // It may be the new one.
+            let Some(((octets, _), largest)) = book.loans.pop_last() else { break };
+            book.lent = book.lent.saturating_sub(octets);
+            book.called_back += 1;
+            largest.notify_one();
+        }
+        Loan { lender: self, key, call }
+    }
+}
+
+impl Drop for Loan<'_> {
+    fn drop(&mut self) {
+        let mut book = self.lender.book.lock();
+        if book.loans.remove(&self.key).is_some() {
+            book.lent = book.lent.saturating_sub(self.key.0);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+
+    use super::*;
+
+    fn lender(waiting_memory: usize) -> Arc<Lender> {
+        Lender::new(&Limits { waiting_memory, ..Limits::default() })
+    }
+
+    /// A connection that waits for ever.
+    fn waits(lender: &Arc<Lender>, octets: usize) -> tokio::task::JoinHandle<Result<(), CalledBack>> {
+        let borrower = lender.borrower();
+        tokio::spawn(async move { borrower.during(octets, pending()).await })
+    }
+
+    #[tokio::test]
+    async fn what_does_not_wait_borrows_nothing() {
+        let lender = lender(10);
+        assert_eq!(lender.borrower().during(1000, ready(7)).await, Ok(7));
+        assert_eq!((lender.lent(), lender.called_back()), (0, 0));
+        let mut idle = pin!(async { lender.borrower().during(0, pending::<()>()).await });
+        assert!(std::future::poll_fn(|cx| Poll::Ready(idle.as_mut().poll(cx).is_pending())).await);
+        assert_eq!(lender.lent(), 0);
+    }
+
+    #[tokio::test]
+    async fn the_largest_is_called_back_and_of_equals_the_oldest() {
+        let lender = lender(100);
+        let all = [waits(&lender, 40), waits(&lender, 20), waits(&lender, 40)];
+        tokio::task::yield_now().await;
+        assert_eq!((lender.lent(), lender.called_back()), (100, 0));
+        let small = waits(&lender, 5);
+        let [first, second, third] = all;
+        assert_eq!(first.await.unwrap(), Err(CalledBack));
+        assert_eq!((lender.lent(), lender.called_back()), (65, 1));
+        // More than there is: it calls itself back, after the one that is as large as nobody else.
+        let large = waits(&lender, 101);
+        assert_eq!(large.await.unwrap(), Err(CalledBack));
+        assert_eq!((lender.lent(), lender.called_back()), (65, 2));
+        assert!(!second.is_finished() && !third.is_finished() && !small.is_finished());
+        for left in [second, third, small] {
+            left.abort();
+            assert!(left.await.unwrap_err().is_cancelled());
+        }
+        assert_eq!(lender.lent(), 0);
+        assert!(lender.book.lock().loans.is_empty());
+    }
+}
