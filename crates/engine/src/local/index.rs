@@ -6,7 +6,8 @@
 //! | `account` | an account and the number of its last commit |
 //! | `entry`   | (account, key) → value |
 //! | `blob`    | (account, blob id) → [`Places`] |
-//! | `segment` | a segment file: its mark, its end once it is decided, the octets in it that blobs use |
+//! | `segment` | a segment file: its mark, its end once it is decided, the octets in it that blobs use, and the last group that may have something in it |
+//! | `journal` | one row: the last group of which everything is in the index; NULL where the journal of no group counts that is there already |
 //!
 //! Values and places have a `form` and a `hash`. The form is a number: version in the lowest eight
 //! bits, then eight for the codec (0), one that is set for derived values, and from bit 32 on the
@@ -22,13 +23,13 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::OpenError;
 use super::reader::{bytes, form_and_hash};
-use crate::segment::{HEADER_LEN, Input, PIECE_META_LEN, Piece, decode_pieces, encode_pieces};
+use crate::segment::{HEADER_LEN, Input, PIECE_LEN, PIECE_META_LEN, Piece, decode_pieces, encode_pieces};
 use crate::{BlobId, Error};
 
 /// "PBOX".
 pub(super) const APPLICATION_ID: i32 = 0x5042_4f58;
 /// Of everything that a store consists of.
-pub(super) const FORMAT: i32 = 1;
+pub(super) const FORMAT: i32 = 2;
 
 /// Version 1, as it is.
 pub(crate) const ESSENTIAL: i64 = 1;
@@ -53,6 +54,12 @@ const SCHEMA: &str = "
     ) STRICT;
 ";
 
+/// What format 2 has besides. Nothing of format 1 is in a journal.
+const JOURNAL: &str = "
+    CREATE TABLE journal (flushed INTEGER) STRICT;
+    INSERT INTO journal VALUES (NULL);
+";
+
 /// Where the SQLite file of a store is.
 pub(crate) fn path(store: &Path) -> PathBuf {
     store.join("index.db")
@@ -68,12 +75,15 @@ pub(crate) fn open_writer(store: &Path, page_size: u32) -> Result<Connection, Op
     connection.pragma_update(None, "page_size", page_size)?;
     connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
     set_up(&connection, 8 * 1024)?;
+    // What the log of SQLite may lose is in the journal.
+    connection.pragma_update(None, "synchronous", "NORMAL")?;
     // An application that somebody else's file belongs to, or a format of a later Pillarbox.
     let format: i32 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     let application: i32 = connection.query_row("PRAGMA application_id", [], |row| row.get(0))?;
     let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
     match (application, format, tables) {
         (APPLICATION_ID, FORMAT, _) => {}
+        (APPLICATION_ID, 1, _) => upgrade(&connection)?,
         (0, 0, 0) => make_tables(&connection)?,
         (APPLICATION_ID, found, _) => return Err(OpenError::Format { found, known: FORMAT }),
         _ => return Err(OpenError::Foreign(path(store))),
@@ -83,8 +93,25 @@ pub(crate) fn open_writer(store: &Path, page_size: u32) -> Result<Connection, Op
 
 fn make_tables(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch(&format!(
-        "BEGIN IMMEDIATE; {SCHEMA} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {FORMAT}; COMMIT;"
+        "BEGIN IMMEDIATE; {SCHEMA} {JOURNAL} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {FORMAT}; COMMIT;"
     ))
+}
+
+/// Makes an index of format 1 one of the present format.
+pub(crate) fn upgrade(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch(&format!("SAVEPOINT upgrade; {JOURNAL} PRAGMA user_version = {FORMAT}; RELEASE upgrade;"))
+}
+
+/// The last group of which everything is in an index.
+pub(crate) fn flushed(connection: &Connection) -> rusqlite::Result<Option<u64>> {
+    let flushed: Option<i64> = connection.query_row("SELECT flushed FROM journal", [], |row| row.get(0))?;
+    Ok(flushed.map(i64::cast_unsigned))
+}
+
+/// Writes it down.
+pub(crate) fn set_flushed(connection: &Connection, group: Option<u64>) -> rusqlite::Result<()> {
+    let mut update = connection.prepare_cached("UPDATE journal SET flushed = ?1")?;
+    update.execute([group.map(sql)]).map(drop)
 }
 
 /// An index without content in a file that is not there yet.
@@ -183,7 +210,7 @@ pub(crate) fn verify_all(connection: &Connection) -> Result<(), Error> {
 pub(crate) fn verify_identity(connection: &Connection, path: &Path) -> Result<(), OpenError> {
     let pragma = |name: &str| connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, i32>(0));
     match (pragma("application_id")?, pragma("user_version")?) {
-        (APPLICATION_ID, FORMAT) => Ok(()),
+        (APPLICATION_ID, 1..=FORMAT) => Ok(()),
         (APPLICATION_ID, found) => Err(OpenError::Format { found, known: FORMAT }),
         _ => Err(OpenError::Foreign(path.to_owned())),
     }
@@ -214,9 +241,19 @@ pub(crate) struct Places {
 }
 
 impl Places {
+    /// Of a blob that is not yet anywhere.
+    pub(crate) fn nowhere() -> Self {
+        Self { segment: 0, offset: 0, len: 0, pieces: vec![] }
+    }
+
+    /// How long it is, encoded, with so many pieces.
+    pub(crate) fn encoded_len(pieces: usize) -> usize {
+        16 + PIECE_LEN * pieces
+    }
+
     /// With what it takes to store it.
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(16 + 24 * self.pieces.len());
+        let mut out = Vec::with_capacity(Self::encoded_len(self.pieces.len()));
         out.extend_from_slice(&self.segment.to_le_bytes());
         out.extend_from_slice(&self.offset.to_le_bytes());
         out.extend_from_slice(&self.len.to_le_bytes());
