@@ -89,7 +89,8 @@ impl Replay<'_> {
     /// Groups from `from` on and before `to` cannot be read.
     fn gap(&mut self, from: u64, to: u64) -> Result<(), OpenError> {
         if from < to {
-            self.said.push(format!("the journal cannot be read: {} groups of commits are lost", to - from));
+            let of = if to - from == 1 { "a group".to_owned() } else { format!("{} groups", to - from) };
+            self.said.push(format!("commits are lost: the journal of {of} cannot be read"));
             self.distrust(None)?;
         }
         Ok(())
