@@ -305,7 +305,10 @@ fn bodies_that_the_index_has_never_heard_of_stay() {
         let files = store.files("segments");
         store.reopen();
         store.commits = store.engine().read(A).unwrap().commit_number().0;
-        assert_eq!((store.commits, store.engine().setback().unwrap().is_some()), if damaged { (1, true) } else { (7, false) });
+        assert_eq!(
+            (store.commits, store.engine().setback().unwrap().is_some()),
+            if damaged { (1, true) } else { (7, false) }
+        );
         if !damaged {
             (2..8).for_each(|n| assert_eq!(store.read(n), body(n, 60_000)));
             store.assert_clean();

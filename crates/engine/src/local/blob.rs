@@ -271,7 +271,9 @@ pub(crate) fn examine(
     };
     // The record must say the same as the index, or the blob cannot be found again without it.
     let named = || match record(places.segment, places.offset)?.content {
-        Content::Blob { account: a, id: i, upload, pieces, .. } if (a, i) == (account, id) && pieces == places.pieces => {
+        Content::Blob { account: a, id: i, upload, pieces, .. }
+            if (a, i) == (account, id) && pieces == places.pieces =>
+        {
             Ok(upload)
         }
         _ => Err(format!("the record at {} of segment {} names another blob", places.offset, places.segment)),

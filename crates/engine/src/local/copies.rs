@@ -21,8 +21,8 @@ use std::time::Duration;
 use rusqlite::Connection;
 use rusqlite::backup::{Backup, StepResult};
 
-use super::{Barrier, index};
 use super::segments::{Room, Segments};
+use super::{Barrier, index};
 use crate::Error;
 
 /// When copies are made, and how many stay.

@@ -212,12 +212,7 @@ fn put_blob(
 }
 
 /// Removes one blob or all of an account from the index; the octets they used become dead space.
-fn remove_blobs(
-    connection: &Connection,
-    account: AccountId,
-    id: Option<BlobId>,
-    live: &mut Live,
-) -> Result<(), Error> {
+fn remove_blobs(connection: &Connection, account: AccountId, id: Option<BlobId>, live: &mut Live) -> Result<(), Error> {
     let statement = match id {
         Some(_) => "DELETE FROM blob WHERE account = ?1 AND id = ?2 RETURNING id, form, hash, places",
         None => "DELETE FROM blob WHERE account = ?1 AND ?2 IS NULL RETURNING id, form, hash, places",

@@ -117,9 +117,9 @@ fn look(
                     before = Some((record.group, Journal { segment, parts: vec![] }));
                 }
                 // The parts of one stand one after the other.
-                let Some((group, mut journal)) = before.filter(|(group, journal)| {
-                    *group == record.group && journal.parts.len() == part as usize
-                }) else {
+                let Some((group, mut journal)) =
+                    before.filter(|(group, journal)| *group == record.group && journal.parts.len() == part as usize)
+                else {
                     continue;
                 };
                 journal.parts.push((offset + (HEADER_LEN + JOURNAL_META_LEN) as u64, body.len()));

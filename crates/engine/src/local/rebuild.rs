@@ -95,7 +95,8 @@ fn begin(
     let to_read = Segments::new(Arc::clone(disk), segments.to_owned(), 0, 0, left.segment, 0);
     let lost = replay::replay(&connection, &to_read, before, &left)?;
     let flushed = index::flushed(&connection)?;
-    let next = Next { segment: left.segment, flushed: flushed.unwrap_or(0), unclean: left.unclean || before != flushed };
+    let next =
+        Next { segment: left.segment, flushed: flushed.unwrap_or(0), unclean: left.unclean || before != flushed };
     Ok((connection, next, lost))
 }
 

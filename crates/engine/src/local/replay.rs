@@ -144,8 +144,7 @@ impl Replay<'_> {
     /// True where all bodies are there that changes name, with their records.
     fn is_whole(&self, changes: &[Change]) -> rusqlite::Result<bool> {
         let mut select = self.connection.prepare("SELECT id, mark FROM segment")?;
-        let marks: HashMap<u32, i64> =
-            select.query_map([], |row| row.try_into())?.collect::<rusqlite::Result<_>>()?;
+        let marks: HashMap<u32, i64> = select.query_map([], |row| row.try_into())?.collect::<rusqlite::Result<_>>()?;
         let mark = |segment: u32| marks.get(&segment).map(|mark| mark.cast_unsigned());
         let mut blobs = changes.iter().flat_map(|c| c.blobs.iter().map(|(id, places)| (c.account, *id, places)));
         Ok(blobs.all(|(account, id, places)| examine(self.segments, &mark, account, id, places).is_empty()))

@@ -22,8 +22,8 @@ use types::AccountId;
 
 use super::blob::Uploaded;
 use super::figures::Counted;
-use super::index::{self, Places, sql};
 use super::flusher::Flusher;
+use super::index::{self, Places, sql};
 use super::indexer::Work;
 use super::journal::{Change, Draft, Value};
 use super::overlay::Overlay;
@@ -335,9 +335,8 @@ fn changes(batches: Vec<Batch>) -> (Vec<Change>, Vec<(AccountId, NewBlob)>) {
     let (mut changes, mut bodies) = (Vec::new(), Vec::new());
     for change in batches.into_iter().flat_map(|batch| batch.accounts) {
         let AccountBatch { account, expect, clear, essential, derived, blobs, dropped } = change;
-        let write = |derived| {
-            move |Write { key, value }| (key, value.map(|bytes| Value { derived, bytes: Arc::new(bytes) }))
-        };
+        let write =
+            |derived| move |Write { key, value }| (key, value.map(|bytes| Value { derived, bytes: Arc::new(bytes) }));
         let writes = essential.into_iter().map(write(false)).chain(derived.into_iter().map(write(true))).collect();
         let ids = blobs.iter().map(|blob| (blob.id, Arc::clone(&nowhere))).collect();
         let number = CommitNumber(expect.0 + 1);

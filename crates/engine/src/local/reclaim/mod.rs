@@ -28,10 +28,10 @@ use rusqlite::OptionalExtension;
 use tokio::sync::oneshot;
 
 use self::copy::{Copier, Living};
-use super::{Barrier, index};
+use super::indexer::Indexer;
 use super::reader::Readers;
 use super::segments::{Room, Segments};
-use super::indexer::Indexer;
+use super::{Barrier, index};
 use crate::{Error, Reclaimed};
 
 /// When space is given back, and how fast.
