@@ -299,3 +299,108 @@ fn read_text<'a>(input: &mut Input<'a>) -> Option<&'a [u8]> {
     let len = number(input)?;
     input.take(usize::try_from(len).ok()?)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::segment::{Found, Piece, scan};
+
+    fn value() -> impl Strategy<Value = Option<Value>> {
+        let bytes = prop_oneof![
+            proptest::collection::vec(0..3u8, 0..40),
+            (0..40usize, any::<u8>()).prop_map(|(n, last)| [vec![7; n], vec![last], vec![9; n]].concat()),
+        ];
+        proptest::option::weighted(0.8, (any::<bool>(), bytes))
+            .prop_map(|value| value.map(|(derived, bytes)| Value { derived, bytes: Arc::new(bytes) }))
+    }
+
+    fn change() -> impl Strategy<Value = Change> {
+        let key = proptest::collection::vec(0..3u8, 0..2);
+        let writes = proptest::collection::vec((key, value()), 0..6);
+        let blobs = proptest::collection::vec((any::<u64>(), 0..3u32), 0..3);
+        let dropped = proptest::collection::vec(any::<u64>(), 0..3);
+        (0..3u64, any::<u64>(), proptest::bool::weighted(0.2), dropped, writes, blobs).prop_map(
+            |(account, number, clear, dropped, writes, blobs)| {
+                let piece = |n| Piece { segment: n, offset: 5, len: 100, hash: u64::from(n) };
+                let places = |n| Places { segment: 1, offset: 9, len: 100, pieces: (0..n).map(piece).collect() };
+                let blobs = blobs.into_iter().map(|(id, n)| (BlobId(id), Arc::new(places(n)))).collect();
+                let (account, number) = (AccountId(account), CommitNumber(number));
+                Change { account, number, clear, dropped: dropped.into_iter().map(BlobId).collect(), writes, blobs }
+            },
+        )
+    }
+
+    /// What keys had before; some keys had nothing.
+    fn before(account: AccountId, key: &[u8]) -> Option<Value> {
+        let bytes = [vec![7; 20], vec![account.0 as u8], vec![9; 20]].concat();
+        (key != [1]).then(|| Value { derived: false, bytes: Arc::new(bytes) })
+    }
+
+    /// The octets in the records of a journal, and the length that was told in advance.
+    fn written(changes: &[Change]) -> (Vec<u8>, usize, usize) {
+        let places: Vec<_> = changes.iter().flat_map(|c| &c.blobs).map(|(_, places)| Arc::clone(places)).collect();
+        let draft = Draft::new(changes, places.iter().map(|p| p.pieces.len()), before);
+        let (len, mut records) = (draft.len(), Vec::new());
+        draft.finish(places.iter(), 5, 6, &mut records);
+        let mut octets = Vec::new();
+        for (n, found) in scan(&records[..], Some(5)).unwrap().enumerate() {
+            let Found::Record { record, body, .. } = found else { panic!("{found:?}") };
+            assert!(matches!(record.content, Content::Journal { part, .. } if part as usize == n));
+            assert_eq!(record.group, 6);
+            octets.extend(body);
+        }
+        (octets, len, records.len())
+    }
+
+    proptest! {
+        #[test]
+        fn journals_there_and_back(changes in proptest::collection::vec(change(), 0..5)) {
+            let (octets, told, len) = written(&changes);
+            prop_assert_eq!(told, len);
+            prop_assert_eq!(decode(&octets, before), Some(changes));
+            prop_assert_eq!(decode(&octets[..octets.len() - 1], before), None);
+        }
+
+        #[test]
+        fn noise_is_read_without_harm(changes in proptest::collection::vec(change(), 0..5), at: proptest::sample::Index, octet: u8) {
+            let (mut octets, ..) = written(&changes);
+            let at = at.index(octets.len());
+            octets[at] = octet;
+            let _ = decode(&octets, before);
+            let _ = decode(&octets, |_, _| None);
+        }
+    }
+
+    #[test]
+    fn a_large_journal_has_parts_and_a_value_that_grows_is_written_once() {
+        let write = |n: usize| (b"key".to_vec(), Some(Value { derived: true, bytes: Arc::new(vec![n as u8; n]) }));
+        let grown = |n: usize| (b"rows".to_vec(), Some(Value { derived: false, bytes: Arc::new(vec![3; 1000 + n]) }));
+        let change = |number: u64, writes| Change {
+            account: AccountId(1),
+            number: CommitNumber(number),
+            clear: false,
+            dropped: vec![],
+            writes,
+            blobs: vec![],
+        };
+        let changes =
+            [change(1, (1..5).map(|n| write(n * 100_000)).collect()), change(2, (0..50).map(grown).collect())];
+        let (octets, told, len) = written(&changes);
+        assert_eq!(told, len);
+        assert!(len > octets.len() + 3 * HEADER_LEN, "four parts");
+        assert!((1_000_000..1_003_000).contains(&octets.len()), "{}", octets.len());
+        assert_eq!(decode(&octets, before), Some(changes.to_vec()));
+    }
+
+    #[test]
+    fn lengths_of_numbers() {
+        for number in [0, 1, 127, 128, 16_383, 16_384, u64::from(u32::MAX), u64::MAX] {
+            let mut out = vec![];
+            put(number, &mut out);
+            assert_eq!(out.len(), len_of(number));
+            assert_eq!(self::number(&mut Input(&out)), Some(number));
+        }
+    }
+}
