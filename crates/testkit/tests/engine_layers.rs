@@ -81,6 +81,9 @@ fn change(
     batches
 }
 
+/// A view, one of the same commit of the engine in memory, and when they began.
+type Held = (Box<dyn ReadView>, Box<dyn ReadView>, usize);
+
 /// Views are held while layers come and go; what they show is what the engine in memory shows.
 #[test]
 fn views_hold_still_over_layers() {
@@ -91,9 +94,9 @@ fn views_hold_still_over_layers() {
         // Flushed when told so, or by itself after a group or some.
         let overlay = [usize::MAX >> 8, 1, 3000][seed as usize % 3];
         let mut local = Some(open(dir.path(), &disk, overlay));
-        let mut held: Vec<(Box<dyn ReadView>, Box<dyn ReadView>, usize)> = vec![];
+        let mut held: Vec<Held> = vec![];
         let (mut blob, mut live) = (0, [vec![], vec![], vec![]]);
-        for step in 0..150 {
+        for step in 0..100 {
             let engine = local.as_ref().unwrap();
             let account = AccountId(random.below(3));
             let [ours, theirs] =
@@ -135,7 +138,7 @@ fn no_view_sees_two_commits() {
     let account = AccountId(1);
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
-        for _ in 0..3 {
+        for _ in 0..2 {
             scope.spawn(|| {
                 let mut last = 0;
                 while !done.load(Ordering::Relaxed) {
@@ -149,7 +152,7 @@ fn no_view_sees_two_commits() {
                 }
             });
         }
-        for number in 0..400u64 {
+        for number in 0..150u64 {
             let value = Some((number + 1).to_be_bytes().to_vec());
             let write = |n| Write { key: vec![n], value: value.clone() };
             let essential = (0..20).map(write).collect();
