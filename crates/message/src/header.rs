@@ -36,6 +36,9 @@ pub enum Keep {
     Unnamed,
 }
 
+/// Room for [`Field::lower`].
+pub(crate) type LowerName = [u8; 32];
+
 impl<'a> Header<'a> {
     /// A block that begins with its first field.
     pub fn new(bytes: &'a [u8]) -> Self {
@@ -86,6 +89,14 @@ impl<'a> Field<'a> {
         self.name.eq_ignore_ascii_case(name)
     }
 
+    /// The name in lower case; empty where it is longer than any that we look for.
+    pub(crate) fn lower<'b>(&self, buffer: &'b mut LowerName) -> &'b [u8] {
+        let Some(lower) = buffer.get_mut(..self.name.len()) else { return b"" };
+        lower.copy_from_slice(self.name);
+        lower.make_ascii_lowercase();
+        lower
+    }
+
     /// The value on one line, without white space around it; encoded words stay as they are.
     pub fn unfolded(&self) -> Cow<'a, [u8]> {
         match unfold(self.value) {
@@ -127,8 +138,7 @@ impl<'a> Iterator for Fields<'a> {
             }
             let (raw, rest) = self.rest.split_at_checked(end)?;
             self.rest = rest;
-            if let Some(name) = field_name(raw) {
-                let value = memchr(b':', raw).and_then(|colon| raw.get(colon + 1..)).unwrap_or_default();
+            if let Some((name, value)) = split_name(raw) {
                 return Some(Field { raw, name, value: without_line_end(value) });
             }
         }
@@ -138,8 +148,15 @@ impl<'a> Iterator for Fields<'a> {
 /// The name, if a line that begins like this begins a field. White space before the colon is
 /// obsolete, not wrong (RFC 5322 §4.5.8).
 pub(crate) fn field_name(line: &[u8]) -> Option<&[u8]> {
-    let name = line.get(..memchr(b':', line)?)?.trim_ascii_end();
-    (!name.is_empty() && name.iter().all(u8::is_ascii_graphic)).then_some(name)
+    split_name(line).map(|(name, _)| name)
+}
+
+/// The name, and what stands behind the colon.
+fn split_name(line: &[u8]) -> Option<(&[u8], &[u8])> {
+    let colon = memchr(b':', line)?;
+    let name = line.get(..colon)?.trim_ascii_end();
+    let is_name = !name.is_empty() && name.iter().all(u8::is_ascii_graphic);
+    is_name.then_some((name, line.get(colon + 1..)?))
 }
 
 /// Whether the next line ends the header. Lone CRs before the line end are forgiven.
