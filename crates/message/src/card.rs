@@ -70,6 +70,13 @@ pub struct Card {
 }
 
 impl Card {
+    /// Octets of memory that it holds.
+    pub fn memory(&self) -> usize {
+        let named = self.message_id.iter().chain(&self.references).map(|id| size_of_val(id) + id.capacity());
+        let parts = [&self.bytes, &self.common, &self.rare].map(Vec::capacity);
+        named.chain(parts).fold(size_of::<Self>(), usize::saturating_add)
+    }
+
     /// Makes the card of a message.
     pub fn from_message(message: &Message) -> Self {
         let header = message.header();

@@ -126,7 +126,7 @@ impl Received {
     /// Octets of memory that are held, about: the engine keeps small messages until they are committed.
     pub fn memory(&self) -> usize {
         let body = usize::try_from(self.size).ok().filter(|&size| size <= engine::SMALL_MAX).unwrap_or(0);
-        size_of::<Self>() + self.card.capacity() + self.ids.capacity() * size_of::<u64>() + body
+        size_of::<Self>() + self.card.memory() + self.ids.capacity() * size_of::<u64>() + body
     }
 
     /// True where its header, not those of its parts, has octets beyond ASCII.
