@@ -8,11 +8,14 @@
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use xxhash_rust::xxh3::xxh3_64;
 
-const NAME: &str = "acknowledged";
+/// Where the file of a store is.
+pub(crate) fn path(store: &Path) -> PathBuf {
+    store.join("acknowledged")
+}
 
 /// The file.
 #[derive(Debug)]
@@ -21,14 +24,14 @@ pub(crate) struct Witness(File);
 impl Witness {
     /// What the file of a store says.
     pub(crate) fn read(store: &Path) -> Option<u64> {
-        let octets = fs::read(store.join(NAME)).ok()?;
+        let octets = fs::read(path(store)).ok()?;
         let (group, hash) = octets.split_first_chunk()?;
         (xxh3_64(group).to_le_bytes() == hash).then_some(u64::from_le_bytes(*group))
     }
 
     /// From now on it says `group`, also where it has said more: numbers begin anew when the index is made again.
     pub(crate) fn begin(store: &Path, group: u64) -> io::Result<Self> {
-        let file = File::options().create(true).truncate(false).write(true).open(store.join(NAME))?;
+        let file = File::options().create(true).truncate(false).write(true).open(path(store))?;
         let witness = Self(file);
         witness.write(group)?;
         Ok(witness)
@@ -63,14 +66,14 @@ mod tests {
         drop(Witness::begin(dir.path(), 3).unwrap());
         assert_eq!(Witness::read(dir.path()), Some(3));
         for at in 0..16 {
-            let mut octets = fs::read(dir.path().join(NAME)).unwrap();
+            let mut octets = fs::read(path(dir.path())).unwrap();
             octets[at] ^= 4;
-            fs::write(dir.path().join(NAME), &octets).unwrap();
+            fs::write(path(dir.path()), &octets).unwrap();
             assert_eq!(Witness::read(dir.path()), None, "{at}");
             octets[at] ^= 4;
-            fs::write(dir.path().join(NAME), &octets).unwrap();
+            fs::write(path(dir.path()), &octets).unwrap();
         }
-        fs::write(dir.path().join(NAME), b"short").unwrap();
+        fs::write(path(dir.path()), b"short").unwrap();
         assert_eq!(Witness::read(dir.path()), None);
     }
 }
