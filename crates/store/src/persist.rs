@@ -207,6 +207,5 @@ fn decode_node(key: &[u8], version: Version, value: &[u8]) -> Result<Node> {
         chunks.push(ChunkRef { id, uids, sums, rows_version, marks_version, cell: Arc::new(OnceLock::new()) });
     }
     r.end()?;
-    let sums = Node::sum(&chunks);
-    Ok(Node { id, version, chunks, sums })
+    Ok(Node::new(id, version, chunks))
 }

@@ -157,18 +157,18 @@ impl View {
     }
 
     fn changed(&self, current: &Snapshot, silent: Option<&Silent>) -> Result<IdSet<Uid>> {
-        let mut changed = current.changed_since(self.seen, self.told.uids())?;
+        let changed = current.changed_since(self.seen, self.told.uids())?;
         let Some(silent) = silent else {
             return Ok(changed);
         };
-        let own = changed.intersection(&silent.uids);
-        current.walk(&own, |chunk, at, row| {
+        let mut own = IdSet::new();
+        current.walk(&changed.intersection(&silent.uids), |chunk, at, row| {
             if chunk.modseq(at) == silent.modseq {
-                changed.remove(row.uid);
+                own.insert(row.uid);
             }
             std::ops::ControlFlow::Continue(())
         })?;
-        Ok(changed)
+        Ok(changed.difference(&own))
     }
 
     /// The largest UID ever told, also where that message is gone: UIDs only ever ascend.

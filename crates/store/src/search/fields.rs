@@ -156,6 +156,10 @@ impl Learnt {
         Self(names.into_iter().map(|name| (name, FieldColumn::default())).collect())
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.iter().all(|(_, learnt)| learnt.uids.is_empty())
+    }
+
     /// Takes what is needed of a message; messages come ascending.
     pub(super) fn take(&mut self, uid: Uid, header: Header<'_>) {
         for (name, column) in &mut self.0 {
