@@ -139,6 +139,11 @@ impl Chunk {
         Flags::from_parts(self.system_bits(at), keywords)
     }
 
+    /// The positions of the messages whose last change `holds` says yes to.
+    pub(crate) fn changed(&self, holds: impl Fn(ModSeq) -> bool) -> Positions {
+        Positions::of(&self.marks.marks, |mark| holds(mark.modseq))
+    }
+
     /// The positions of those of these messages that are here.
     pub(crate) fn among(&self, uids: &IdSet<Uid>) -> Positions {
         let ends = self.rows.first().zip(self.rows.last()).map(|(first, last)| (first.uid, last.uid));

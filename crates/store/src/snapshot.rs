@@ -279,8 +279,7 @@ impl Snapshot {
                 continue;
             }
             let chunk = self.load(chunk)?;
-            let rows = chunk.rows().iter().enumerate();
-            changed.extend(rows.filter(|&(at, _)| chunk.modseq(at) > since).map(|(_, row)| row.uid));
+            chunk.uids_at(chunk.changed(|modseq| modseq > since), &mut changed);
         }
         Ok(changed.intersection(uids))
     }

@@ -161,13 +161,12 @@ impl View {
         let Some(silent) = silent else {
             return Ok(changed);
         };
-        let mut own = IdSet::new();
-        current.walk(&changed.intersection(&silent.uids), |chunk, at, row| {
-            if chunk.modseq(at) == silent.modseq {
-                own.insert(row.uid);
-            }
-            std::ops::ControlFlow::Continue(())
-        })?;
+        let (known, mut own) = (changed.intersection(&silent.uids), IdSet::new());
+        for chunk in current.chunks(&known) {
+            let chunk = chunk?;
+            let ours = chunk.changed(|modseq| modseq == silent.modseq);
+            chunk.uids_at(ours.and(chunk.among(&known)), &mut own);
+        }
         Ok(changed.difference(&own))
     }
 
