@@ -14,7 +14,9 @@ use imap_codec::imap_types::status::StatusDataItemName;
 use imap_codec::{CommandCodec, GreetingCodec, ResponseCodec};
 use proptest::prelude::*;
 use proto::imap::command::{AppendHead, SearchKey};
-use proto::imap::response::{Condition, Content, Encoder, FlagList, ListAttribute, ListEntry, StatusValue};
+use proto::imap::response::{
+    Condition, Content, Encoder, FlagList, ListAttribute, ListEntry, SectionName, StatusValue,
+};
 use proto::imap::{Capability, Code, PartPath, Section, SectionText, Tag};
 use proto::imap::{Command, Dialect, Event, Fragmenter, Ids, NonSyncLiterals, ParseError, Request, Verdict};
 use std::num::NonZeroU32;
@@ -266,11 +268,11 @@ fn responses(dialect: Dialect) -> Vec<(&'static str, Vec<u8>)> {
         f.envelope(b"(NIL \"s\" NIL NIL NIL NIL NIL NIL NIL NIL)");
         f.body(br#"("TEXT" "PLAIN" NIL NIL NIL "7BIT" 3 1)"#);
         f.body_structure(br#"("TEXT" "PLAIN" ("CHARSET" "US-ASCII") NIL NIL "7BIT" 3 1 NIL NIL NIL NIL)"#);
-        f.section(&Section::default(), Some(5), Content::Octets(3));
+        f.section(&SectionName::from(&Section::default()), Some(5), Content::Octets(3));
         f.buffer().extend_from_slice(b"a)\n");
         let fields = SectionText::HeaderFields(vec!["Date".into(), "X \"Y".into()]);
-        f.section(&Section { part: part(&[1, 2]), text: fields }, None, Content::Octets(0));
-        f.section(&Section { part: part(&[3]), text: SectionText::Mime }, None, Content::Nil);
+        f.section(&SectionName::from(&Section { part: part(&[1, 2]), text: fields }), None, Content::Octets(0));
+        f.section(&SectionName::from(&Section { part: part(&[3]), text: SectionText::Mime }), None, Content::Nil);
         f.rfc822_header(2);
         f.buffer().extend_from_slice(b"xy");
         f.binary(&part(&[4]), None, Content::Binary(1));

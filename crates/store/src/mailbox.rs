@@ -142,6 +142,11 @@ impl Mailbox {
         &self.account
     }
 
+    /// True where the store takes no changes at the moment, whoever asks.
+    pub fn is_read_only(&self) -> bool {
+        self.account.0.source.engine.read_only().is_some()
+    }
+
     /// True once the mailbox was deleted.
     pub fn is_gone(&self) -> bool {
         self.cell.is_gone() || self.account.is_gone()
@@ -212,9 +217,8 @@ impl Mailbox {
         brief(|| Ok(self.account.0.source.read()?.blob(engine::BlobId(email.0))?))
     }
 
-    /// A reader of cards and bodies for many messages in a row. Short-lived: it may hold a database
-    /// snapshot, so drop it before waiting for anything.
-    pub fn reader(&self) -> Result<Cards> {
-        Ok(Cards::new(self.account.read()?, self.at.owner))
+    /// A reader of cards and bodies for many messages in a row.
+    pub fn reader(&self) -> Cards {
+        Cards::new(Arc::clone(&self.account.0.source))
     }
 }

@@ -295,7 +295,7 @@ impl Session {
         let (code, what) = match error {
             Error::Damaged(_) => (Code::Corruption, "What is stored is damaged"),
             Error::Engine(_) if self.server.store.read_only().is_some() => {
-                (Code::Unavailable, "The mail store is read-only since an earlier failure")
+                (Code::Unavailable, "The mail store is read-only at the moment")
             }
             _ => (Code::ServerBug, "The server failed"),
         };
