@@ -35,7 +35,7 @@ struct Book {
 }
 
 /// What one connection may borrow while it waits.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Borrower(Arc<Lender>);
 
 /// The memory is needed elsewhere: the connection is to end.

@@ -191,8 +191,8 @@ impl Stream {
 
     /// Appends what has arrived to `buffer` and says how much that was; waits where nothing has.
     /// Zero is the end. Cancelling loses nothing. What was compressed comes a step at a time.
-    pub async fn read_more(&mut self, buffer: &mut Vec<u8>) -> io::Result<usize> {
-        poll_fn(|cx| {
+    pub fn read_more<'a>(&'a mut self, buffer: &'a mut Vec<u8>) -> impl Future<Output = io::Result<usize>> + 'a {
+        poll_fn(move |cx| {
             loop {
                 match self.inflate(buffer)? {
                     0 => {}
@@ -223,7 +223,6 @@ impl Stream {
                 }
             }
         })
-        .await
     }
 
     fn incoming(&mut self) -> Option<&mut Inflater> {

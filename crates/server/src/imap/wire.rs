@@ -5,7 +5,10 @@
 //! * While the connection waits and nothing is half read, neither direction holds memory.
 //! * Who awaits one of these functions holds no guard or reader of the store.
 
+use std::future::poll_fn;
 use std::io;
+use std::pin::Pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use proto::imap::response::Condition;
@@ -62,15 +65,20 @@ pub(crate) struct Sink {
     beside: usize,
     write_timeout: Duration,
     sent: u64,
+    /// When the others had their turn last.
+    turn: std::time::Instant,
 }
+
+/// So long a session that has much to say goes on before the others have their turn.
+const TURN: Duration = Duration::from_micros(250);
 
 impl Wire {
     /// For a client that has not logged in.
     pub(crate) fn new(stream: Stream, shutdown: Shutdown, server: &Context) -> Self {
         let limits = &*server.limits;
         let (dialect, off) = (Dialect::default(), server.imap.off.clone());
-        let borrower = server.lender.borrower();
-        let sink = Sink { stream, borrower, beside: AT_WORK, write_timeout: limits.write_timeout, sent: 0 };
+        let (borrower, turn) = (server.lender.borrower(), std::time::Instant::now());
+        let sink = Sink { stream, borrower, beside: AT_WORK, write_timeout: limits.write_timeout, sent: 0, turn };
         Self {
             sink,
             fragmenter: Fragmenter::new(limits, off.literals(&server.imap, dialect)),
@@ -182,47 +190,68 @@ impl Wire {
     /// Sends what waits, then waits for the client. Ends when the client or the server ends, or when
     /// there was silence for too long.
     pub(crate) async fn wait(&mut self) -> Result<(), End> {
-        self.wait_or(std::future::pending::<()>()).await.map(drop)
+        self.settle().await?;
+        match self.fragmenter.memory() {
+            0 => self.read_or(std::future::pending::<()>()).await.map(drop),
+            held => self.read_lent(held, std::future::pending::<()>()).await.map(drop),
+        }
     }
 
     /// As [`Wire::wait`], in the middle of an APPEND that holds so many octets.
     pub(crate) async fn wait_for_rest(&mut self, held: usize) -> Result<(), End> {
-        self.flush().await?;
+        self.settle().await?;
         self.sink.stream.acknowledge();
-        self.wait_holding(held, std::future::pending::<()>()).await.map(drop)
+        let held = held.saturating_add(self.fragmenter.memory());
+        self.read_lent(held, std::future::pending::<()>()).await.map(drop)
     }
 
     /// As [`Wire::wait`], but comes back with what `other` gives, if that is first.
-    pub(crate) async fn wait_or<T>(&mut self, other: impl Future<Output = T>) -> Result<Option<T>, End> {
-        self.wait_holding(0, other).await
+    pub(crate) async fn wait_or<T: Send>(&mut self, other: impl Future<Output = T> + Send) -> Result<Option<T>, End> {
+        self.settle().await?;
+        match self.fragmenter.memory() {
+            0 => self.read_or(other).await,
+            held => self.read_lent(held, other).await,
+        }
     }
 
-    async fn wait_holding<T>(&mut self, held: usize, other: impl Future<Output = T>) -> Result<Option<T>, End> {
-        self.flush().await?;
-        if !self.fragmenter.is_empty() {
-            self.sink.stream.acknowledge();
-        }
-        self.fragmenter.release();
-        self.out = Vec::new();
-        let Self { sink, fragmenter, shutdown, deadline, received, .. } = self;
-        let Sink { stream, borrower, .. } = sink;
-        let held = held.saturating_add(fragmenter.memory());
-        let wait = async {
-            tokio::select! {
-                biased;
-                () = shutdown.requested() => Err(END_OF_SERVER),
-                read = stream.read_more(fragmenter.input()) => match read.map_err(readable)? {
-                    0 => Err(End::Lost(io::ErrorKind::UnexpectedEof.into())),
-                    read => {
-                        *received += read as u64;
-                        Ok(None)
-                    }
-                },
-                other = other => Ok(Some(other)),
-                () = sleep_until(*deadline) => Err(AUTOLOGOUT),
+    /// Sends what waits, and gives back what is not needed to wait. Boxed, as everything that is not waiting.
+    fn settle(&mut self) -> Pin<Box<dyn Future<Output = Result<(), End>> + Send + '_>> {
+        Box::pin(async {
+            self.flush().await?;
+            if !self.fragmenter.is_empty() {
+                self.sink.stream.acknowledge();
             }
-        };
-        borrower.during(held, wait).await.unwrap_or(Err(CALLED_BACK))
+            self.fragmenter.release();
+            self.out = Vec::new();
+            Ok(())
+        })
+    }
+
+    /// As [`Wire::read_or`], while so many octets are held. Boxed: most who wait hold nothing.
+    fn read_lent<'a, T: Send + 'a>(
+        &'a mut self,
+        held: usize,
+        other: impl Future<Output = T> + Send + 'a,
+    ) -> Pin<Box<dyn Future<Output = Result<Option<T>, End>> + Send + 'a>> {
+        let borrower = self.sink.borrower.clone();
+        Box::pin(async move { borrower.during(held, self.read_or(other)).await.unwrap_or(Err(CALLED_BACK)) })
+    }
+
+    async fn read_or<T>(&mut self, other: impl Future<Output = T>) -> Result<Option<T>, End> {
+        let Self { sink, fragmenter, shutdown, deadline, received, .. } = self;
+        tokio::select! {
+            biased;
+            () = shutdown.requested() => Err(END_OF_SERVER),
+            read = sink.stream.read_more(fragmenter.input()) => match read.map_err(readable)? {
+                0 => Err(End::Lost(io::ErrorKind::UnexpectedEof.into())),
+                read => {
+                    *received += read as u64;
+                    Ok(None)
+                }
+            },
+            other = other => Ok(Some(other)),
+            () = sleep_until(*deadline) => Err(AUTOLOGOUT),
+        }
     }
 
     /// The client's line within a command, as `read` understands it.
@@ -382,14 +411,21 @@ impl Sink {
             return Ok(());
         }
         self.flush(buffer).await?;
-        // A peer that takes everything at once must not keep the others waiting.
-        tokio::task::yield_now().await;
+        self.give_way().await;
         Ok(())
     }
 
     /// The command holds so many octets beside the buffer, until it says otherwise.
     pub(crate) fn holds(&mut self, octets: usize) {
         self.beside = AT_WORK.saturating_add(octets);
+    }
+
+    /// A peer that takes everything at once must not keep the others waiting.
+    pub(crate) async fn give_way(&mut self) {
+        if self.turn.elapsed() > TURN {
+            tokio::task::yield_now().await;
+            self.turn = std::time::Instant::now();
+        }
     }
 
     /// Sends everything that is in `buffer`.
@@ -405,8 +441,13 @@ impl Sink {
     }
 
     async fn send(&mut self, buffer: &Vec<u8>) -> Result<(), End> {
-        let sending = self.stream.send(buffer, self.write_timeout);
-        let sent = self.borrower.during(buffer.capacity().saturating_add(self.beside), sending).await;
+        // Boxed, as what follows: what a connection that waits costs is decided by its largest part.
+        let mut sending = Box::pin(self.stream.send(buffer, self.write_timeout));
+        if let Poll::Ready(sent) = poll_fn(|cx| Poll::Ready(sending.as_mut().poll(cx))).await {
+            return Ok(sent?);
+        }
+        let held = buffer.capacity().saturating_add(self.beside);
+        let sent = Box::pin(self.borrower.during(held, sending)).await;
         // Nothing can be said to a client that takes nothing.
         Ok(sent.unwrap_or_else(|called_back| Err(io::Error::other(called_back)))?)
     }
