@@ -355,7 +355,7 @@ def attack(server, classes, quiet):
             print(f"     {kind}: {times} × {line}")
     assert largest <= bound, f"{name}: {largest / MIB:.0f} MiB are more than the bound of {bound / MIB:.0f}"
     # On a machine that does other things too, and where the attackers take a processor themselves.
-    assert latency.worst() <= max(0.5, 20 * quiet), f"{name}: who behaves waited {latency.worst():.2f} s (1 of 100)"
+    assert latency.worst() <= max(5.0, 20 * quiet), f"{name}: who behaves waited {latency.worst():.2f} s (1 of 100)"
 
 
 def status(server):
