@@ -9,11 +9,13 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use auth::{PasswordHash, Secret};
+use import::imap::{Progress, Shown};
 use serde::{Deserialize, Serialize};
 use server::connections::Connections;
 use server::imap::switch::known_name;
 use server::listen::{Connection, Listener, Reception};
 use server::shutdown::Shutdown;
+use server::stream::Stream;
 use store::Store;
 use tracing::{info, warn};
 use types::{AccountName, DateTime, Limits, UnixTime};
@@ -24,6 +26,9 @@ use crate::{backup, migrate, purge, random, undelete};
 
 /// Octets of one request: a name and a password.
 const MAX_REQUEST: usize = 16 << 10;
+
+/// Between two looks at how far something is.
+const TICK: Duration = Duration::from_millis(500);
 
 /// What is asked.
 #[derive(Debug, Serialize, Deserialize)]
@@ -60,6 +65,8 @@ pub(crate) enum Request {
     Purge { account: Option<String>, older_than: Option<u64> },
     /// Mail is read from files or written to them, on the machine of the server.
     Migrate { account: String, direction: migrate::Direction, files: migrate::Files },
+    /// Mail is taken over from another server. The answers before the last one tell how far it is.
+    ImportImap { account: String, source: migrate::imap::Source },
     /// What was expunged or deleted is listed or comes back.
     Undelete { account: String, action: undelete::Action },
 }
@@ -68,6 +75,8 @@ pub(crate) enum Request {
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Response {
+    /// It is at work, and so far.
+    Progress(Shown),
     /// Done.
     Done(Vec<String>),
     /// Not done.
@@ -78,8 +87,8 @@ fn socket_path(store: &Path) -> PathBuf {
     store.join("admin.sock")
 }
 
-/// Asks the server that owns the store; `None` where none is running.
-pub(crate) fn ask(store: &Path, request: &Request) -> Result<Option<Response>> {
+/// Asks the server that owns the store; `None` where none is running. `show` hears of the progress.
+pub(crate) fn ask(store: &Path, request: &Request, show: &mut dyn FnMut(Shown)) -> Result<Option<Response>> {
     let path = socket_path(store);
     let stream = match UnixStream::connect(&path) {
         Ok(stream) => stream,
@@ -93,20 +102,41 @@ pub(crate) fn ask(store: &Path, request: &Request) -> Result<Option<Response>> {
     let mut line = serde_json::to_vec(request)?;
     line.push(b'\n');
     (&stream).write_all(&line).context("the running server does not listen")?;
-    let mut answer = String::new();
-    BufReader::new(&stream).read_line(&mut answer).context("the running server does not answer")?;
-    serde_json::from_str(&answer).context("the running server gave no answer").map(Some)
+    let mut answers = BufReader::new(&stream);
+    loop {
+        let mut answer = String::new();
+        answers.read_line(&mut answer).context("the running server does not answer")?;
+        match serde_json::from_str(&answer).context("the running server gave no answer")? {
+            Response::Progress(shown) => show(shown),
+            response => return Ok(Some(response)),
+        }
+    }
 }
 
-/// Does what is asked.
-pub(crate) async fn execute(store: &Store, request: Request) -> Response {
-    match apply(store, request).await {
+/// Does what is asked. `show` hears of the progress of what takes long, and may end it.
+pub(crate) async fn execute(
+    store: &Store,
+    request: Request,
+    mut show: impl AsyncFnMut(Shown) -> Result<()>,
+) -> Response {
+    let (progress, is_long) = (Progress::default(), matches!(request, Request::ImportImap { .. }));
+    let mut work = std::pin::pin!(apply(store, request, &progress));
+    let mut ticks = tokio::time::interval(TICK);
+    let done = loop {
+        tokio::select! {
+            done = &mut work => break done,
+            _ = ticks.tick(), if is_long => if let Err(gone) = show(progress.show()).await {
+                break Err(gone);
+            },
+        }
+    };
+    match done {
         Ok(lines) => Response::Done(lines),
         Err(error) => Response::Failed(format!("{error:#}")),
     }
 }
 
-async fn apply(store: &Store, request: Request) -> Result<Vec<String>> {
+async fn apply(store: &Store, request: Request, progress: &Progress) -> Result<Vec<String>> {
     let account = |name: &str| AccountName::new(name).with_context(|| format!("{name:?}"));
     match request {
         Request::Create { name, password } => {
@@ -145,6 +175,7 @@ async fn apply(store: &Store, request: Request) -> Result<Vec<String>> {
             let accounts = store::blocking(|| store.accounts())?;
             Ok(accounts.into_iter().map(|account| account.name.to_string()).collect())
         }
+        Request::ImportImap { account, source } => migrate::imap::perform(store, &account, source, progress).await,
         Request::Migrate { account, direction, files } => migrate::perform(store, &account, direction, files).await,
         Request::Undelete { account, action } => undelete::perform(store, &account, action).await,
         Request::Purge { account, older_than } => purge::perform(store, account.as_deref(), older_than).await,
@@ -241,15 +272,23 @@ async fn session(mut connection: Connection, store: Store, running: Arc<Running>
             Err(error) => Response::Failed(format!("{error:#}")),
         },
         // It may take long; the end of the server does not wait for it.
-        Ok(request @ Request::Reclaim) => tokio::select! {
-            response = execute(&store, request) => response,
-            () = connection.shutdown.requested() => Response::Failed("the server is stopping".to_owned()),
-        },
-        Ok(request) => execute(&store, request).await,
+        Ok(request @ (Request::Reclaim | Request::ImportImap { .. })) => {
+            let Connection { stream, shutdown, .. } = &mut connection;
+            // Who does not hear of the progress has hung up, and wants no more of it.
+            let show = async |shown| Ok(send(stream, &Response::Progress(shown)).await?);
+            tokio::select! {
+                response = execute(&store, request, show) => response,
+                () = shutdown.requested() => Response::Failed("the server is stopping".to_owned()),
+            }
+        }
+        Ok(request) => execute(&store, request, async |_| Ok(())).await,
         Err(error) => Response::Failed(error.to_string()),
     };
-    if let Ok(mut answer) = serde_json::to_vec(&response) {
-        answer.push(b'\n');
-        let _ = connection.stream.send(&answer, Duration::from_secs(30)).await;
-    }
+    let _ = send(&mut connection.stream, &response).await;
+}
+
+async fn send(stream: &mut Stream, response: &Response) -> std::io::Result<()> {
+    let mut answer = serde_json::to_vec(response)?;
+    answer.push(b'\n');
+    stream.send(&answer, Duration::from_secs(30)).await
 }

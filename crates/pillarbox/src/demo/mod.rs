@@ -176,7 +176,7 @@ async fn prepare(server: &Server, logins: &[Login]) -> Result<()> {
     }
     for Login { name, password } in logins {
         let request = Request::Create { name: (*name).to_owned(), password: password.clone() };
-        if let Response::Failed(why) = execute(store, request).await {
+        if let Response::Failed(why) = execute(store, request, async |_| Ok(())).await {
             anyhow::bail!("cannot create the account {name}: {why}");
         }
     }
