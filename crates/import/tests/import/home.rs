@@ -125,5 +125,5 @@ impl Home {
 }
 
 pub fn run(work: impl AsyncFnOnce()) {
-    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(work());
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work());
 }
