@@ -60,7 +60,8 @@ fn one_process_owns_a_store() {
 fn other_formats_and_other_files_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     drop(open(dir.path()));
-    sqlite(dir.path()).execute_batch("PRAGMA user_version = 2").unwrap();
+    // 2, and 2 inverted in the upper half.
+    sqlite(dir.path()).execute_batch(&format!("PRAGMA user_version = {}", 0xfffd_0002_u32.cast_signed())).unwrap();
     let later = Local::open(dir.path(), Options::default()).unwrap_err();
     assert_eq!(later.to_string(), "the store has format 2; this version knows formats up to 1");
 

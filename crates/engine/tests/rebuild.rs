@@ -315,3 +315,32 @@ fn a_body_that_has_moved_is_found_where_it_is() {
     let named: Vec<bool> = strays.of(A).iter().map(|id| strays.get(A, *id).unwrap().unwrap().named).collect();
     assert_eq!(named, [vec![true; 9], vec![false]].concat());
 }
+
+/// A format of tomorrow is written with its inverse: what is not is damage, and the index is made again.
+#[test]
+fn a_damaged_format_version_is_no_later_version() {
+    for version in [0, 2, 3, 1 << 20, -1] {
+        let dir = store(Some(6));
+        let index = rusqlite::Connection::open(dir.path().join("index.db")).unwrap();
+        index.pragma_update(None, "user_version", version).unwrap();
+        index.close().unwrap();
+        let engine = open(dir.path());
+        let setback = engine.setback().unwrap().unwrap();
+        assert_eq!(setback.said[0], "the index cannot be used: its header is damaged");
+        assert_eq!(setback.current, BTreeSet::from([A, B]), "version {version}: nothing was lost");
+        drop(engine);
+        recover(dir.path(), &[], false);
+    }
+}
+
+/// What a later version wrote is left alone, also where its index is lost.
+#[test]
+fn a_copy_of_a_later_version_is_no_copy_to_go_on_from() {
+    let dir = store(Some(6));
+    let copy = rusqlite::Connection::open(dir.path().join("copies/0000000001.db")).unwrap();
+    copy.pragma_update(None, "user_version", 0xfffd_0002_u32.cast_signed()).unwrap();
+    copy.close().unwrap();
+    lose(dir.path());
+    let refused = Local::open(dir.path(), options()).unwrap_err();
+    assert_eq!(refused.to_string(), "the store has format 2; this version knows formats up to 1");
+}

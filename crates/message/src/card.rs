@@ -165,6 +165,11 @@ impl Card {
         CARD_FIELDS.binary_search(&name.to_ascii_lowercase().as_str()).is_ok()
     }
 
+    /// See [`CardRef::is_international`].
+    pub fn is_international(&self) -> bool {
+        CardRef::from_bytes(&self.bytes).is_ok_and(CardRef::is_international)
+    }
+
     /// As it is stored.
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes

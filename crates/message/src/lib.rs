@@ -53,7 +53,7 @@ pub use layout::{Content, Layout, Place, Reading, SearchArea, Section};
 pub use message::{Message, Part};
 pub use mime::{ContentType, Disposition, Param, Params};
 pub use parser::{Parser, parse};
-pub use search::{Matcher, Needle};
+pub use search::{Matcher, Needle, append_values};
 pub use structure::Structure;
 pub use subject::{BaseSubject, base_subject};
 pub use transfer::{Decoder, Encoding};

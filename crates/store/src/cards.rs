@@ -10,6 +10,7 @@ use engine::{Blob, ReadView, Write};
 use message::{CardRef, Message, Parser};
 use types::{AccountId, EmailId, Limits};
 
+use crate::chunk::Row;
 use crate::codec::{Reader, Writer};
 use crate::error::{Error, Result};
 use crate::key;
@@ -115,7 +116,7 @@ impl Cards {
     /// The card of a message.
     pub fn card(&mut self, email: EmailId) -> Result<CardRef<'_>> {
         if self.place(email).is_none() {
-            crate::blocking(|| self.read_value(email));
+            crate::brief(|| self.read_value(email));
         }
         let usable =
             |place: &Range<usize>| self.value.get(place.clone()).is_some_and(|b| CardRef::from_bytes(b).is_ok());
@@ -128,7 +129,13 @@ impl Cards {
 
     /// The content of a message. `None` where it is gone for good.
     pub fn body(&self, email: EmailId) -> Result<Option<Arc<dyn Blob>>> {
-        Ok(crate::blocking(|| self.view.blob(blob_id(email)))?)
+        Ok(crate::brief(|| self.view.blob(blob_id(email)))?)
+    }
+
+    /// Whether those who take only ASCII in headers see a message differently. Asks the card only where the
+    /// row does not know.
+    pub fn is_international(&mut self, row: &Row) -> bool {
+        row.international.unwrap_or_else(|| self.card(row.email).is_ok_and(CardRef::is_international))
     }
 
     fn place(&self, email: EmailId) -> Option<Range<usize>> {
@@ -227,6 +234,37 @@ mod tests {
 
     use super::*;
     use crate::{NewMessage, Options, Store, SystemClock};
+
+    #[test]
+    fn a_row_that_does_not_know_asks_the_card() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let engine = Arc::new(engine::memory::Memory::new());
+            let store = Store::open(engine, Arc::new(SystemClock), Options::default()).unwrap();
+            let id = store.create_account(&AccountName::new("a").unwrap(), "hash".into()).await.unwrap();
+            let (account, who) = (store.account(id).unwrap(), Principal { account: id });
+            let inbox = MailboxName::new("INBOX").unwrap();
+            for subject in ["plain", "räksmörgås"] {
+                let mut incoming = account.receive().unwrap();
+                incoming.push(format!("Subject: {subject}\r\n\r\n").as_bytes()).unwrap();
+                let content = incoming.finish().unwrap();
+                let message = NewMessage { content, flags: Flags::NONE, internal_date: None };
+                account.append(&who, &inbox, vec![message]).await.unwrap();
+            }
+            let mailbox = account.open(&who, &inbox).unwrap();
+            let snapshot = mailbox.snapshot().unwrap();
+            let chunk = snapshot.chunks(&snapshot.uids()).next().unwrap().unwrap();
+            let told: Vec<_> = chunk.rows().iter().map(|row| row.international).collect();
+            assert_eq!(told, [Some(false), Some(true)]);
+            let mut cards = mailbox.reader().unwrap();
+            let unsaid = |row: &Row| Row { international: None, ..*row };
+            let asked: Vec<_> = chunk.rows().iter().map(|row| cards.is_international(&unsaid(row))).collect();
+            assert_eq!(asked, [false, true]);
+            // A row that knows is believed without a look.
+            let other = Row { international: Some(true), ..chunk.rows()[0] };
+            assert!(cards.is_international(&other));
+        });
+    }
 
     #[test]
     fn cards_are_the_same_in_any_order() {

@@ -16,19 +16,15 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use types::AccountId;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use super::OpenError;
 use super::reader::{bytes, form_and_hash};
+use super::{OpenError, version};
 use crate::segment::{HEADER_LEN, Input, PIECE_META_LEN, Piece, decode_pieces, encode_pieces};
 use crate::{BlobId, Error};
-
-/// "PBOX".
-pub(super) const APPLICATION_ID: i32 = 0x5042_4f58;
-/// Of everything that a store consists of.
-pub(super) const FORMAT: i32 = 1;
 
 /// Version 1, as it is.
 pub(crate) const ESSENTIAL: i64 = 1;
@@ -68,23 +64,17 @@ pub(crate) fn open_writer(store: &Path, page_size: u32) -> Result<Connection, Op
     connection.pragma_update(None, "page_size", page_size)?;
     connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
     set_up(&connection, 8 * 1024)?;
-    // An application that somebody else's file belongs to, or a format of a later Pillarbox.
-    let format: i32 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-    let application: i32 = connection.query_row("PRAGMA application_id", [], |row| row.get(0))?;
-    let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
-    match (application, format, tables) {
-        (APPLICATION_ID, FORMAT, _) => {}
-        (0, 0, 0) => make_tables(&connection)?,
-        (APPLICATION_ID, found, _) => return Err(OpenError::Format { found, known: FORMAT }),
-        _ => return Err(OpenError::Foreign(path(store))),
+    // A file that nobody has written anything into yet.
+    let fresh = "SELECT count(*) = 0 AND (SELECT application_id FROM pragma_application_id) = 0 FROM sqlite_schema";
+    match connection.query_row(fresh, [], |row| row.get(0))? {
+        true => make_tables(&connection)?,
+        false => version::verify(&connection, &path(store))?,
     }
     Ok(connection)
 }
 
 fn make_tables(connection: &Connection) -> rusqlite::Result<()> {
-    connection.execute_batch(&format!(
-        "BEGIN IMMEDIATE; {SCHEMA} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {FORMAT}; COMMIT;"
-    ))
+    connection.execute_batch(&format!("BEGIN IMMEDIATE; {SCHEMA} {} COMMIT;", version::statements()))
 }
 
 /// An index without content in a file that is not there yet.
@@ -116,6 +106,8 @@ pub(crate) fn open_checkpointer(store: &Path) -> rusqlite::Result<Connection> {
 fn set_up(connection: &Connection, cache: i64) -> rusqlite::Result<()> {
     connection.busy_timeout(Duration::from_secs(10))?;
     connection.set_prepared_statement_cache_capacity(32);
+    // Plans do not depend on values: else many statements are compiled again whenever one is bound to them.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.pragma_update(None, "cache_size", -cache)?;
     connection.pragma_update(None, "mmap_size", 0)?;
     connection.pragma_update(None, "synchronous", "FULL")?;
@@ -177,16 +169,6 @@ pub(crate) fn verify_all(connection: &Connection) -> Result<(), Error> {
         Places::from_row(account, id, form, hash, bytes(row, 4)?)?;
     }
     Ok(())
-}
-
-/// Says no where this is not an index that we know.
-pub(crate) fn verify_identity(connection: &Connection, path: &Path) -> Result<(), OpenError> {
-    let pragma = |name: &str| connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, i32>(0));
-    match (pragma("application_id")?, pragma("user_version")?) {
-        (APPLICATION_ID, FORMAT) => Ok(()),
-        (APPLICATION_ID, found) => Err(OpenError::Format { found, known: FORMAT }),
-        _ => Err(OpenError::Foreign(path.to_owned())),
-    }
 }
 
 /// Says no where SQLite's own structure is not sound.
@@ -259,6 +241,21 @@ mod tests {
     #[test]
     fn this_sqlite_has_the_fix_of_the_wal_reset_bug() {
         assert!(rusqlite::version_number() >= 3_051_003, "{}", rusqlite::version());
+    }
+
+    /// A bound value is no reason to plan again, which costs more than the reading itself.
+    #[test]
+    fn statements_are_compiled_once() {
+        let store = tempfile::tempdir().unwrap();
+        create(&path(store.path()), 16 << 10).unwrap();
+        let connection = open_reader(store.path()).unwrap();
+        for n in [0_u8, 1, 2, 1, 7, 7] {
+            let statement =
+                "SELECT value FROM entry WHERE account = ?1 AND key >= ?2 AND key < ?3 ORDER BY key DESC LIMIT 1";
+            let mut select = connection.prepare_cached(statement).unwrap();
+            assert!(!select.exists((n, [n], [n + 1])).unwrap());
+            assert_eq!(select.get_status(rusqlite::StatementStatus::RePrepare), 0, "{n}");
+        }
     }
 
     #[test]

@@ -23,11 +23,13 @@ mod copies;
 mod figures;
 mod index;
 mod leftovers;
+mod private;
 mod reader;
 mod rebuild;
 mod reclaim;
 mod segments;
 mod strays;
+mod version;
 mod wal;
 mod writer;
 
@@ -48,6 +50,7 @@ use self::checkpoint::Checkpoint;
 use self::copies::Copier;
 pub use self::copies::Copies;
 use self::figures::Counted;
+use self::private::Private;
 use self::reader::{Readers, View};
 pub use self::reclaim::Options as Reclaim;
 use self::reclaim::{Order, Reclaimer, Shared};
@@ -111,13 +114,19 @@ pub enum OpenError {
     /// Nothing is written over a store.
     #[error("{0} is not empty: a backup is restored into a new directory")]
     NotEmpty(PathBuf),
+    /// What is there now must stay whole until it is replaced.
+    #[error("{0} has a backup of another store, or of a time that this one does not know: choose another directory")]
+    OtherBackup(PathBuf),
+    /// It is not all there.
+    #[error("a backup was being restored to {0} and is not all there: restore it again")]
+    Restoring(PathBuf),
     /// It was written by a later version.
     #[error("the store has format {found}; this version knows formats up to {known}")]
     Format {
         /// The store's.
-        found: i32,
-        /// Ours.
-        known: i32,
+        found: u16,
+        /// The latest of ours.
+        known: u16,
     },
     /// There is a file that is not ours.
     #[error("{0} is not the index of a store")]
@@ -128,6 +137,17 @@ pub enum OpenError {
     /// SQLite said no.
     #[error("cannot open the index: {0}")]
     Index(#[from] rusqlite::Error),
+    /// The file system may only be read, and there is no room for a copy of the index elsewhere.
+    #[error(
+        "the file system of the store may only be read, and its index cannot be copied to {dir}: {error}; \
+         make it writable, or set TMPDIR to a directory with room"
+    )]
+    Private {
+        /// Where it was to go.
+        dir: PathBuf,
+        /// Why it cannot.
+        error: io::Error,
+    },
     /// The disk said no.
     #[error("cannot open the store: {0}")]
     Io(#[from] io::Error),
@@ -149,17 +169,38 @@ pub struct Local {
     /// The one that reclaims, the writer, the checkpoint thread, then the one that makes copies: they
     /// end in this order.
     threads: Vec<JoinHandle<()>>,
+    /// What is read and never written: the store is elsewhere.
+    private: Option<Private>,
     /// The last to go.
-    _lock: File,
+    _lock: Option<File>,
 }
 
 impl Local {
-    /// Opens the store in the directory `store`, or makes one there.
+    /// Opens the store in the directory `store`, or makes one there. Where its file system may only be read,
+    /// so may the store.
     pub fn open(store: impl AsRef<Path>, options: Options) -> Result<Self, OpenError> {
         let store = store.as_ref();
         // Mail is nobody else's business.
         DirBuilder::new().recursive(true).mode(0o700).create(store)?;
-        let lock = lock(store)?;
+        match lock(store) {
+            Err(OpenError::Io(e)) if e.kind() == io::ErrorKind::ReadOnlyFilesystem => {
+                backup::verify_whole(store)?;
+                let private = Private::new(store)?;
+                let options = private.options(options);
+                let mut local = Self::begin(private.dir(), options, None)?;
+                // What was found goes right first.
+                if rebuild::setback(&index::open_reader(private.dir())?)?.is_none() {
+                    local.segments.stop(private::REASON);
+                }
+                local.private = Some(private);
+                Ok(local)
+            }
+            lock => Self::begin(store, options, Some(lock?)),
+        }
+    }
+
+    fn begin(store: &Path, options: Options, lock: Option<File>) -> Result<Self, OpenError> {
+        backup::verify_whole(store)?;
         let dir = store.join("segments");
         options.disk.create_dir(&dir)?;
         let (mut connection, next) = rebuild::open(store, &*options.disk, &dir, options.page_size)?;
@@ -202,7 +243,19 @@ impl Local {
             copying = Some(sender);
         }
         let (queue, orders, store) = (Some(queue), Some(orders), store.to_owned());
-        Ok(Self { queue, segments, readers, orders, counted, reclaim, copying, store, threads, _lock: lock })
+        Ok(Self {
+            queue,
+            segments,
+            readers,
+            orders,
+            counted,
+            reclaim,
+            copying,
+            store,
+            threads,
+            private: None,
+            _lock: lock,
+        })
     }
 
     /// Makes the index of a store again although it can be opened, because parts of it cannot be read. What
@@ -220,8 +273,13 @@ impl Local {
 
     /// Makes a store in a new directory of the backup in another. Unless `keep`, the owner is told of a
     /// [`Engine::setback`]: the store has gone back in time.
-    pub fn restore(backup: impl AsRef<Path>, store: impl AsRef<Path>, keep: bool) -> Result<(), OpenError> {
-        backup::restore(backup.as_ref(), store.as_ref(), keep)
+    pub fn restore(
+        backup: impl AsRef<Path>,
+        store: impl AsRef<Path>,
+        options: &Options,
+        keep: bool,
+    ) -> Result<(), OpenError> {
+        backup::restore(&*options.disk, backup.as_ref(), store.as_ref(), keep)
     }
 
     /// Copies the index now, as the thread does that makes copies; `keep` of them stay.
@@ -273,7 +331,7 @@ impl Engine for Local {
         let view = self.read(AccountId::DIRECTORY)?;
         let failed = |error: OpenError| Error::Io(format!("the backup: {error}").into());
         let source = index::open_reader(&self.store).map_err(index::error)?;
-        let backup = backup::write(&source, &self.store.join("segments"), directory).map_err(failed);
+        let backup = backup::write(&source, &self.segments, directory).map_err(failed);
         drop(view);
         backup
     }
@@ -306,7 +364,13 @@ impl Engine for Local {
 
     fn settle(&self) -> Result<(), Error> {
         self.segments.writable()?;
-        index::open_checkpointer(&self.store).and_then(|connection| rebuild::settle(&connection)).map_err(index::error)
+        index::open_checkpointer(&self.store)
+            .and_then(|connection| rebuild::settle(&connection))
+            .map_err(index::error)?;
+        if self.private.is_some() {
+            self.segments.stop(private::REASON);
+        }
+        Ok(())
     }
 }
 

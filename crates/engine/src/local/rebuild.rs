@@ -20,6 +20,7 @@ use types::AccountId;
 use super::index::{self, Places, sql};
 use super::leftovers::{self, Next};
 use super::reader::{bytes, form_and_hash};
+use super::version::{self, Identity};
 use super::{OpenError, copies, segments, wal};
 use crate::disk::Disk;
 use crate::{BlobId, Error, Setback};
@@ -127,10 +128,11 @@ fn probe(store: &Path) -> Result<Option<Trouble>, OpenError> {
         Ok(connection) => connection,
         Err(e) => return trouble(e),
     };
-    match identity(&connection) {
-        Ok((index::APPLICATION_ID, format)) if format >= index::FORMAT => {}
+    match version::identity(&connection) {
+        Ok(Identity::Ours) => {}
+        Ok(Identity::Later(found)) => return Err(version::later(found)),
         // The owner of the file is another program, or one octet of its header has changed.
-        Ok(_) => return Ok(unusable("its header is damaged")),
+        Ok(Identity::Other) => return Ok(unusable("its header is damaged")),
         Err(e) => return trouble(e),
     }
     for table in ["account", "entry", "blob", "segment"] {
@@ -145,11 +147,6 @@ fn probe(store: &Path) -> Result<Option<Trouble>, OpenError> {
 
 fn unusable(why: &str) -> Option<Trouble> {
     Some(Trouble::Unusable(why.to_owned()))
-}
-
-fn identity(connection: &Connection) -> rusqlite::Result<(i32, i32)> {
-    let pragma = |name: &str| connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, i32>(0));
-    Ok((pragma("application_id")?, pragma("user_version")?))
 }
 
 /// Tells damage from what another attempt may get right.
@@ -174,7 +171,7 @@ pub(crate) fn rebuild(
     let aside = put_aside(store)?;
     let fresh = store.join("index.new");
     remove(&fresh)?;
-    match sound_copy(store, &mut said) {
+    match sound_copy(store, &mut said)? {
         Some(copy) => {
             fs::copy(&copy, &fresh)?;
             said.push(format!("the index was made again from the copy {}", copy.display()));
@@ -245,18 +242,23 @@ fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
-/// The newest copy that has everything as it was stored.
-fn sound_copy(store: &Path, said: &mut Vec<String>) -> Option<PathBuf> {
-    copies::all(store).into_iter().find(|path| {
-        let opened = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(index::error);
-        match opened.and_then(|connection| index::verify_all(&connection)) {
-            Ok(()) => true,
-            Err(e) => {
-                said.push(format!("the copy {} cannot be used: {e}", path.display()));
-                false
+/// The newest copy that has everything as it was stored; says no where a later version has made one.
+fn sound_copy(store: &Path, said: &mut Vec<String>) -> Result<Option<PathBuf>, OpenError> {
+    for path in copies::all(store) {
+        let verified = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_ONLY)
+            .and_then(|connection| Ok((version::identity(&connection)?, connection)))
+            .map_err(index::error)
+            .and_then(|(identity, connection)| index::verify_all(&connection).map(|()| identity));
+        match verified {
+            Ok(Identity::Ours) => return Ok(Some(path)),
+            Ok(Identity::Later(found)) => return Err(version::later(found)),
+            Ok(Identity::Other) => {
+                said.push(format!("the copy {} cannot be used: its header is damaged", path.display()))
             }
+            Err(e) => said.push(format!("the copy {} cannot be used: {e}", path.display())),
         }
-    })
+    }
+    Ok(None)
 }
 
 /// Takes over every account that can be read whole, but for what can be computed again.

@@ -7,8 +7,10 @@
 //!   run, tell how far it is, or give up. Memory is bounded by a step, whatever a message's size.
 //! * Searches that read messages take turns, as many at one time as there are processors: a hundred of
 //!   them must not be a hundred busy threads between which everybody else waits.
+//! * Fields that clients often look for are kept decoded, in one string for the mailbox ([`fields`]).
 //! * A message that cannot be read is not found, and named in [`Found::damaged`].
 
+mod fields;
 mod query;
 #[cfg(test)]
 mod tests;
@@ -27,8 +29,10 @@ use crate::error::{Error, Result};
 use crate::mailbox::Mailbox;
 use crate::snapshot::Snapshot;
 use crate::steps::{Steps, Turn};
+use fields::Learnt;
 use query::{Plan, Stage, Test};
 
+pub(crate) use fields::FieldColumns;
 pub use query::{Key, Query, When};
 
 /// How much one step does, in octets looked at.
@@ -46,6 +50,7 @@ pub struct Search {
     /// The first message that was not looked at.
     next: Option<Uid>,
     found: Found,
+    learnt: Learnt,
 }
 
 /// What a search has found.
@@ -77,9 +82,11 @@ impl Steps for Search {
 impl Search {
     /// Looks for the messages that match, among those in `scope`.
     pub fn new(mailbox: &Mailbox, snapshot: Arc<Snapshot>, query: Query, scope: IdSet<Uid>) -> Self {
+        let columns = mailbox.cell.columns.lock().fields.clone();
+        let query = blocking(|| fields::answered(query, &columns, &scope));
         let plan = Plan::new(query, scope, snapshot.keywords());
-        let next = plan.scope.first();
-        Self { mailbox: mailbox.clone(), snapshot, plan, next, found: Found::default() }
+        let (next, learnt) = (plan.scope.first(), Learnt::new(plan.fields()));
+        Self { mailbox: mailbox.clone(), snapshot, plan, next, found: Found::default(), learnt }
     }
 
     /// True where the snapshot alone does not answer: cards, and perhaps bodies, are read.
@@ -94,6 +101,8 @@ impl Search {
 
     /// What was found.
     pub fn finish(self) -> Found {
+        let messages = self.snapshot.sums().count;
+        blocking(|| self.learnt.keep(&mut self.mailbox.cell.columns.lock().fields, messages));
         self.found
     }
 
@@ -112,8 +121,9 @@ impl Search {
                 }
                 work += ROW_COST;
                 facts.fill(None);
+                let Self { plan, learnt, .. } = self;
                 let mut examination =
-                    Examination { plan: &self.plan, chunk: &chunk, at, row, facts: &mut facts, work: &mut work };
+                    Examination { plan, chunk: &chunk, at, row, facts: &mut facts, learnt, work: &mut work };
                 match examination.matches(cards.as_mut()) {
                     Ok(true) => self.found.uids.insert(row.uid),
                     Ok(false) => {}
@@ -137,6 +147,7 @@ struct Examination<'a> {
     row: &'a Row,
     /// What is known of the plan's tests.
     facts: &'a mut [Option<bool>],
+    learnt: &'a mut Learnt,
     work: &'a mut u64,
 }
 
@@ -176,6 +187,9 @@ impl Examination<'_> {
     /// The tests that the card answers.
     fn card(&mut self, card: CardRef<'_>) {
         let header = card.header();
+        if let Some(header) = header {
+            self.learnt.take(self.row.uid, header);
+        }
         for (test, fact) in self.plan.tests.iter().zip(&mut *self.facts) {
             match test {
                 Test::Sent(when) => *fact = Some(card.sent().is_some_and(|sent| when.holds(sent.day_number()))),

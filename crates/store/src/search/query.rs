@@ -209,6 +209,14 @@ impl Plan {
         Node::Test(self.tests.len() - 1, stage)
     }
 
+    /// The names of the fields that cards must be asked for.
+    pub(super) fn fields(&self) -> impl Iterator<Item = &str> {
+        self.tests.iter().filter_map(|test| match test {
+            Test::Header { name, stage: Stage::Card, .. } => Some(name.as_str()),
+            _ => None,
+        })
+    }
+
     /// Whether a message matches, by its row and by what is known of the tests: `None` where that is
     /// not enough to say.
     pub(super) fn decide(&self, chunk: &Chunk, at: usize, row: &Row, facts: &[Option<bool>]) -> Option<bool> {

@@ -87,6 +87,7 @@ pub(super) fn add(
             saved: txn.now,
             email,
             thread,
+            international: Some(message.content.international),
         };
         rows.push((row, modseq, flag_set(&message.flags, &mut names)));
         let label = Label::of(entry, &row, &message.flags).encode();

@@ -167,6 +167,17 @@ impl<'a> FetchWriter<'a> {
         text::number(self.out, octets);
     }
 
+    /// Writes an item that may turn out not to be had: where `write` fails, nothing of it stays.
+    pub fn attempt<E>(&mut self, write: impl FnOnce(&mut Self) -> Result<(), E>) -> Result<(), E> {
+        let (before, first) = (self.out.len(), self.first);
+        let done = write(self);
+        if done.is_err() {
+            self.out.truncate(before);
+            self.first = first;
+        }
+        done
+    }
+
     /// Where the caller appends the octets that [`Content`] announced, and may flush what is there.
     pub fn buffer(&mut self) -> &mut Vec<u8> {
         self.out
@@ -334,6 +345,31 @@ mod tests {
             shown(section(&[3], SectionText::HeaderFieldsNot(vec!["To".into()]))),
             item("3.HEADER.FIELDS.NOT (To)")
         );
+    }
+
+    #[test]
+    fn an_attempt_that_fails_leaves_nothing() {
+        let shown = written(|f| {
+            let all = Section::default();
+            let failed = f.attempt(|f| {
+                f.section(&all, None, Content::Octets(9));
+                f.buffer().extend_from_slice(b"half");
+                Err("damaged")
+            });
+            assert_eq!(failed, Err("damaged"));
+            let done = f.attempt::<()>(|f| {
+                f.size(9);
+                Ok(())
+            });
+            assert_eq!(done, Ok(()));
+            let failed = f.attempt(|f| {
+                f.uid(Uid::MIN);
+                Err(())
+            });
+            assert_eq!(failed, Err(()));
+            f.size(10);
+        });
+        assert_eq!(shown, "* 1 FETCH (RFC822.SIZE 9 RFC822.SIZE 10)\r\n");
     }
 
     #[test]

@@ -14,7 +14,7 @@ use proto::imap::{Dialect, Encoder, PartPath, Partial, Section, SectionText};
 use store::{Cards, Chunk, Keywords, Row};
 use types::{DateTime, Flags, IdSet, SeqNum, Uid};
 
-use super::content::{Content, Edit, Form, Long, Source, Unreadable};
+use super::content::{Content, Edit, Form, Long, Source, Unreadable, mask_nuls};
 use crate::imap::object_id;
 use crate::imap::state::Selected;
 use crate::imap::wire::PIECE;
@@ -44,7 +44,7 @@ pub(super) struct Responder<'a> {
 
 /// Octets of bodies that are read before others have their turn. What is answered may be short
 /// (`BINARY.SIZE`), and a client that has gone is noticed only when something is sent.
-pub(super) const WORK: u64 = 4 << 20;
+pub(super) const WORK: u64 = 1 << 20;
 
 /// A message and where it stands.
 #[derive(Clone, Copy)]
@@ -195,15 +195,14 @@ impl Responder<'_> {
                 (false, Some(cards)) => {
                     scratch.clear();
                     let (header_of_card, header_size) = (item.header_of_card, self.header_size);
-                    let surrogate = *international.get_or_insert_with(|| {
-                        self.ascii_only && cards.card(message.row.email).is_ok_and(message::CardRef::is_international)
-                    });
+                    let surrogate =
+                        *international.get_or_insert_with(|| self.ascii_only && cards.is_international(message.row));
                     if surrogate && shows_header(&item.what) {
                         downgraded.insert(message.row.uid);
                     }
                     let body =
                         Body { row: message.row, cards, scratch, holes, work, header_of_card, header_size, surrogate };
-                    body.item(&item.what, &mut response)
+                    response.attempt(|response| body.item(&item.what, response))
                 }
                 // There are cards wherever an item needs them.
                 (false, None) => Err(Missing::Gone),
@@ -364,7 +363,7 @@ impl Body<'_> {
             None => response.section(section, origin, Announced::Nil),
             Some(content) => {
                 response.section(section, origin, self.announced(&content));
-                self.put(content, response);
+                self.put(content, response)?;
             }
         }
         Ok(())
@@ -378,13 +377,9 @@ impl Body<'_> {
         announce: fn(&mut FetchWriter<'_>, u64),
     ) -> Result<(), Missing> {
         let content = self.stored(&section, None)?.unwrap_or(Content::Kept);
-        let octets = match &content {
-            Content::Kept => self.scratch.len() as u64,
-            Content::Long(long) => long.octets,
-        };
+        let (octets, _) = self.extent(&content);
         announce(response, octets);
-        self.put(content, response);
-        Ok(())
+        self.put(content, response)
     }
 
     /// `BINARY[part]<partial>`
@@ -400,7 +395,7 @@ impl Body<'_> {
             Some(source) => {
                 let content = self.open(source)?;
                 response.binary(part, origin, self.announced(&content));
-                self.put(content, response);
+                self.put(content, response)?;
             }
         }
         Ok(())
@@ -421,21 +416,29 @@ impl Body<'_> {
 
     /// How the octets are announced: as a literal8 only where RFC 3516 §4.3 wants it.
     fn announced(&self, content: &Content) -> Announced {
-        let (octets, nul) = match content {
-            Content::Kept => (self.scratch.len() as u64, self.scratch.contains(&0)),
-            Content::Long(long) => (long.octets, long.nul),
-        };
+        let (octets, nul) = self.extent(content);
         if nul { Announced::Binary(octets) } else { Announced::Octets(octets) }
     }
 
-    /// The octets that were announced, or a hole for them.
-    fn put(self, content: Content, response: &mut FetchWriter<'_>) {
+    /// How many octets, and whether a NUL is among them.
+    fn extent(&self, content: &Content) -> (u64, bool) {
         match content {
+            Content::Plain(plain) => (plain.octets(), false),
+            Content::Kept => (self.scratch.len() as u64, memchr::memchr(0, self.scratch).is_some()),
+            Content::Long(long) => (long.octets, long.nul),
+        }
+    }
+
+    /// The octets that were announced, or a hole for them.
+    fn put(self, content: Content, response: &mut FetchWriter<'_>) -> Result<(), Missing> {
+        match content {
+            Content::Plain(plain) => plain.read(response.buffer())?,
             Content::Kept => response.buffer().append(self.scratch),
             Content::Long(content) => {
                 self.holes.push(Hole { at: response.buffer().len(), content, uid: self.row.uid });
             }
         }
+        Ok(())
     }
 
     /// The octets of a section as they are stored; `None` where the message has no such section.
@@ -488,7 +491,7 @@ impl Body<'_> {
             shown(Header::new(&header), self.surrogate, |header| header.select(keep, names, self.scratch));
         }
         // RFC 9051 §9: no NUL, as in `Form::Stored`.
-        self.scratch.iter_mut().filter(|octet| **octet == 0).for_each(|octet| *octet = 0x80);
+        mask_nuls(self.scratch);
         if let Some(partial) = partial {
             let index = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
             self.scratch.drain(..index(partial.offset).min(self.scratch.len()));
