@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
-use import::imap::Shown;
+use import::imap::{Progress, Shown};
 
-use crate::admin::{Request, Response, ask, execute};
+use crate::admin::{Request, Response, TICK, ask, execute};
 use crate::config::Config;
 use crate::quota::Change;
 use crate::recover::recover;
@@ -116,11 +116,15 @@ pub(crate) fn perform_shown(config: &Config, request: Request, show: &mut dyn Fn
             let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
             let response = runtime.block_on(async {
                 recover(&config.store.path, &store).await?;
-                let show = async |shown| {
-                    show(shown);
-                    Ok(())
-                };
-                anyhow::Ok(execute(&store, request, show).await)
+                let progress = Progress::default();
+                let mut work = std::pin::pin!(execute(&store, request, progress.clone()));
+                let mut ticks = tokio::time::interval(TICK);
+                loop {
+                    tokio::select! {
+                        response = &mut work => return anyhow::Ok(response),
+                        _ = ticks.tick() => show(progress.show()),
+                    }
+                }
             })?;
             drop((runtime, store, engine));
             response

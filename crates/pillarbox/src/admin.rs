@@ -28,7 +28,7 @@ use crate::{backup, migrate, purge, random, undelete};
 const MAX_REQUEST: usize = 16 << 10;
 
 /// Between two looks at how far something is.
-const TICK: Duration = Duration::from_millis(500);
+pub(crate) const TICK: Duration = Duration::from_millis(500);
 
 /// What is asked.
 #[derive(Debug, Serialize, Deserialize)]
@@ -113,30 +113,15 @@ pub(crate) fn ask(store: &Path, request: &Request, show: &mut dyn FnMut(Shown)) 
     }
 }
 
-/// Does what is asked. `show` hears of the progress of what takes long, and may end it.
-pub(crate) async fn execute(
-    store: &Store,
-    request: Request,
-    mut show: impl AsyncFnMut(Shown) -> Result<()>,
-) -> Response {
-    let (progress, is_long) = (Progress::default(), matches!(request, Request::ImportImap { .. }));
-    let mut work = std::pin::pin!(apply(store, request, &progress));
-    let mut ticks = tokio::time::interval(TICK);
-    let done = loop {
-        tokio::select! {
-            done = &mut work => break done,
-            _ = ticks.tick(), if is_long => if let Err(gone) = show(progress.show()).await {
-                break Err(gone);
-            },
-        }
-    };
-    match done {
+/// Does what is asked; `progress` says how far it is, of what takes long.
+pub(crate) async fn execute(store: &Store, request: Request, progress: Progress) -> Response {
+    match apply(store, request, progress).await {
         Ok(lines) => Response::Done(lines),
         Err(error) => Response::Failed(format!("{error:#}")),
     }
 }
 
-async fn apply(store: &Store, request: Request, progress: &Progress) -> Result<Vec<String>> {
+async fn apply(store: &Store, request: Request, progress: Progress) -> Result<Vec<String>> {
     let account = |name: &str| AccountName::new(name).with_context(|| format!("{name:?}"));
     match request {
         Request::Create { name, password } => {
@@ -272,19 +257,33 @@ async fn session(mut connection: Connection, store: Store, running: Arc<Running>
             Err(error) => Response::Failed(format!("{error:#}")),
         },
         // It may take long; the end of the server does not wait for it.
-        Ok(request @ (Request::Reclaim | Request::ImportImap { .. })) => {
-            let Connection { stream, shutdown, .. } = &mut connection;
-            // Who does not hear of the progress has hung up, and wants no more of it.
-            let show = async |shown| Ok(send(stream, &Response::Progress(shown)).await?);
-            tokio::select! {
-                response = execute(&store, request, show) => response,
-                () = shutdown.requested() => Response::Failed("the server is stopping".to_owned()),
-            }
-        }
-        Ok(request) => execute(&store, request, async |_| Ok(())).await,
+        Ok(request @ Request::Reclaim) => tokio::select! {
+            response = execute(&store, request, Progress::default()) => response,
+            () = connection.shutdown.requested() => Response::Failed("the server is stopping".to_owned()),
+        },
+        Ok(request @ Request::ImportImap { .. }) => match shown(&mut connection, &store, request).await {
+            Some(response) => response,
+            None => return,
+        },
+        Ok(request) => execute(&store, request, Progress::default()).await,
         Err(error) => Response::Failed(error.to_string()),
     };
     let _ = send(&mut connection.stream, &response).await;
+}
+
+/// Does what takes long, and says how far it is. `None` where nobody listens any more: then it ends.
+async fn shown(connection: &mut Connection, store: &Store, request: Request) -> Option<Response> {
+    let progress = Progress::default();
+    let mut work = std::pin::pin!(execute(store, request, progress.clone()));
+    let mut ticks = tokio::time::interval(TICK);
+    loop {
+        tokio::select! {
+            response = &mut work => return Some(response),
+            () = connection.shutdown.requested() => return Some(Response::Failed("the server is stopping".to_owned())),
+            _ = ticks.tick() => {}
+        }
+        send(&mut connection.stream, &Response::Progress(progress.show())).await.ok()?;
+    }
 }
 
 async fn send(stream: &mut Stream, response: &Response) -> std::io::Result<()> {

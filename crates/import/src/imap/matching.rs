@@ -14,7 +14,7 @@ use super::Failure;
 use super::session::{Messages, Session};
 
 /// Message-ID fields that are asked for at a time.
-const STEP: u64 = 500;
+const STEP: u64 = 200;
 
 /// What tells a message from others.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]

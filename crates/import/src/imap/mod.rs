@@ -204,9 +204,9 @@ pub async fn import(
     wanted: Wanted,
     progress: &Progress,
 ) -> Result<Report> {
-    let Some(_one) = account.begin_import() else { return Err(crate::Error::Busy) };
+    let Some(one) = account.begin_import().await? else { return Err(crate::Error::Busy) };
     let host = server.host.clone();
-    match workers::run(account, who, server, wanted, progress).await {
+    match workers::run((account, one), who, server, wanted, progress).await {
         Ok(report) => Ok(report),
         Err(Failure::Store(error)) => Err(error.into()),
         Err(other) => Err(crate::Error::Server { host, why: other.to_string() }),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use store::Account;
+use store::{Account, Importing};
 use tokio::task::JoinSet;
 use types::Principal;
 
@@ -24,10 +24,12 @@ struct Work {
     server: Server,
     progress: Progress,
     queue: Mutex<VecDeque<Planned>>,
+    /// Nobody else begins before the last worker has ended.
+    _importing: Importing,
 }
 
 pub(super) async fn run(
-    account: &Account,
+    (account, importing): (&Account, Importing),
     who: &Principal,
     server: Server,
     wanted: Wanted,
@@ -35,22 +37,27 @@ pub(super) async fn run(
 ) -> Result<Report, Failure> {
     // Whatever is wrong with the options shows here, at once.
     let mut session = Session::open(&server).await?;
-    let mut report = Report::default();
-    let namespaces = session.namespaces().await?;
-    let listed = session.mailboxes().await?;
-    let subscriptions = session.subscriptions().await?;
-    let planned = plan(listed, namespaces.as_ref(), subscriptions.as_deref(), &wanted, &mut report);
-    let mut counted = vec![];
-    for one in planned {
-        let count = session.count(&one.source).await?.unwrap_or(0);
-        progress.plan(1, count.into());
-        counted.push((count, one));
-    }
+    let mut pause = Pause::new(server.patience);
+    let (mut counted, mut report) = loop {
+        match survey(&mut session, &wanted).await {
+            Ok(found) => break found,
+            Err(failure) if failure.is_for_later() && pause.wait().await => session = Session::open(&server).await?,
+            Err(failure) => return Err(failure),
+        }
+    };
+    progress.plan(counted.len() as u64, counted.iter().map(|(count, _)| u64::from(*count)).sum());
     // The largest first, so that none of them is what all wait for at the end.
     counted.sort_by_key(|(count, _)| std::cmp::Reverse(*count));
     let connections = wanted.connections.clamp(1, counted.len().max(1));
     let queue = Mutex::new(counted.into_iter().map(|(_, planned)| planned).collect());
-    let work = Arc::new(Work { account: account.clone(), who: who.clone(), server, progress: progress.clone(), queue });
+    let work = Arc::new(Work {
+        account: account.clone(),
+        who: who.clone(),
+        server,
+        progress: progress.clone(),
+        queue,
+        _importing: importing,
+    });
     let mut workers = JoinSet::new();
     workers.spawn(worker(Arc::clone(&work), session));
     for _ in 1..connections {
@@ -61,6 +68,20 @@ pub(super) async fn run(
         report.add(done.map_err(|_| Failure::Store(store::Error::Internal))??);
     }
     Ok(report)
+}
+
+/// What there is to do, and how many messages there are in each mailbox.
+async fn survey(session: &mut Session, wanted: &Wanted) -> Result<(Vec<(u32, Planned)>, Report), Failure> {
+    let mut report = Report::default();
+    let namespaces = session.namespaces().await?;
+    let listed = session.mailboxes().await?;
+    let subscriptions = session.subscriptions().await?;
+    let planned = plan(listed, namespaces.as_ref(), subscriptions.as_deref(), wanted, &mut report);
+    let mut counted = vec![];
+    for one in planned {
+        counted.push((session.count(&one.source).await?.unwrap_or(0), one));
+    }
+    Ok((counted, report))
 }
 
 /// One more connection, if the server allows it.

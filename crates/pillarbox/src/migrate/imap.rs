@@ -154,11 +154,11 @@ fn secret(options: &Options) -> Result<String> {
 }
 
 /// What the request asks for, by whoever owns the store.
-pub(crate) async fn perform(store: &Store, name: &str, source: Source, progress: &Progress) -> Result<Vec<String>> {
+pub(crate) async fn perform(store: &Store, name: &str, source: Source, progress: Progress) -> Result<Vec<String>> {
     let name = AccountName::new(name).with_context(|| format!("{name:?}"))?;
     let (account, who) = super::find(store, &name)?;
     let (server, wanted) = source.parts();
-    let report = run(&account, &who, server, wanted, progress).await?;
+    let report = run(&account, &who, server, wanted, &progress).await?;
     super::said(&name, report, "imported")
 }
 

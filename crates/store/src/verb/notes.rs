@@ -6,6 +6,7 @@
 //! also into the bin and back.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use types::{IdSet, MailboxId, Principal, Uid};
 
@@ -37,10 +38,13 @@ pub struct Importing {
 }
 
 impl Account {
-    /// `None` while somebody else imports into the account.
-    pub fn begin_import(&self) -> Option<Importing> {
-        let importing = std::sync::Arc::clone(&self.0.importing);
-        importing.try_lock_owned().ok().map(|one| Importing { _one: one })
+    /// `None` while somebody else imports into the account. What an import that was cut off had still on its way is
+    /// committed by then.
+    pub async fn begin_import(&self) -> Result<Option<Importing>> {
+        let Ok(one) = Arc::clone(&self.0.importing).try_lock_owned() else { return Ok(None) };
+        // Verbs are applied in the order in which they came, whether or not somebody still waits for them.
+        self.write(|txn| txn.alive()).await?;
+        Ok(Some(Importing { _one: one }))
     }
 
     /// The notes of a source by number, also those of a mailbox that is being filled.
