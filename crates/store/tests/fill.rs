@@ -128,7 +128,7 @@ fn a_uidvalidity_belongs_to_one_mailbox() {
             assert!(of(other).get() > 1_700_000_000 && Some(of(other)) < last, "{other}");
         }
         let stranger = Principal { account: types::AccountId(99) };
-        assert!(matches!(account.fill(&stranger, name("Five"), None, None).await, Err(Error::NoSuchMailbox)));
+        assert!(matches!(account.fill(&stranger, name("Five"), None, None, vec![]).await, Err(Error::NoSuchMailbox)));
     });
 }
 
