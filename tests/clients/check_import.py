@@ -116,7 +116,8 @@ def options(target, source, account, *more):
     path = source.path("password")
     with open(path, "w") as f:
         f.write(source.accounts[account] + "\n")
-    return [target.program, "import", "imap", account, source.host, "--port", str(source.imaps), "--ca-file", source.cert,
+    port = source.imap if "starttls" in more else source.imaps
+    return [target.program, "import", "imap", account, source.host, "--port", str(port), "--ca-file", source.cert,
             "--password-file", path, "--config", target.path("pillarbox.toml"), *more]
 
 
@@ -130,7 +131,7 @@ def take(target, source, account, *more, ok=True):
 def whole(source, target):
     fill(source, "alice")
     # By STARTTLS and by TLS, by the running server and without one.
-    came, said = take(target, source, "alice", "--security", "starttls", "--port", str(source.imap))
+    came, said = take(target, source, "alice", "--security", "starttls")
     same(everything(target, "alice"), everything(source, "alice"))
     equal(came, 60, "messages")
     contains(said, " of ", "what it says of its progress")

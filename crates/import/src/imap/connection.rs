@@ -5,6 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
@@ -125,48 +126,66 @@ fn config(trust: &Trust) -> Result<ClientConfig, Failure> {
     let provider = Arc::new(ring::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions();
     let builder = builder.map_err(|error| fatal(&error))?;
-    let mut roots = RootCertStore::empty();
-    match trust {
-        Trust::Anybody => {
-            let verifier = Arc::new(Anybody(provider));
-            return Ok(builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth());
-        }
+    let believed = match trust {
+        Trust::Anybody => Believed::Anybody,
         Trust::System => {
             let found = rustls_native_certs::load_native_certs();
+            let mut roots = RootCertStore::empty();
             roots.add_parsable_certificates(found.certs);
             if roots.is_empty() {
                 let why = found.errors.first().map_or_else(String::new, |error| format!(": {error}"));
                 return Err(fatal(&format!("this machine has no list of certificate authorities{why}")));
             }
+            return Ok(builder.with_root_certificates(roots).with_no_client_auth());
         }
         Trust::File(path) => {
             let wrong = |error: &dyn std::fmt::Display| Failure::Fatal(format!("{}: {error}", path.display()));
-            for certificate in CertificateDer::pem_file_iter(path).map_err(|error| wrong(&error))? {
-                let certificate = certificate.map_err(|error| wrong(&error))?;
-                roots.add(certificate).map_err(|error| wrong(&error))?;
-            }
-            if roots.is_empty() {
-                return Err(wrong(&"there is no certificate in it"));
-            }
+            let certificates = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+            let certificates = certificates.map_err(|error| wrong(&error))?;
+            let mut roots = RootCertStore::empty();
+            roots.add_parsable_certificates(certificates.iter().cloned());
+            let issued = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider)).build();
+            Believed::These { certificates, issued: issued.map_err(|error| wrong(&error))? }
         }
-    }
-    Ok(builder.with_root_certificates(roots).with_no_client_auth())
+    };
+    let verifier = Arc::new(Verifier { believed, provider });
+    Ok(builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth())
 }
 
-/// Takes every certificate, as it was asked to. Signatures must be right all the same.
+/// Believes what it was asked to. Signatures must be right in any case.
 #[derive(Debug)]
-struct Anybody(Arc<CryptoProvider>);
+struct Verifier {
+    believed: Believed,
+    provider: Arc<CryptoProvider>,
+}
 
-impl ServerCertVerifier for Anybody {
+#[derive(Debug)]
+enum Believed {
+    Anybody,
+    /// These very certificates, and those that they issued.
+    These {
+        certificates: Vec<CertificateDer<'static>>,
+        issued: Arc<WebPkiServerVerifier>,
+    },
+}
+
+impl ServerCertVerifier for Verifier {
     fn verify_server_cert(
         &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
+        match &self.believed {
+            // Certificates that servers have made for themselves often call
+            // themselves an authority, which is refused otherwise.
+            Believed::These { certificates, issued } if !certificates.contains(end_entity) => {
+                issued.verify_server_cert(end_entity, intermediates, name, ocsp, now)
+            }
+            Believed::These { .. } | Believed::Anybody => Ok(ServerCertVerified::assertion()),
+        }
     }
 
     fn verify_tls12_signature(
@@ -175,7 +194,7 @@ impl ServerCertVerifier for Anybody {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+        verify_tls12_signature(message, certificate, signature, &self.provider.signature_verification_algorithms)
     }
 
     fn verify_tls13_signature(
@@ -184,10 +203,10 @@ impl ServerCertVerifier for Anybody {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+        verify_tls13_signature(message, certificate, signature, &self.provider.signature_verification_algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
+        self.provider.signature_verification_algorithms.supported_schemes()
     }
 }

@@ -73,7 +73,7 @@ pub enum Security {
 pub enum Trust {
     /// Those of the authorities that this machine knows.
     System,
-    /// Those of the authorities in a PEM file.
+    /// Those in a PEM file, and those that they issued.
     File(PathBuf),
     /// Everybody's: whoever stands in between can read along.
     Anybody,

@@ -51,7 +51,8 @@ pub(crate) struct Options {
     /// 993 with TLS, else 143.
     #[arg(long)]
     port: Option<u16>,
-    /// PEM certificates of the authorities to believe, instead of those that this machine knows.
+    /// PEM certificates to believe, the server's own or those of authorities, instead of the authorities that this machine
+    /// knows.
     #[arg(long, value_name = "FILE")]
     ca_file: Option<PathBuf>,
     /// Believes any certificate: whoever stands in between can read the password and the mail.
