@@ -103,6 +103,9 @@ def everything(server, account):
 
 
 def same(got, wanted):
+    # A name that is there only for what is below it is a mailbox in Pillarbox.
+    got = {name: of for name, of in got.items()
+           if name in wanted or of[3] or not any(other.startswith(name + "/") for other in wanted)}
     equal(sorted(got), sorted(wanted), "mailboxes")
     for name in wanted:
         for what, one, other in zip(("use", "subscription", "UIDVALIDITY and UIDNEXT"), got[name], wanted[name]):

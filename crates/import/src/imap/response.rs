@@ -25,8 +25,8 @@ pub enum Response {
     List(Listed),
     /// RFC 2342: prefixes and delimiters of the user's own mailboxes, those of others, and shared ones.
     Namespace([Vec<Namespace>; 3]),
-    /// Messages in a mailbox (STATUS).
-    Messages(u32),
+    /// STATUS
+    Counted(Counted),
     /// Messages in the mailbox that is selected.
     Exists(u32),
     /// About one message.
@@ -70,6 +70,15 @@ pub struct Listed {
     pub delimiter: Option<u8>,
     /// `\Noselect`, `\Sent` and others, as they stand.
     pub attributes: Vec<String>,
+}
+
+/// What STATUS says of a mailbox.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Counted {
+    /// MESSAGES
+    pub messages: Option<u32>,
+    /// UIDVALIDITY
+    pub uid_validity: Option<u32>,
 }
 
 /// RFC 2342 §5
@@ -141,7 +150,7 @@ fn untagged(cursor: &mut Cursor<'_>) -> Response {
         b"NAMESPACE" => Response::Namespace([0; 3].map(|_| namespaces(cursor))),
         b"STATUS" => {
             cursor.value(0);
-            status_messages(cursor).map_or(Response::Other, Response::Messages)
+            counted(cursor).map_or(Response::Other, Response::Counted)
         }
         number => {
             let Some(number) = number_of(number) else { return Response::Other };
@@ -211,11 +220,14 @@ fn namespaces(cursor: &mut Cursor<'_>) -> Vec<Namespace> {
     all.into_iter().filter_map(one).collect()
 }
 
-fn status_messages(cursor: &mut Cursor<'_>) -> Option<u32> {
+fn counted(cursor: &mut Cursor<'_>) -> Option<Counted> {
     let words = cursor.words_in_parentheses()?;
-    let mut pairs = words.iter().zip(words.iter().skip(1));
-    let (_, number) = pairs.find(|(word, _)| word.eq_ignore_ascii_case(b"MESSAGES"))?;
-    number_of(number)?.try_into().ok()
+    let of = |name: &[u8]| {
+        let mut pairs = words.iter().zip(words.iter().skip(1));
+        let (_, number) = pairs.find(|(word, _)| word.eq_ignore_ascii_case(name))?;
+        number_of(number)?.try_into().ok()
+    };
+    Some(Counted { messages: of(b"MESSAGES"), uid_validity: of(b"UIDVALIDITY") })
 }
 
 fn fetch(cursor: &mut Cursor<'_>) -> Fetched {

@@ -10,7 +10,7 @@ use message::parse_date;
 use types::{DateTime, Flags, IdSet, Uid};
 
 use super::connection::{Connection, Listener};
-use super::response::{Answer, Fetched, Listed, Namespace, Response, Status, capabilities};
+use super::response::{Answer, Counted, Fetched, Listed, Namespace, Response, Status, capabilities};
 use super::{Failure, Login, Security, Server};
 
 /// Messages of one mailbox; a server that tells of more is broken.
@@ -212,18 +212,18 @@ impl Session {
         Ok((answer, listed))
     }
 
-    /// How many messages are in a mailbox; nothing where the server does not say.
-    pub(super) async fn count(&mut self, name: &[u8]) -> Result<Option<u32>, Failure> {
+    /// How many messages are in a mailbox, and its UIDVALIDITY, as far as the server says so.
+    pub(super) async fn count(&mut self, name: &[u8]) -> Result<Counted, Failure> {
         let mut command = Command::new("STATUS").string(name);
-        command.push(b" (MESSAGES)");
-        let mut count = None;
+        command.push(b" (MESSAGES UIDVALIDITY)");
+        let mut counted = Counted::default();
         let take = &mut |response| {
-            if let Response::Messages(messages) = response {
-                count = Some(messages);
+            if let Response::Counted(found) = response {
+                counted = found;
             }
         };
-        let answer = self.run(command, take).await?;
-        Ok(count.filter(|_| answer.status == Status::Ok))
+        self.run(command, take).await?;
+        Ok(counted)
     }
 
     /// Opens a mailbox for reading; nothing changes there.

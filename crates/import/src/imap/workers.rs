@@ -8,14 +8,17 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use store::{Account, Importing};
 use tokio::task::JoinSet;
-use types::Principal;
+use types::{Principal, UidValidity};
 
 use super::mailboxes::{Planned, plan};
 use super::progress::Progress;
+use super::response::Counted;
 use super::session::Session;
 use super::transfer::Transfer;
 use super::{Failure, Patience, Server, Wanted};
 use crate::Report;
+
+type Survey = (Vec<(u32, Planned)>, Option<UidValidity>, Report);
 
 /// What all connections have in common.
 struct Work {
@@ -38,13 +41,17 @@ pub(super) async fn run(
     // Whatever is wrong with the options shows here, at once.
     let mut session = Session::open(&server).await?;
     let mut pause = Pause::new(server.patience);
-    let (mut counted, mut report) = loop {
+    let (mut counted, uid_validity, mut report) = loop {
         match survey(&mut session, &wanted).await {
             Ok(found) => break found,
             Err(failure) if failure.is_for_later() && pause.wait().await => session = Session::open(&server).await?,
             Err(failure) => return Err(failure),
         }
     };
+    // What is created on the way, such as a name above another, takes none of those that are still to come.
+    if let Some(last) = uid_validity {
+        account.pass_uid_validity(who, last).await?;
+    }
     progress.plan(counted.len() as u64, counted.iter().map(|(count, _)| u64::from(*count)).sum());
     // The largest first, so that none of them is what all wait for at the end.
     counted.sort_by_key(|(count, _)| std::cmp::Reverse(*count));
@@ -70,18 +77,20 @@ pub(super) async fn run(
     Ok(report)
 }
 
-/// What there is to do, and how many messages there are in each mailbox.
-async fn survey(session: &mut Session, wanted: &Wanted) -> Result<(Vec<(u32, Planned)>, Report), Failure> {
+/// What there is to do, how many messages there are in each mailbox, and the last UIDVALIDITY of all.
+async fn survey(session: &mut Session, wanted: &Wanted) -> Result<Survey, Failure> {
     let mut report = Report::default();
     let namespaces = session.namespaces().await?;
     let listed = session.mailboxes().await?;
     let subscriptions = session.subscriptions().await?;
     let planned = plan(listed, namespaces.as_ref(), subscriptions.as_deref(), wanted, &mut report);
-    let mut counted = vec![];
+    let (mut counted, mut last) = (vec![], None);
     for one in planned {
-        counted.push((session.count(&one.source).await?.unwrap_or(0), one));
+        let Counted { messages, uid_validity } = session.count(&one.source).await?;
+        counted.push((messages.unwrap_or(0), one));
+        last = last.max(uid_validity.and_then(UidValidity::new));
     }
-    Ok((counted, report))
+    Ok((counted, last, report))
 }
 
 /// One more connection, if the server allows it.

@@ -223,8 +223,8 @@ impl Session {
             "LIST" => list(false),
             "LSUB" => list(true),
             "STATUS" => {
-                let count = state.mailboxes.get(quoted).map_or(0, |mailbox| mailbox.messages.len());
-                format!("* STATUS \"{quoted}\" (MESSAGES {count}) \r\n")
+                let Mailbox { messages, uid_validity, .. } = &state.mailboxes[quoted];
+                format!("* STATUS \"{quoted}\" (MESSAGES {} UIDVALIDITY {uid_validity}) \r\n", messages.len())
             }
             "EXAMINE" => {
                 if let Some(left) = state.later.0.checked_sub(1) {

@@ -77,6 +77,26 @@ fn everything_comes_with_its_numbers() {
     });
 }
 
+/// Dovecot numbers mailboxes that are created together one after the other: the name above one of them took the
+/// UIDVALIDITY of the next.
+#[test]
+fn a_name_above_another_takes_no_uidvalidity_of_the_source() {
+    run(async || {
+        let next = 1_795_000_000;
+        let some = [
+            ("a/b", mailbox(next, mails(1..=3))),
+            ("c", mailbox(next + 1, mails(1..=2))),
+            ("d", mailbox(next + 2, mails([1]))),
+        ];
+        let (fake, home) = (Fake::new(state(some)).await, home().await);
+        let report = take(&home, &fake).await;
+        assert_eq!((report.messages, report.remarks), (6, vec![]));
+        let numbers = home.numbers();
+        assert_eq!(["a/b", "c", "d"].map(|name| numbers[name].0), [next, next + 1, next + 2]);
+        assert_eq!(numbers["a"].0, next + 3);
+    });
+}
+
 #[test]
 fn a_second_run_takes_what_is_new_and_what_changed() {
     run(async || {

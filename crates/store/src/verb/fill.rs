@@ -51,6 +51,18 @@ impl Account {
         Ok(Filling { account: self.clone(), id, _attendance: attendance })
     }
 
+    /// No mailbox that is created from now on has a UIDVALIDITY up to this one: they belong to mailboxes that will be
+    /// filled. One that would leave too few others is passed over.
+    pub async fn pass_uid_validity(&self, who: &Principal, last: UidValidity) -> Result<()> {
+        rights::may_change(who, self.id())?;
+        self.write(move |txn| {
+            txn.alive()?;
+            txn.counters().take_uid_validity(last);
+            Ok(())
+        })
+        .await
+    }
+
     /// Goes on with a mailbox of which [`Filling::finish`] was never reached, found among the deleted ones. Retention
     /// begins anew.
     pub async fn refill(&self, who: &Principal, id: MailboxId) -> Result<Filling> {

@@ -70,7 +70,8 @@ fn lists_of_all_kinds() {
     assert_eq!((own[0].prefix.as_slice(), own[0].delimiter), (&b"INBOX."[..], Some(b'.')));
     assert_eq!((others[0].prefix.as_slice(), shared.len()), (&b"user."[..], 0));
     // client-quirks row 10: a space behind the list.
-    assert_eq!(parse("* STATUS \"a b\" (UIDNEXT 4 MESSAGES 3 ) "), Response::Messages(3));
+    let counted = Counted { messages: Some(3), uid_validity: None };
+    assert_eq!(parse("* STATUS \"a b\" (UIDNEXT 4 MESSAGES 3 ) "), Response::Counted(counted));
 }
 
 #[test]
