@@ -34,6 +34,11 @@ class Bare(Server):
         with open(self.path("pillarbox.toml"), "w") as f:
             f.write(text.replace("[store]", "[accounts]\nfolders = []\n\n[store]", 1))
 
+    def create(self, name, password):
+        super().create(name, password)
+        # imaplib would be shown 8-bit headers in ASCII.
+        self.command("account", "set-capabilities", name, "--disable", "UTF8=ACCEPT")
+
     def start(self):
         super().start()
         made = time.time()
@@ -179,6 +184,7 @@ def killed(source, target):
     """kill -9 of the importer, with and without a server."""
     count, noise = 1000, random.Random(5)
     client = source.client("bob")
+    client.subscribe("INBOX")
     for n in range(count):
         text = noise.randbytes(20_000).hex()
         append(client, "INBOX", mail(n, body="\r\n".join(text[at:at + 76] for at in range(0, len(text), 76)) + "\r\n"))
