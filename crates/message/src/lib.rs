@@ -40,7 +40,7 @@ mod words;
 
 pub use address::{Address, Mailbox, parse_addresses};
 pub use binary::BinaryParts;
-pub use card::{AddressList, CARD_FIELDS, Card, CardRef, FirstAddress};
+pub use card::{AddressList, Card, CardHeader, CardRef, FieldSet, FirstAddress};
 pub use casemap::casemap;
 pub use charset::{Charset, TextDecoder};
 pub use collate::collation_key;

@@ -29,7 +29,7 @@ pub struct Incoming {
 /// A message that has arrived and waits for [`Account::append`].
 pub struct Received {
     pub(crate) upload: Upload,
-    pub(crate) card: Vec<u8>,
+    pub(crate) card: Card,
     pub(crate) size: u32,
     eight_bit_header: bool,
     /// See [`crate::Row::international`].
@@ -102,7 +102,7 @@ impl Incoming {
         let upload = if size <= IN_MEMORY { finish() } else { blocking(finish) }?;
         // `push` has refused what does not fit.
         let size = u32::try_from(size).map_err(|_| Error::TooBig { limit: limits.message_size })?;
-        Ok(Received { upload, card: card.to_bytes(), size, eight_bit_header, international, ids })
+        Ok(Received { upload, card, size, eight_bit_header, international, ids })
     }
 }
 

@@ -217,9 +217,8 @@ impl Mailbox {
         brief(|| Ok(self.account.0.source.read()?.blob(engine::BlobId(email.0))?))
     }
 
-    /// A reader of cards and bodies for many messages in a row. Short-lived: it may hold a database
-    /// snapshot, so drop it before waiting for anything.
-    pub fn reader(&self) -> Result<Cards> {
-        Ok(Cards::new(self.account.read()?, self.at.owner))
+    /// A reader of cards and bodies for many messages in a row.
+    pub fn reader(&self) -> Cards {
+        Cards::new(Arc::clone(&self.account.0.source))
     }
 }

@@ -362,7 +362,7 @@ fn put_back(txn: &mut Txn, found: Vec<Found>, before: &Before) -> Result<Vec<Bac
             }
         }
         if let Some(card) = message.card {
-            pack.push(message.email, card.as_bytes());
+            pack.push(message.email, card);
         }
         txn.blob(NewBlob { id: blob_id(message.email), upload: message.upload, label: message.raw_label });
         back.push(Back { mailbox: target.name.clone(), uid, damage: message.damage });

@@ -257,7 +257,7 @@ fn put(
         if let Some(content) = content.filter(|_| !known.contains_key(&row.email)) {
             let label = Label::of(&entry, &new, &flags).encode();
             txn.blob(NewBlob { id: blob_id(email), upload: content.upload, label });
-            pack.push(email, &content.card);
+            pack.push(email, content.card);
         }
         known.insert(row.email, (email, thread));
         rows.push((new, modseq, flag_set(&flags, &mut names)));

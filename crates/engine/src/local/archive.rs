@@ -32,7 +32,7 @@ impl Archive {
 
 impl Engine for Archive {
     fn read(&self, account: AccountId) -> Result<Box<dyn ReadView>, Error> {
-        Ok(Box::new(View::new(self.readers.begin()?, Arc::clone(&self.segments), account)?))
+        Ok(Box::new(View::begin(&self.readers, &self.segments, None, account)?))
     }
 
     fn upload(&self) -> Result<Box<dyn BlobWriter>, Error> {

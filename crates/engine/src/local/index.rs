@@ -6,7 +6,8 @@
 //! | `account` | an account and the number of its last commit |
 //! | `entry`   | (account, key) → value |
 //! | `blob`    | (account, blob id) → [`Places`] |
-//! | `segment` | a segment file: its mark, its end once it is decided, the octets in it that blobs use |
+//! | `segment` | a segment file: its mark, its end once it is decided, the octets in it that blobs use, and the last group that may have something in it |
+//! | `journal` | one row: the last group of which everything is in the index; NULL where the journal of no group counts that is there already |
 //!
 //! Values and places have a `form` and a `hash`. The form is a number: version in the lowest eight
 //! bits, then eight for the codec (0), one that is set for derived values, and from bit 32 on the
@@ -23,7 +24,7 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::reader::{bytes, form_and_hash};
 use super::{OpenError, version};
-use crate::segment::{HEADER_LEN, Input, PIECE_META_LEN, Piece, decode_pieces, encode_pieces};
+use crate::segment::{HEADER_LEN, Input, PIECE_LEN, PIECE_META_LEN, Piece, decode_pieces, encode_pieces};
 use crate::{BlobId, Error};
 
 /// Version 1, as it is.
@@ -49,6 +50,12 @@ const SCHEMA: &str = "
     ) STRICT;
 ";
 
+/// What format 2 has besides. Nothing of format 1 is in a journal.
+const JOURNAL: &str = "
+    CREATE TABLE journal (flushed INTEGER) STRICT;
+    INSERT INTO journal VALUES (NULL);
+";
+
 /// Where the SQLite file of a store is.
 pub(crate) fn path(store: &Path) -> PathBuf {
     store.join("index.db")
@@ -64,17 +71,44 @@ pub(crate) fn open_writer(store: &Path, page_size: u32) -> Result<Connection, Op
     connection.pragma_update(None, "page_size", page_size)?;
     connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
     set_up(&connection, 8 * 1024)?;
+    // What the log of SQLite may lose is in the journal.
+    connection.pragma_update(None, "synchronous", "NORMAL")?;
     // A file that nobody has written anything into yet.
     let fresh = "SELECT count(*) = 0 AND (SELECT application_id FROM pragma_application_id) = 0 FROM sqlite_schema";
     match connection.query_row(fresh, [], |row| row.get(0))? {
         true => make_tables(&connection)?,
-        false => version::verify(&connection, &path(store))?,
+        false => {
+            version::verify(&connection, &path(store))?;
+            upgrade(&connection)?;
+        }
     }
     Ok(connection)
 }
 
 fn make_tables(connection: &Connection) -> rusqlite::Result<()> {
-    connection.execute_batch(&format!("BEGIN IMMEDIATE; {SCHEMA} {} COMMIT;", version::statements()))
+    connection.execute_batch(&format!("BEGIN IMMEDIATE; {SCHEMA} {JOURNAL} {} COMMIT;", version::statements()))
+}
+
+/// Makes an index of format 1 one of the present format.
+pub(crate) fn upgrade(connection: &Connection) -> rusqlite::Result<()> {
+    let old = "SELECT count(*) = 0 FROM sqlite_schema WHERE name = 'journal'";
+    if connection.query_row(old, [], |row| row.get(0))? {
+        let version = version::statements();
+        connection.execute_batch(&format!("SAVEPOINT upgrade; {JOURNAL} {version} RELEASE upgrade;"))?;
+    }
+    Ok(())
+}
+
+/// The last group of which everything is in an index.
+pub(crate) fn flushed(connection: &Connection) -> rusqlite::Result<Option<u64>> {
+    let flushed: Option<i64> = connection.query_row("SELECT flushed FROM journal", [], |row| row.get(0))?;
+    Ok(flushed.map(i64::cast_unsigned))
+}
+
+/// Writes it down.
+pub(crate) fn set_flushed(connection: &Connection, group: Option<u64>) -> rusqlite::Result<()> {
+    let mut update = connection.prepare_cached("UPDATE journal SET flushed = ?1")?;
+    update.execute([group.map(sql)]).map(drop)
 }
 
 /// An index without content in a file that is not there yet.
@@ -196,9 +230,19 @@ pub(crate) struct Places {
 }
 
 impl Places {
+    /// Of a blob that is not yet anywhere.
+    pub(crate) fn nowhere() -> Self {
+        Self { segment: 0, offset: 0, len: 0, pieces: vec![] }
+    }
+
+    /// How long it is, encoded, with so many pieces.
+    pub(crate) fn encoded_len(pieces: usize) -> usize {
+        16 + PIECE_LEN * pieces
+    }
+
     /// With what it takes to store it.
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(16 + 24 * self.pieces.len());
+        let mut out = Vec::with_capacity(Self::encoded_len(self.pieces.len()));
         out.extend_from_slice(&self.segment.to_le_bytes());
         out.extend_from_slice(&self.offset.to_le_bytes());
         out.extend_from_slice(&self.len.to_le_bytes());

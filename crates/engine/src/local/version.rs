@@ -15,7 +15,7 @@ use super::OpenError;
 const APPLICATION_ID: i32 = 0x5042_4f58;
 
 /// What this version writes.
-const FORMAT: u16 = 1;
+const FORMAT: u16 = 2;
 
 /// What the header of an index says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

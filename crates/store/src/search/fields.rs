@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::iter::Peekable;
 use std::sync::Arc;
 
-use message::{Header, Needle, append_values};
+use message::{CardHeader, FieldSet, Header, Needle, append_values};
 use types::{IdSet, Uid};
 
 use super::{Key, Query};
@@ -35,7 +35,11 @@ pub(crate) type FieldColumns = HashMap<&'static str, Arc<FieldColumn>>;
 
 /// What one search reads.
 #[derive(Default)]
-pub(super) struct Learnt(Vec<(&'static str, FieldColumn)>);
+pub(super) struct Learnt {
+    columns: Vec<(&'static str, FieldSet, FieldColumn)>,
+    /// One field as it stands.
+    octets: Vec<u8>,
+}
 
 impl FieldColumn {
     /// Octets, about.
@@ -148,24 +152,39 @@ fn kept_name(name: &str) -> Option<&'static str> {
 }
 
 impl Learnt {
-    /// Of fields of these names.
-    pub(super) fn new<'a>(names: impl Iterator<Item = &'a str>) -> Self {
-        let mut names: Vec<_> = names.filter_map(kept_name).collect();
-        names.sort_unstable();
-        names.dedup();
-        Self(names.into_iter().map(|name| (name, FieldColumn::default())).collect())
+    /// Of these fields.
+    pub(super) fn new<'a>(fields: impl Iterator<Item = (&'a str, FieldSet)>) -> Self {
+        let mut columns: Vec<(&'static str, FieldSet, FieldColumn)> = vec![];
+        for (name, set) in fields.filter_map(|(name, set)| Some((kept_name(name)?, set))) {
+            if columns.iter().all(|(other, ..)| *other != name) {
+                columns.push((name, set, FieldColumn::default()));
+            }
+        }
+        Self { columns, octets: vec![] }
     }
 
     /// Takes what is needed of a message; messages come ascending.
-    pub(super) fn take(&mut self, uid: Uid, header: Header<'_>) {
-        for (name, column) in &mut self.0 {
-            column.push(uid, header, name);
+    pub(super) fn take(&mut self, uid: Uid, header: CardHeader<'_>) {
+        for (name, set, column) in &mut self.columns {
+            self.octets.clear();
+            header.select(*set, &mut self.octets);
+            column.push(uid, Header::new(&self.octets), name);
         }
+    }
+
+    /// Whether the message that was taken last has a text in this field; `None` where that was not kept.
+    pub(super) fn holds(&self, uid: Uid, name: &str, needle: &Needle) -> Option<bool> {
+        let (.., column) = self.columns.iter().find(|(kept, ..)| kept.eq_ignore_ascii_case(name))?;
+        if column.uids.last() != Some(uid) {
+            return None;
+        }
+        let start = column.ends.iter().rev().nth(1).copied().unwrap_or(0);
+        Some(needle.find(column.values.get(start..)?).is_some())
     }
 
     /// Joins it with what is kept, in a mailbox of so many messages.
     pub(super) fn keep(self, columns: &mut FieldColumns, messages: u32) {
-        for (name, learnt) in self.0.into_iter().filter(|(_, learnt)| !learnt.uids.is_empty()) {
+        for (name, _, learnt) in self.columns.into_iter().filter(|(.., learnt)| !learnt.uids.is_empty()) {
             let column = columns.entry(name).or_default();
             // Most of it is of messages that are gone.
             if column.ends.len() > 1000 + 2 * messages as usize {

@@ -19,7 +19,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use engine::Blob;
-use message::{CardRef, Header, Layout, Matcher, Needle, Reading, SearchArea};
+use message::{Header, Layout, Matcher, Needle, Reading, SearchArea};
 use types::{IdSet, Uid};
 
 use crate::blocking::blocking;
@@ -30,7 +30,7 @@ use crate::mailbox::Mailbox;
 use crate::snapshot::Snapshot;
 use crate::steps::{Steps, Turn};
 use fields::Learnt;
-use query::{Plan, Stage, Test};
+use query::{Plan, Test};
 
 pub(crate) use fields::FieldColumns;
 pub use query::{Key, Query, When};
@@ -109,7 +109,7 @@ impl Search {
     fn messages(&mut self, from: Uid) -> Result<bool> {
         let rest = self.plan.scope.within(from, Uid::MAX);
         let snapshot = Arc::clone(&self.snapshot);
-        let mut cards = if self.reads_messages() { Some(self.mailbox.reader()?) } else { None };
+        let mut cards = if self.reads_messages() { Some(self.mailbox.reader()) } else { None };
         let mut facts = vec![None; self.plan.tests.len()];
         let mut work = 0;
         for chunk in snapshot.chunks(&rest) {
@@ -158,14 +158,12 @@ impl Examination<'_> {
         }
         let Some(cards) = cards else { return Ok(false) };
         *self.work += CARD_COST;
-        let layout = {
-            let card = cards.card(self.row.email)?;
-            self.card(card);
-            if let Some(answer) = self.decide() {
-                return Ok(answer);
-            }
-            card.layout().map_err(|error| self.damaged(error))?
-        };
+        self.sent(cards)?;
+        self.fields(cards)?;
+        if let Some(answer) = self.decide() {
+            return Ok(answer);
+        }
+        let layout = cards.card(self.row.email)?.layout().map_err(|error| self.damaged(error))?;
         // Expunged by somebody else and removed for good since the snapshot.
         let Some(blob) = cards.body(self.row.email)? else { return Ok(false) };
         self.header(&*blob, &layout)?;
@@ -185,20 +183,37 @@ impl Examination<'_> {
     }
 
     /// The tests that the card answers.
-    fn card(&mut self, card: CardRef<'_>) {
-        let header = card.header();
-        if let Some(header) = header {
-            self.learnt.take(self.row.uid, header);
-        }
+    fn sent(&mut self, cards: &mut Cards) -> Result<()> {
+        let mut sent = None;
         for (test, fact) in self.plan.tests.iter().zip(&mut *self.facts) {
-            match test {
-                Test::Sent(when) => *fact = Some(card.sent().is_some_and(|sent| when.holds(sent.day_number()))),
-                Test::Header { name, needle, stage: Stage::Card } => {
-                    *fact = header.map(|header| needle.is_in_field(header, name));
-                }
-                Test::Header { .. } | Test::Text { .. } => {}
+            if let Test::Sent(when) = test {
+                let sent = match sent {
+                    Some(sent) => sent,
+                    None => *sent.insert(cards.card(self.row.email)?.sent()),
+                };
+                *fact = Some(sent.is_some_and(|sent| when.holds(sent.day_number())));
             }
         }
+        Ok(())
+    }
+
+    /// The tests of header fields that stand beside the card.
+    fn fields(&mut self, cards: &mut Cards) -> Result<()> {
+        let Some(rare) = self.plan.fields().map(|(_, set)| set.is_rare()).max() else { return Ok(()) };
+        let Some(header) = cards.header(self.row.email, rare)? else { return Ok(()) };
+        self.learnt.take(self.row.uid, header);
+        let mut octets = Vec::new();
+        for (test, fact) in self.plan.tests.iter().zip(&mut *self.facts) {
+            if let Test::Header { name, needle, kept: Some(set) } = test {
+                let learnt = self.learnt.holds(self.row.uid, name, needle);
+                *fact = learnt.or_else(|| {
+                    octets.clear();
+                    header.select(*set, &mut octets);
+                    Some(needle.is_in_field(Header::new(&octets), name))
+                });
+            }
+        }
+        Ok(())
     }
 
     /// The tests of header fields that the card has not answered.

@@ -92,7 +92,7 @@ pub(super) fn add(
         rows.push((row, modseq, flag_set(&message.flags, &mut names)));
         let label = Label::of(entry, &row, &message.flags).encode();
         txn.blob(NewBlob { id: blob_id(email), upload: message.content.upload, label });
-        pack.push(email, &message.content.card);
+        pack.push(email, message.content.card);
         appended.uids.insert(uid);
         uid = next;
     }
