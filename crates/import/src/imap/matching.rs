@@ -65,7 +65,7 @@ impl Here {
                 rows.push((row.uid, row.internal_date.time, row.size, row.email));
                 ControlFlow::Continue(())
             })?;
-            let mut cards = mailbox.reader()?;
+            let mut cards = mailbox.reader();
             let mut here: HashMap<UnixTime, HashMap<Mark, VecDeque<Uid>>> = HashMap::new();
             for (uid, date, size, email) in rows {
                 let id = match cards.card(email) {
