@@ -93,7 +93,7 @@ fn a_name_above_another_takes_no_uidvalidity_of_the_source() {
         assert_eq!((report.messages, report.remarks), (6, vec![]));
         let numbers = home.numbers();
         assert_eq!(["a/b", "c", "d"].map(|name| numbers[name].0), [next, next + 1, next + 2]);
-        assert_eq!(numbers["a"].0, next + 3);
+        assert!(numbers["a"].0 > next + 2);
     });
 }
 
