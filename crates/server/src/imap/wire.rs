@@ -41,6 +41,16 @@ pub(crate) struct Wire {
     received: u64,
 }
 
+/// Why a wait ended well.
+pub(crate) enum Woken<T> {
+    /// The client sent something.
+    Heard,
+    /// What else was waited for.
+    By(T),
+    /// The moment came.
+    Alarm,
+}
+
 /// When the running command says next that it is at work (RFC 9585).
 struct Progress {
     tag: Tag,
@@ -172,7 +182,7 @@ impl Wire {
     /// Sends what waits, then waits for the client. Ends when the client or the server ends, or when
     /// there was silence for too long.
     pub(crate) async fn wait(&mut self) -> Result<(), End> {
-        self.wait_or(std::future::pending::<()>()).await.map(drop)
+        self.wait_or(std::future::pending::<()>(), None).await.map(drop)
     }
 
     /// As [`Wire::wait`], in the middle of an APPEND.
@@ -182,8 +192,12 @@ impl Wire {
         self.wait().await
     }
 
-    /// As [`Wire::wait`], but comes back with what `other` gives, if that is first.
-    pub(crate) async fn wait_or<T>(&mut self, other: impl Future<Output = T>) -> Result<Option<T>, End> {
+    /// As [`Wire::wait`], but ends also with what `other` gives, and at `alarm`.
+    pub(crate) async fn wait_or<T>(
+        &mut self,
+        other: impl Future<Output = T>,
+        alarm: Option<Instant>,
+    ) -> Result<Woken<T>, End> {
         self.flush().await?;
         if !self.fragmenter.is_empty() {
             self.sink.stream.acknowledge();
@@ -191,6 +205,7 @@ impl Wire {
         self.fragmenter.release();
         self.out = Vec::new();
         let Self { sink, fragmenter, shutdown, deadline, received, .. } = self;
+        let alarm = alarm.filter(|alarm| alarm <= deadline);
         tokio::select! {
             biased;
             () = shutdown.requested() => Err(END_OF_SERVER),
@@ -198,11 +213,11 @@ impl Wire {
                 0 => Err(End::Lost(io::ErrorKind::UnexpectedEof.into())),
                 read => {
                     *received += read as u64;
-                    Ok(None)
+                    Ok(Woken::Heard)
                 }
             },
-            other = other => Ok(Some(other)),
-            () = sleep_until(*deadline) => Err(AUTOLOGOUT),
+            other = other => Ok(Woken::By(other)),
+            () = sleep_until(alarm.unwrap_or(*deadline)) => alarm.map_or(Err(AUTOLOGOUT), |_| Ok(Woken::Alarm)),
         }
     }
 
