@@ -432,3 +432,26 @@ fn ratio(on_line: Carried, received: u64, sent: u64) -> String {
     let (of_in, of_out) = (percent(packed_in, received), percent(packed_out, sent));
     format!(" (compressed to {packed_in} and {packed_out}, {of_in} and {of_out} %)")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::connections::Connections;
+    use crate::imap::wire::tests::server;
+    use crate::shutdown::Stopper;
+    use crate::stream::{Peer, Stream};
+
+    /// What a connection costs that waits, also in IDLE: its task, and a few hundred octets beside it. Whoever
+    /// awaits something large in the loop of the session makes it large for everybody: box that.
+    #[tokio::test]
+    async fn a_connection_that_waits_is_small() {
+        let server = Arc::new(server());
+        let (stopper, shutdown) = Stopper::new();
+        let admission = Connections::new(&server.limits).admit(Peer::Memory).unwrap();
+        let stream = Stream::memory(tokio::io::duplex(1).0, Peer::Memory);
+        let session = serve_imap(Connection { stream, admission, shutdown }, server);
+        let size = size_of_val(&session);
+        assert!(size <= 1400, "{size} octets");
+        drop(stopper);
+    }
+}
