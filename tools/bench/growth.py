@@ -48,7 +48,7 @@ def settled(t):
 def grown(t, n, mailbox, count):
     """A mailbox of user n with so many small messages, made unless it is there."""
     c = Client(t, n)
-    if c.ok(f"SELECT grown{count}", tolerant=True):
+    if c.ok(f"SELECT grown-{mailbox}-{count}", tolerant=True):
         return
     c.ok(f"SELECT {mailbox}", tolerant=True) or c.ok(f"CREATE {mailbox}")
     smaller = count // 10
@@ -60,14 +60,15 @@ def grown(t, n, mailbox, count):
         for _ in range(10):
             c.ok(f"UID COPY 1:* {mailbox}")
     # An empty one, to find out the next time.
-    c.ok(f"CREATE grown{count}")
+    c.ok(f"CREATE grown-{mailbox}-{count}")
 
 
 def scale(t, sizes="1000,10000,100000", reps="11", first="1500", **kw):
     """One of everything in mailboxes of each size; commands over all of it; what they cost in memory."""
     out = []
-    for k, size in enumerate(map(int, sizes.split(","))):
-        n = int(first) + k
+    for size in map(int, sizes.split(",")):
+        # Another user for each size: 1504 has the thousand.
+        n = int(first) + len(str(size))
         grown(t, n, "INBOX", size)
         t.restart()
         row = {"size": size, "pushes": pushed(t, n)}
@@ -94,7 +95,7 @@ def scale(t, sizes="1000,10000,100000", reps="11", first="1500", **kw):
             row[x["name"] + " cpu"] = statistics.median(x["cpu"]) * 1000 if x["ok"] else None
         print({k: round(v, 3) if isinstance(v, float) else v for k, v in row.items() if k != "pushes"}, flush=True)
         out.append(row)
-    slow_readers(t, int(first) + len(out) - 1, out[-1], int(kw.get("readers", 20)))
+    slow_readers(t, n, row, int(kw.get("readers", 20)))
     t.save("scale", out)
 
 

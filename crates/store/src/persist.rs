@@ -44,14 +44,11 @@ impl Snapshot {
 
     /// The nodes and chunks of `base` that are gone.
     fn deletes(&self, base: &Self, out: &mut Vec<Write>) {
-        let kept: HashSet<*const Node> = self.nodes.iter().map(Arc::as_ptr).collect();
-        let changed: Vec<_> = base.nodes.iter().filter(|node| !kept.contains(&Arc::as_ptr(node))).collect();
-        if changed.is_empty() {
-            return;
-        }
-        let nodes: HashSet<NodeId> = self.nodes.iter().map(|node| node.id).collect();
-        let chunks: HashSet<ChunkId> = self.chunk_refs().map(|chunk| chunk.id).collect();
-        for node in changed {
+        // A commit changes some nodes of many; a chunk may have gone from one of those to another of them.
+        let (before, after) = (base.without_nodes_of(self), self.without_nodes_of(base));
+        let nodes: HashSet<NodeId> = after.iter().map(|node| node.id).collect();
+        let chunks: HashSet<ChunkId> = after.iter().flat_map(|node| &node.chunks).map(|chunk| chunk.id).collect();
+        for node in before {
             if !nodes.contains(&node.id) {
                 out.push(Write { key: key::node(self.id, node.id), value: None });
             }
@@ -60,6 +57,12 @@ impl Snapshot {
                 out.push(Write { key: key::marks(self.id, chunk.id, key::SHARED_PLANE), value: None });
             }
         }
+    }
+
+    /// The nodes that the two do not share.
+    fn without_nodes_of(&self, other: &Self) -> Vec<&Arc<Node>> {
+        let shared: HashSet<*const Node> = other.nodes.iter().map(Arc::as_ptr).collect();
+        self.nodes.iter().filter(|node| !shared.contains(&Arc::as_ptr(node))).collect()
     }
 
     fn encode_head(&self) -> Vec<u8> {

@@ -6,6 +6,7 @@
 //! * Who awaits one of these functions holds no guard or reader of the store.
 
 use std::io;
+use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use proto::imap::response::Condition;
@@ -131,7 +132,7 @@ impl Wire {
     /// Waits for `work` to be done, and says now and then that it is not yet. The work is done also
     /// where the client has gone meanwhile: it is not for us to break it off.
     pub(crate) async fn meanwhile<T>(&mut self, work: impl Future<Output = T>) -> Result<T, End> {
-        let mut work = std::pin::pin!(work);
+        let mut work = pin!(work);
         let mut lost = None;
         loop {
             let next = self.progress.as_ref().map(|progress| progress.next).filter(|_| lost.is_none());
@@ -182,7 +183,7 @@ impl Wire {
     /// Sends what waits, then waits for the client. Ends when the client or the server ends, or when
     /// there was silence for too long.
     pub(crate) async fn wait(&mut self) -> Result<(), End> {
-        self.wait_or(std::future::pending::<()>(), None).await.map(drop)
+        self.wait_or(pin!(std::future::pending::<()>()), None).await.map(drop)
     }
 
     /// As [`Wire::wait`], in the middle of an APPEND.
@@ -195,7 +196,8 @@ impl Wire {
     /// As [`Wire::wait`], but ends also with what `other` gives, and at `alarm`.
     pub(crate) async fn wait_or<T>(
         &mut self,
-        other: impl Future<Output = T>,
+        // Pinned by the caller, or it would take its place twice in every connection that waits.
+        other: Pin<&mut impl Future<Output = T>>,
         alarm: Option<Instant>,
     ) -> Result<Woken<T>, End> {
         self.flush().await?;

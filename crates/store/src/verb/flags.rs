@@ -87,7 +87,7 @@ fn store(
     if names.len() > limits.keywords && names.len() > mailbox.keywords.len() {
         return Err(Error::Limit("keywords of a mailbox"));
     }
-    let mut stored = FlagsStored { missing: uids.difference(&mailbox.uids()), ..FlagsStored::default() };
+    let mut stored = FlagsStored { missing: uids.difference(&mailbox.present(uids)), ..FlagsStored::default() };
     let mut quiet = IdSet::new();
     let mut too_many = false;
     mailbox.remark(txn.version, uids, |row, before, set| {

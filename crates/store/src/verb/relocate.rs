@@ -64,7 +64,7 @@ impl Mailbox {
             .write_over(uids.len(), move |txn| {
                 txn.alive()?;
                 let target = txn.tree().get(&to).ok_or(Error::NoSuchTarget)?.id;
-                let there = txn.mailbox(from)?.uids().intersection(&uids);
+                let there = txn.mailbox(from)?.present(&uids);
                 if missing == Missing::Refuse && there != uids {
                     return Err(Error::Expunged);
                 }
