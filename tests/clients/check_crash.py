@@ -2,7 +2,8 @@
 
     check_crash.py [--rounds N] [--seed N]
 
-In each round several connections append, change flags, move, expunge and deliver by LMTP, all in the same mailboxes;
+In each round several connections append, change flags, move, expunge and deliver by LMTP, all in the same mailboxes,
+while what was expunged is purged after a second and its space given back;
 the server is killed at a random moment and started again. For each message we know the states that are right: one, or
 two where the server died with the answer on its lips. What a bystander has seen must still be there as well.
 The store lives through all rounds, so that damage has time to show.
@@ -13,6 +14,7 @@ import random
 import re
 import smtplib
 import ssl
+import subprocess
 import threading
 import time
 
@@ -22,6 +24,8 @@ FOLDERS = ("INBOX", "Archive", "Work")
 WRITERS, DELIVERERS = 5, 3
 ABSENT = (None, frozenset())
 DYING = threading.Event()    # The disk is about to lose its power (check_power_cut.py).
+ENDING = threading.Event()   # The server is about to be killed.
+HOUSE = threading.Lock()     # Held while a command of the program may have the store open.
 LOST = (OSError, ssl.SSLError, EOFError, imaplib.IMAP4.abort, smtplib.SMTPException)
 
 
@@ -33,12 +37,23 @@ def main():
     print(f"   seed {options.seed}, {options.rounds} rounds")
     chance = random.Random(options.seed)
     with Server() as server:
+        if STRICT:
+            keep_little(server)
         survive(server, options.rounds, chance)
         done("kill -9")
 
 
-def survive(server, rounds, chance, space=False):
-    """So many deaths of a server; with `space`, space is given back in between and while it dies."""
+def keep_little(server):
+    """What is expunged is purged soon, and space is given back for little."""
+    with open(server.path("pillarbox.toml")) as f:
+        text = f.read()
+    with open(server.path("pillarbox.toml"), "w") as f:
+        f.write(text.replace("[store]\n", "[store]\nreclaim_share = 5\n") + '\n[retention]\nexpunged = "1s"\n')
+    server.restart()
+
+
+def survive(server, rounds, chance):
+    """So many deaths of a server; space is given back in between and while it dies."""
     client = server.client()
     client.create("Work")
     client.logout()
@@ -47,13 +62,14 @@ def survive(server, rounds, chance, space=False):
         load(server, book, chance)
         server.start()
         book.verify(server)
-        if space:
-            server.command("purge", "--older-than", "0")
+        if STRICT:
+            server.command("purge", "--older-than", "0s")
             server.command("reclaim")
         server.stop()
         server.check()
         server.start()
-    print(f"   {book.acknowledged} acknowledged changes, {book.unsure} cut off; {book.present} messages are left")
+    print(f"   {book.acknowledged} acknowledged changes, {book.unsure} cut off; {book.present} messages are left; "
+          f"{book.kept} commands ended while the server ran")
 
 
 class Book:
@@ -63,7 +79,7 @@ class Book:
         self.lock = threading.Lock()
         self.states, self.uids, self.boxes = {}, {}, {}
         self.seen, self.unborn = set(), set()    # what the bystander has seen; what was sent and never acknowledged
-        self.next = self.acknowledged = self.unsure = self.present = 0
+        self.next = self.acknowledged = self.unsure = self.present = self.kept = 0
 
     def number(self):
         with self.lock:
@@ -154,7 +170,8 @@ def listing(client, folder):
 
 def load(server, book, chance):
     """One round: load from all sides until the server is dead."""
-    ready = threading.Barrier(WRITERS + DELIVERERS + 2)
+    works = [write] * WRITERS + [deliver] * DELIVERERS + [watch] + [keep_house] * STRICT
+    ready = threading.Barrier(len(works) + 1)
     failed = []
 
     def guarded(work, seed):
@@ -168,7 +185,7 @@ def load(server, book, chance):
                 failed.append(e)
         return threading.Thread(target=go)
 
-    threads = [guarded(work, chance.random()) for work in [write] * WRITERS + [deliver] * DELIVERERS + [watch]]
+    threads = [guarded(work, chance.random()) for work in works]
     for thread in threads:
         thread.start()
     try:
@@ -176,9 +193,11 @@ def load(server, book, chance):
         time.sleep(chance.uniform(0.02, 1.2))    # The moment is the point: there is no event to wait for.
     except threading.BrokenBarrierError:
         pass
+    ENDING.set()
     server.kill()
     for thread in threads:
         thread.join(PATIENCE)
+    ENDING.clear()
     if failed:
         raise failed[0]
 
@@ -248,6 +267,23 @@ def watch(server, book, chance, ready):
                     return
                 with book.lock:
                     book.seen.add(int(re.search(rb"<(\d+)@", part[1])[1]))
+
+
+def keep_house(server, book, chance, ready):
+    """Purges and gives space back, now and then, by the commands that people have."""
+    ready()
+    while True:
+        time.sleep(chance.uniform(0, 0.2))    # Not all the time: the load goes on in between as well.
+        with HOUSE:
+            if ENDING.is_set():
+                return
+            words = chance.choice([("purge",), ("purge", "--older-than", "0s"), ("reclaim",), ("reclaim",), ("status",)])
+            try:
+                server.command(*words)
+            except subprocess.CalledProcessError as e:
+                assert ENDING.is_set(), (words, e.stdout, e.stderr)
+                return
+            book.kept += 1
 
 
 if __name__ == "__main__":

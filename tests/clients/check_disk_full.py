@@ -3,12 +3,9 @@ resumes by itself when space returns. On a small file system in memory; skipped 
 """
 import imaplib
 import os
-import shutil
 import smtplib
-import subprocess
-import sys
 
-from harness import DOMAIN, PATIENCE, Server, contains, done, equal, mail, run, until
+from harness import DOMAIN, PATIENCE, Server, contains, done, equal, mail, may_mount, run, until
 
 SIZE, RESERVE = 40 << 20, 12 << 20
 BODY = ("x" * 76 + "\r\n") * 3000
@@ -145,26 +142,6 @@ def by_hand(server, client):
     equal(client.store("1", "+FLAGS", "(\\Flagged)")[0], "OK", "STORE")
     equal(client.append("INBOX", None, None, mail(905))[0], "OK", "APPEND")
     assert "writing: yes" in server.command("status").stdout
-
-
-def may_mount():
-    """True where we may; tries a namespace of our own, in which this program begins anew."""
-    probe = os.path.join(os.environ.get("TMPDIR", "/tmp"), f"pillarbox-mount-{os.getpid()}")
-    os.makedirs(probe)
-    try:
-        if subprocess.run(["mount", "-t", "tmpfs", "none", probe], capture_output=True).returncode == 0:
-            run("umount", probe)
-            return True
-    except FileNotFoundError:
-        return False
-    finally:
-        shutil.rmtree(probe)
-    if "PILLARBOX_UNSHARED" in os.environ or not shutil.which("unshare"):
-        return False
-    if subprocess.run(["unshare", "-rm", "true"], capture_output=True).returncode:
-        return False
-    sys.stdout.flush()
-    os.execvpe("unshare", ["unshare", "-rm", sys.executable, *sys.argv], {**os.environ, "PILLARBOX_UNSHARED": "1"})
 
 
 main()

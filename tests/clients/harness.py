@@ -227,6 +227,26 @@ def run(*command, ok=True, **kwargs):
     return said
 
 
+def may_mount():
+    """True where we may; tries a namespace of our own, in which this program begins anew."""
+    probe = os.path.join(os.environ.get("TMPDIR", "/tmp"), f"pillarbox-mount-{os.getpid()}")
+    os.makedirs(probe)
+    try:
+        if subprocess.run(["mount", "-t", "tmpfs", "none", probe], capture_output=True).returncode == 0:
+            run("umount", probe)
+            return True
+    except FileNotFoundError:
+        return False
+    finally:
+        shutil.rmtree(probe)
+    if "PILLARBOX_UNSHARED" in os.environ or not shutil.which("unshare"):
+        return False
+    if subprocess.run(["unshare", "-rm", "true"], capture_output=True).returncode:
+        return False
+    sys.stdout.flush()
+    os.execvpe("unshare", ["unshare", "-rm", sys.executable, *sys.argv], {**os.environ, "PILLARBOX_UNSHARED": "1"})
+
+
 def until(what, question):
     """Asks again until the answer is true: only for things that another program does in its own time."""
     end = time.monotonic() + PATIENCE

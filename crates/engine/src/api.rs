@@ -34,8 +34,8 @@ pub enum Error {
     /// No space for more: reading and deleting still work.
     #[error("the disk is full")]
     Full,
-    /// Writing has stopped after a failure; restart the server once the cause is mended.
-    #[error("the store is read-only since an earlier failure: {0}")]
+    /// Writing has stopped after a failure, or was never possible; restart the server once the cause is mended.
+    #[error("the store is read-only: {0}")]
     ReadOnly(Arc<str>),
 }
 

@@ -1,4 +1,4 @@
-//! The one way to the files of bodies, so that tests can put a disk there that fails.
+//! The one way to the files of bodies, and to backups of them, so that tests can put a disk there that fails.
 //!
 //! What a successful call promises is what POSIX promises and no more: bytes are durable after
 //! [`DiskFile::sync`], names after [`Disk::sync_dir`].
@@ -26,6 +26,9 @@ pub trait Disk: Debug + Send + Sync + 'static {
 
     /// Gives a file another name. Who has it open keeps it.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+
+    /// Gives a file a second name, which must not exist yet; an error where the file system cannot.
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()>;
 
     /// Takes a file's name away. Who has it open keeps it.
     fn remove(&self, path: &Path) -> io::Result<()>;
@@ -80,6 +83,10 @@ impl Disk for RealDisk {
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         fs::rename(from, to)
+    }
+
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::hard_link(from, to)
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {

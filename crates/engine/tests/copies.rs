@@ -70,6 +70,7 @@ fn a_damaged_index_does_not_push_its_last_good_copy_out() {
     put(&engine, 0);
     engine.copy_index(1).unwrap().unwrap();
     put(&engine, 1);
+    engine.flush().unwrap();
     let damage = "UPDATE entry SET value = zeroblob(1000)";
     Connection::open(dir.path().join("index.db")).unwrap().execute_batch(damage).unwrap();
     let error = engine.copy_index(1).unwrap_err();

@@ -3,9 +3,11 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
 
 use engine::local::{Local, Options};
+use engine::segment::{Content, Found, scan};
 use engine::{AccountBatch, Batch, BlobId, CommitNumber, Engine, NewBlob, Write};
 use tempfile::TempDir;
 use types::AccountId;
@@ -231,58 +233,151 @@ fn an_account_that_can_be_read_whole_loses_nothing() {
     assert_eq!(open(dir.path()).setback().unwrap().unwrap().current, [A].into());
 }
 
-#[test]
-fn a_lost_log_is_noticed() {
-    let dir = killed(5);
-    // As it is, nothing is wrong.
-    let copy = tempfile::tempdir().unwrap();
-    for name in ["index.db", "index.db-wal"] {
-        fs::copy(dir.path().join(name), copy.path().join(name)).unwrap();
+/// The files of a store in another directory.
+fn copied(dir: &Path) -> TempDir {
+    let store = tempfile::tempdir().unwrap();
+    fs::create_dir(store.path().join("segments")).unwrap();
+    for sub in ["segments", ""] {
+        for entry in fs::read_dir(dir.join(sub)).unwrap().map(Result::unwrap) {
+            if entry.file_type().unwrap().is_file() {
+                fs::copy(entry.path(), store.path().join(sub).join(entry.file_name())).unwrap();
+            }
+        }
     }
-    let engine = open(dir.path());
-    assert_eq!((engine.setback().unwrap(), engine.check().unwrap()), (None, vec![]));
-    drop(engine);
+    store
+}
 
+/// All ten commits of both accounts are there, and nothing is wrong.
+fn assert_whole(dir: &Path, what: &str) {
+    let engine = open(dir);
+    assert_eq!((engine.setback().unwrap(), engine.check().unwrap()), (None, vec![]), "{what}");
+    for account in [A, B] {
+        assert_eq!(engine.read(account).unwrap().commit_number(), CommitNumber(10), "{what}");
+        for n in 0..10 {
+            assert_eq!(engine.read(account).unwrap().get(&u64::to_be_bytes(n)).unwrap().unwrap().len(), 800, "{what}");
+            assert!(read(&engine, account, n) == body(account, n), "{what}");
+        }
+    }
+}
+
+/// What SQLite's log has, the journal has as well.
+#[test]
+fn a_lost_log_loses_nothing() {
     let dir = killed(5);
+    assert_whole(copied(dir.path()).path(), "as it is");
     fs::remove_file(dir.path().join("index.db-wal")).unwrap();
-    let engine = open(dir.path());
-    let said = engine.setback().unwrap().unwrap().said;
-    assert!(!said.is_empty());
-    drop(engine);
-    let engine = open(dir.path());
-    assert_eq!(engine.setback().unwrap().unwrap().said, said, "it is said until it is settled");
+    assert_whole(dir.path(), "without its log");
+    assert_whole(dir.path(), "once more");
 }
 
 #[test]
-fn a_damaged_log_is_noticed() {
+fn a_damaged_log_loses_nothing() {
     let dir = killed(5);
-    let log = dir.path().join("index.db-wal");
-    let whole = fs::read(&log).unwrap();
+    let whole = fs::read(dir.path().join("index.db-wal")).unwrap();
     let frame = 24 + 8192;
     let frames = (whole.len() - 32) / frame;
-    let (mut noticed, mut last) = (0, 0);
+    assert!(frames > 5, "{frames}");
     for n in 0..frames {
-        let store = tempfile::tempdir().unwrap();
-        fs::create_dir(store.path().join("segments")).unwrap();
-        for sub in ["segments", ""] {
-            for entry in fs::read_dir(dir.path().join(sub)).unwrap().map(Result::unwrap) {
-                if entry.file_type().unwrap().is_file() {
-                    fs::copy(entry.path(), store.path().join(sub).join(entry.file_name())).unwrap();
-                }
-            }
-        }
+        let store = copied(dir.path());
         let mut bytes = whole.clone();
         bytes[32 + n * frame + 24 + 4000] ^= 0x10;
         fs::write(store.path().join("index.db-wal"), bytes).unwrap();
-        let engine = open(store.path());
-        match engine.setback().unwrap() {
-            Some(_) => noticed += 1,
-            None => last += 1,
-        }
-        assert!(engine.read(A).is_ok());
+        assert_whole(store.path(), &format!("frame {n}"));
     }
-    // Damage in the last commit looks like a power cut in it.
-    assert!(noticed > frames / 2 && last < 12, "{noticed} of {frames}");
+}
+
+/// Where the journals are: their segment files, and of each record where it begins and where it ends.
+fn journals(dir: &Path) -> Vec<(PathBuf, Range<usize>, u64)> {
+    let mut found = vec![];
+    for entry in fs::read_dir(dir.join("segments")).unwrap().map(Result::unwrap) {
+        let bytes = fs::read(entry.path()).unwrap();
+        for item in scan(&bytes[..], None).unwrap() {
+            let end = item.end() as usize;
+            if let Found::Record { offset, record, .. } = item
+                && matches!(record.content, Content::Journal { .. })
+            {
+                found.push((entry.path(), offset as usize..end, record.group));
+            }
+        }
+    }
+    found.sort_by_key(|(.., group)| *group);
+    found
+}
+
+/// Nobody knows what stood in it: that is said, and all bodies are there.
+#[test]
+fn a_damaged_journal_is_noticed() {
+    let dir = killed(5);
+    let all = journals(dir.path());
+    assert_eq!(all.len(), 20);
+    // The first ten groups are in the index, and the last cannot be told from one that was cut off.
+    for (zeros, (path, at, group)) in [false, true].into_iter().flat_map(|zeros| all.iter().map(move |j| (zeros, j))) {
+        let store = copied(dir.path());
+        let path = store.path().join(path.strip_prefix(dir.path()).unwrap());
+        let mut bytes = fs::read(&path).unwrap();
+        if zeros {
+            bytes[at.clone()].fill(0);
+        } else {
+            bytes[at.start + (*group as usize * 7) % at.len()] ^= 4;
+        }
+        fs::write(&path, bytes).unwrap();
+        let engine = open(store.path());
+        let setback = engine.setback().unwrap();
+        assert_eq!(setback.is_some(), (11..20).contains(group), "group {group}: {setback:?}");
+        let (number, other) = [A, B].map(|account| engine.read(account).unwrap().commit_number().0).into();
+        let strays = engine.strays().unwrap();
+        match group {
+            ..=10 => assert_eq!((number, other), (10, 10)),
+            20 => assert_eq!((number, other), (10, 9)),
+            _ => {
+                let said = setback.unwrap().said;
+                assert_eq!(said[0], "commits are lost: the journal of a group cannot be read");
+                // The account that the group did not change has lost nothing; of the other the bodies are there.
+                let before = (group - 1) / 2;
+                let (whole, hurt, account) = if group % 2 == 1 { (other, number, A) } else { (number, other, B) };
+                assert_eq!((whole, hurt), (10, before));
+                assert_eq!(strays.of(account).len() as u64, 10 - before);
+            }
+        }
+        assert_eq!(engine.check().unwrap(), Vec::<String>::new());
+        // Who opens it again does not take for new what was given up.
+        drop(engine);
+        let engine = open(store.path());
+        assert_eq!(engine.read(A).unwrap().commit_number().0, number);
+        put_after(&engine, A, 100, number);
+        drop(engine);
+        assert_eq!(open(store.path()).read(A).unwrap().commit_number().0, number + 1);
+    }
+}
+
+/// The index is taken back to every state that it was in: the journal brings it to the last one.
+#[test]
+fn an_older_index_catches_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = open(dir.path());
+    let mut older = vec![];
+    for n in 0..10 {
+        put(&engine, A, n);
+        put(&engine, B, n);
+        if n % 3 == 1 {
+            engine.flush().unwrap();
+            older.push(copied(dir.path()));
+        }
+    }
+    let last = copied(dir.path());
+    drop(engine);
+    for index in &older {
+        let store = copied(last.path());
+        for name in ["index.db", "index.db-wal"] {
+            fs::copy(index.path().join(name), store.path().join(name)).unwrap();
+        }
+        assert_whole(store.path(), "killed");
+        let store = copied(dir.path());
+        for name in ["index.db", "index.db-wal"] {
+            fs::copy(index.path().join(name), store.path().join(name)).unwrap();
+        }
+        assert_whole(store.path(), "closed");
+    }
 }
 
 #[test]
@@ -314,4 +409,33 @@ fn a_body_that_has_moved_is_found_where_it_is() {
     let strays = engine.strays().unwrap();
     let named: Vec<bool> = strays.of(A).iter().map(|id| strays.get(A, *id).unwrap().unwrap().named).collect();
     assert_eq!(named, [vec![true; 9], vec![false]].concat());
+}
+
+/// A format of tomorrow is written with its inverse: what is not is damage, and the index is made again.
+#[test]
+fn a_damaged_format_version_is_no_later_version() {
+    for version in [0, 2, 3, 1 << 20, -1] {
+        let dir = store(Some(6));
+        let index = rusqlite::Connection::open(dir.path().join("index.db")).unwrap();
+        index.pragma_update(None, "user_version", version).unwrap();
+        index.close().unwrap();
+        let engine = open(dir.path());
+        let setback = engine.setback().unwrap().unwrap();
+        assert_eq!(setback.said[0], "the index cannot be used: its header is damaged");
+        assert_eq!(setback.current, BTreeSet::from([A, B]), "version {version}: nothing was lost");
+        drop(engine);
+        recover(dir.path(), &[], false);
+    }
+}
+
+/// What a later version wrote is left alone, also where its index is lost.
+#[test]
+fn a_copy_of_a_later_version_is_no_copy_to_go_on_from() {
+    let dir = store(Some(6));
+    let copy = rusqlite::Connection::open(dir.path().join("copies/0000000001.db")).unwrap();
+    copy.pragma_update(None, "user_version", 0xfffc_0003_u32.cast_signed()).unwrap();
+    copy.close().unwrap();
+    lose(dir.path());
+    let refused = Local::open(dir.path(), options()).unwrap_err();
+    assert_eq!(refused.to_string(), "the store has format 3; this version knows formats up to 2");
 }

@@ -1,29 +1,48 @@
 //! Cards: what FETCH, SEARCH, SORT and THREAD want to know of a message without opening it.
 //!
-//! A card is a flat string of bytes, read in place. Version 2:
+//! A card is a flat string of bytes, read in place, with the fields of the header in two others beside it
+//! ([`CardHeader`]). Version 3:
+//! ```text
+//! version flags zone sent ends envelope structure extensions message-id references subject layout preview
+//! ```
+//! `version` and `flags` are octets, `zone` two, `sent` eight, `ends` four for each of the sections that
+//! follow: where it ends, counted from the first one; all little-endian.
+//!
+//! Versions 1 and 2, which are read as well:
 //! ```text
 //! version flags [sent zone] envelope structure extensions header message-id references subject layout preview
 //! ```
-//! `version` and `flags` are octets, `sent` and `zone` numbers, everything else a byte string with its
-//! length before it. Version 1 had no preview. A card of another version is no card: it is made anew
+//! `sent` and `zone` are varints there, everything else a byte string with its length before it; the header
+//! stands as it is. Version 1 had no preview. A card of another version is no card: it is made anew
 //! from the message. What is in a card is stored next to others, so it is bounded: see [`MOST_HEADER`]
 //! and [`MOST_REFERENCES`].
 
 mod first_address;
+mod header;
 mod pack;
 
 use types::{DateTime, UnixTime};
 
+use crate::header::{Field, LowerName};
 use crate::{BaseSubject, Envelope, Error, Header, Layout, Message, Structure, base_subject, message_ids, parse_date};
+use header::Packed;
 use pack::Reader;
 
 pub use first_address::{AddressList, FirstAddress};
+pub use header::{CardHeader, FieldSet};
 
 /// The first octet of every card that we write.
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 
-/// That of cards without a preview, which we read as well.
+/// That of cards that have the header inside.
+const WITH_HEADER: u8 = 2;
+
+/// That of cards that have no preview, either.
 const WITHOUT_PREVIEW: u8 = 1;
+
+/// Sections of a card, and the octets before the first of them.
+const SECTIONS: usize = 8;
+const HEAD: usize = 12 + 4 * SECTIONS;
 
 /// A larger packed header stays in the message.
 const MOST_HEADER: usize = 64 << 10;
@@ -40,139 +59,77 @@ const HAS_MESSAGE_ID: u8 = 4;
 const IS_REPLY: u8 = 8;
 const IS_INTERNATIONAL: u8 = 16;
 
-/// The header fields that a card keeps as they stand: those that mail clients ask for when they list
-/// messages. Sorted, in lower case.
-pub const CARD_FIELDS: &[&str] = &[
-    "archived-at",
-    "authentication-results",
-    "bcc",
-    "bimi-indicator",
-    "bimi-location",
-    "cc",
-    "chat-version",
-    "content-class",
-    "content-description",
-    "content-transfer-encoding",
-    "content-type",
-    "date",
-    "delivered-to",
-    "disposition-notification-to",
-    "dkim-signature",
-    "from",
-    "importance",
-    "in-reply-to",
-    "lines",
-    "list-archive",
-    "list-help",
-    "list-id",
-    "list-owner",
-    "list-post",
-    "list-subscribe",
-    "list-unsubscribe",
-    "list-unsubscribe-post",
-    "mail-followup-to",
-    "mail-reply-to",
-    "message-id",
-    "mime-version",
-    "newsgroups",
-    "priority",
-    "references",
-    "reply-to",
-    "resent-date",
-    "resent-from",
-    "resent-message-id",
-    "resent-to",
-    "return-path",
-    "sender",
-    "subject",
-    "thread-topic",
-    "to",
-    "user-agent",
-    "x-bimi-indicator-hash",
-    "x-k9mail-identity",
-    "x-keywords",
-    "x-label",
-    "x-mailer",
-    "x-mozilla-draft-info",
-    "x-mozilla-keys",
-    "x-mozilla-news-host",
-    "x-mozilla-status",
-    "x-mozilla-status2",
-    "x-msmail-priority",
-    "x-offlineimap",
-    "x-original-to",
-    "x-priority",
-    "x-spam-flag",
-    "x-spam-score",
-    "x-spam-status",
-    "x-tuid",
-    "x-uniform-type-identifier",
-    "x-universally-unique-identifier",
-];
-
 /// The card of one message, just made.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Card {
     message_id: Option<Vec<u8>>,
     references: Vec<Vec<u8>>,
     bytes: Vec<u8>,
+    common: Vec<u8>,
+    rare: Vec<u8>,
 }
 
 impl Card {
     /// Makes the card of a message.
     pub fn from_message(message: &Message) -> Self {
         let header = message.header();
-        let message_id = header.first("Message-ID").and_then(|field| ids(field.value).next());
-        let references = references(header);
-        let packed = packed_header(message);
-        let sent = header.first("Date").and_then(|field| parse_date(field.value));
-        let subject = header.first("Subject").map(|field| base_subject(&field.decoded()));
+        let Known { date, subject, message_id, references, in_reply_to } = Known::of(header);
+        let message_id = message_id.and_then(|field| ids(field.value).next());
+        let references = referred(references, in_reply_to);
+        let sent = date.and_then(|field| parse_date(field.value));
+        let subject = subject.map(|field| base_subject(&field.decoded()));
         let BaseSubject { text: subject, is_reply } =
             subject.unwrap_or(BaseSubject { text: String::new(), is_reply: false });
         let structure = Structure::of(message);
 
         let flag = |set: bool, flag: u8| if set { flag } else { 0 };
         let flags = flag(sent.is_some(), HAS_DATE)
-            | flag(packed.is_some(), HAS_HEADER)
             | flag(message_id.is_some(), HAS_MESSAGE_ID)
             | flag(is_reply, IS_REPLY)
             | flag(is_international(message), IS_INTERNATIONAL);
+        let DateTime { time, zone } = sent.unwrap_or(DateTime::utc(UnixTime(0)));
         let mut bytes = vec![VERSION, flags];
-        if let Some(DateTime { time, zone }) = sent {
-            pack::signed(time.0, &mut bytes);
-            pack::signed(zone.into(), &mut bytes);
-        }
-        let mut scratch = Vec::new();
-        let mut section = |write: &mut dyn FnMut(&mut Vec<u8>)| {
-            scratch.clear();
-            write(&mut scratch);
-            pack::bytes(&scratch, &mut bytes);
+        bytes.extend_from_slice(&zone.to_le_bytes());
+        bytes.extend_from_slice(&time.0.to_le_bytes());
+        bytes.resize(HEAD, 0);
+        let mut ends = Vec::with_capacity(4 * SECTIONS);
+        let mut section = |write: &dyn Fn(&mut Vec<u8>)| {
+            write(&mut bytes);
+            // What it is made of is bounded by the size of headers, and that of messages is less than this.
+            let end = u32::try_from(bytes.len() - HEAD).unwrap_or(u32::MAX);
+            ends.extend_from_slice(&end.to_le_bytes());
         };
-        section(&mut |out| Envelope::of(header).write(out));
-        section(&mut |out| out.extend_from_slice(&structure.text));
-        section(&mut |out| extensions(&structure, out));
-        section(&mut |out| out.extend(packed.iter().flatten()));
-        section(&mut |out| out.extend(message_id.iter().flatten()));
-        section(&mut |out| references.iter().for_each(|id| pack::bytes(id, out)));
-        section(&mut |out| out.extend_from_slice(subject.as_bytes()));
-        section(&mut |out| pack::layout(message.layout(), out));
-        section(&mut |out| out.extend_from_slice(message.preview().as_bytes()));
-        Self { message_id, references, bytes }
+        section(&|out| Envelope::of(header).write(out));
+        section(&|out| out.extend_from_slice(&structure.text));
+        section(&|out| extensions(&structure, out));
+        section(&|out| out.extend(message_id.iter().flatten()));
+        section(&|out| references.iter().for_each(|id| pack::bytes(id, out)));
+        section(&|out| out.extend_from_slice(subject.as_bytes()));
+        section(&|out| pack::layout(message.layout(), out));
+        section(&|out| out.extend_from_slice(message.preview().as_bytes()));
+        bytes.iter_mut().skip(HEAD - 4 * SECTIONS).zip(ends).for_each(|(to, from)| *to = from);
+        let Packed { common, rare } = Packed::of(message);
+        Self { message_id, references, bytes, common, rare }
     }
 
-    /// Whether cards keep this field, in any case: then [`CardRef::header`] can answer for it.
-    pub fn has_field(name: &str) -> bool {
-        CARD_FIELDS.binary_search(&name.to_ascii_lowercase().as_str()).is_ok()
-    }
-
-    /// As it is stored.
+    /// As it is stored, for [`CardRef::from_bytes`].
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// As it is stored.
-    pub fn to_bytes(self) -> Vec<u8> {
-        self.bytes
+    /// The header fields that clients list, as they are stored, for [`CardHeader::from_bytes`].
+    pub fn common(&self) -> &[u8] {
+        &self.common
+    }
+
+    /// The header fields that are kept for a few.
+    pub fn rare(&self) -> &[u8] {
+        &self.rare
+    }
+
+    /// See [`CardRef::is_international`].
+    pub fn is_international(&self) -> bool {
+        CardRef::from_bytes(&self.bytes).is_ok_and(CardRef::is_international)
     }
 
     /// Its own id, normalised.
@@ -194,7 +151,8 @@ pub struct CardRef<'a> {
     envelope: &'a [u8],
     structure: &'a [u8],
     extensions: &'a [u8],
-    header: &'a [u8],
+    /// In versions 1 and 2, where it is kept.
+    header: Option<&'a [u8]>,
     message_id: &'a [u8],
     references: &'a [u8],
     subject: &'a [u8],
@@ -205,16 +163,42 @@ pub struct CardRef<'a> {
 impl<'a> CardRef<'a> {
     /// Reads a stored card. [`Error::Card`] where it is none, or of another version.
     pub fn from_bytes(bytes: &'a [u8]) -> Result<Self, Error> {
-        let mut reader = Reader(bytes);
-        let has_preview = match reader.byte() {
-            Some(VERSION) => true,
-            Some(WITHOUT_PREVIEW) => false,
+        let card = match bytes.split_first() {
+            Some((&VERSION, _)) => Self::read(bytes),
+            Some((&version @ (WITH_HEADER | WITHOUT_PREVIEW), rest)) => Self::read_old(Reader(rest), version),
             _ => return Err(Error::Card("another version")),
         };
-        Self::read(reader, has_preview).ok_or(Error::Card("cut off or overwritten"))
+        card.ok_or(Error::Card("cut off or overwritten"))
     }
 
-    fn read(mut reader: Reader<'a>, has_preview: bool) -> Option<Self> {
+    fn read(bytes: &'a [u8]) -> Option<Self> {
+        let (head, sections) = bytes.split_at_checked(HEAD)?;
+        let (fixed, ends) = head.split_first_chunk::<12>()?;
+        let [_, flags, z0, z1, time @ ..] = *fixed;
+        let sent =
+            DateTime { time: UnixTime(i64::from_le_bytes(time)), zone: zone(i16::from_le_bytes([z0, z1]).into())? };
+        let (mut ends, mut start) = (ends.as_chunks().0.iter(), 0);
+        let mut section = || {
+            let end = usize::try_from(u32::from_le_bytes(*ends.next()?)).ok()?;
+            sections.get(std::mem::replace(&mut start, end)..end)
+        };
+        let card = Self {
+            sent: (flags & HAS_DATE != 0).then_some(sent),
+            flags,
+            envelope: section()?,
+            structure: section()?,
+            extensions: section()?,
+            header: None,
+            message_id: section()?,
+            references: section()?,
+            subject: section()?,
+            layout: section()?,
+            preview: Some(section()?),
+        };
+        (start == sections.len()).then_some(card)
+    }
+
+    fn read_old(mut reader: Reader<'a>, version: u8) -> Option<Self> {
         let flags = reader.byte()?;
         let sent = match flags & HAS_DATE {
             0 => None,
@@ -226,12 +210,12 @@ impl<'a> CardRef<'a> {
             envelope: reader.bytes()?,
             structure: reader.bytes()?,
             extensions: reader.bytes()?,
-            header: reader.bytes()?,
+            header: Some(reader.bytes()?).filter(|_| flags & HAS_HEADER != 0),
             message_id: reader.bytes()?,
             references: reader.bytes()?,
             subject: reader.bytes()?,
             layout: reader.bytes()?,
-            preview: if has_preview { Some(reader.bytes()?) } else { None },
+            preview: if version == WITHOUT_PREVIEW { None } else { Some(reader.bytes()?) },
         };
         reader.is_end().then_some(card)
     }
@@ -262,12 +246,6 @@ impl<'a> CardRef<'a> {
             rest = usize::try_from(skip).ok().and_then(|skip| after.get(skip..)).unwrap_or_default();
         }
         out.extend_from_slice(rest);
-    }
-
-    /// The fields of the header that are among [`CARD_FIELDS`], as they stand, with the blank line;
-    /// `None` where they are too large or the header was: then ask the message.
-    pub fn header(self) -> Option<Header<'a>> {
-        (self.flags & HAS_HEADER != 0).then_some(Header::new(self.header))
     }
 
     /// The Date field, if it holds one.
@@ -334,22 +312,44 @@ fn extensions(structure: &Structure, out: &mut Vec<u8>) {
     }
 }
 
-fn packed_header(message: &Message) -> Option<Vec<u8>> {
-    let mut packed = Vec::new();
-    message.header().select_where(|field| std::str::from_utf8(field.name).is_ok_and(Card::has_field), &mut packed);
-    (message.header_is_whole() && packed.len() <= MOST_HEADER).then_some(packed)
+/// The fields that SORT and THREAD look at, each where it stands first.
+#[derive(Default)]
+struct Known<'a> {
+    date: Option<Field<'a>>,
+    subject: Option<Field<'a>>,
+    message_id: Option<Field<'a>>,
+    references: Option<Field<'a>>,
+    in_reply_to: Option<Field<'a>>,
 }
 
-fn references(header: Header<'_>) -> Vec<Vec<u8>> {
+impl<'a> Known<'a> {
+    fn of(header: Header<'a>) -> Self {
+        let mut known = Self::default();
+        for field in header.fields() {
+            let member = match field.lower(&mut LowerName::default()) {
+                b"date" => &mut known.date,
+                b"subject" => &mut known.subject,
+                b"message-id" => &mut known.message_id,
+                b"references" => &mut known.references,
+                b"in-reply-to" => &mut known.in_reply_to,
+                _ => continue,
+            };
+            member.get_or_insert(field);
+        }
+        known
+    }
+}
+
+fn referred(references: Option<Field<'_>>, in_reply_to: Option<Field<'_>>) -> Vec<Vec<u8>> {
     let mut found: Vec<Vec<u8>> = Vec::new();
-    for id in header.first("References").into_iter().flat_map(|field| ids(field.value)) {
+    for id in references.into_iter().flat_map(|field| ids(field.value)) {
         if found.len() == MOST_REFERENCES {
             found.remove(1);
         }
         found.push(id);
     }
     if found.is_empty() {
-        found.extend(header.first("In-Reply-To").and_then(|field| ids(field.value).next()));
+        found.extend(in_reply_to.and_then(|field| ids(field.value).next()));
     }
     found
 }
@@ -395,16 +395,6 @@ mod tests {
         assert_eq!((read.base_subject(), read.is_reply()), ("hé", true));
         assert_eq!(&read.layout().unwrap(), message.layout());
         assert!(read.layout().unwrap().section(&[2], Section::Mime).is_some());
-        let header = read.header().unwrap();
-        assert!(header.first("received").is_none() && header.first("x-custom").is_none());
-        assert_eq!(header.fields().count(), 7);
-        assert!(header.bytes().ends_with(b"boundary=b\r\n\r\n"));
-    }
-
-    #[test]
-    fn fields() {
-        assert!(CARD_FIELDS.is_sorted());
-        assert!(Card::has_field("Message-ID") && Card::has_field("X-TUID") && !Card::has_field("Received"));
     }
 
     #[test]
@@ -422,46 +412,74 @@ mod tests {
         assert_eq!(card(b"References: none\r\nIn-Reply-To: you <1@x> <2@x>\r\n\r\n").references(), [b"1@x"]);
     }
 
-    #[test]
-    fn large_headers_stay_in_the_message() {
-        let long = format!("Subject: {}\r\n\r\n", "x".repeat(MOST_HEADER));
-        assert_eq!(CardRef::from_bytes(card(long.as_bytes()).as_bytes()).unwrap().header(), None);
-        let cut = parse(b"Subject: x\r\n\r\n", &Limits { header_size: 5, ..Limits::default() });
-        assert_eq!(CardRef::from_bytes(Card::from_message(&cut).as_bytes()).unwrap().header(), None);
+    /// A card as it was written before version 3.
+    fn old(version: u8) -> Vec<u8> {
+        let card = card(MESSAGE);
+        let now = CardRef::from_bytes(card.as_bytes()).unwrap();
+        let mut old = vec![version, now.flags | HAS_HEADER];
+        let sent = now.sent.unwrap();
+        pack::signed(sent.time.0, &mut old);
+        pack::signed(sent.zone.into(), &mut old);
+        let header = b"Date: Fri, 21 Nov 1997 09:55:06 -0600\r\nFrom: a@b\r\n\r\n";
+        for section in [
+            now.envelope,
+            now.structure,
+            now.extensions,
+            header,
+            now.message_id,
+            now.references,
+            now.subject,
+            now.layout,
+        ] {
+            pack::bytes(section, &mut old);
+        }
+        if version == WITH_HEADER {
+            pack::bytes(now.preview.unwrap(), &mut old);
+        }
+        old
     }
 
     #[test]
-    fn version_1_has_no_preview() {
+    fn older_versions() {
         let card = card(MESSAGE);
         let now = CardRef::from_bytes(card.as_bytes()).unwrap();
         assert_eq!(now.preview(), Some("one"));
-        let mut old = card.as_bytes().to_vec();
-        old.truncate(old.len() - "one".len() - 1);
-        old[0] = 1;
-        let old = CardRef::from_bytes(&old).unwrap();
-        assert_eq!((old.preview(), old.envelope(), old.layout()), (None, now.envelope(), now.layout()));
+        for (version, preview) in [(1, None), (2, Some("one"))] {
+            let bytes = old(version);
+            let old = CardRef::from_bytes(&bytes).unwrap();
+            assert_eq!((old.preview(), old.envelope(), old.layout()), (preview, now.envelope(), now.layout()));
+            assert_eq!((old.sent(), old.message_id(), old.is_reply()), (now.sent(), now.message_id(), now.is_reply()));
+            let mut from = Vec::new();
+            let header = CardHeader::from_bytes(&bytes, b"").unwrap().unwrap();
+            header.select(FieldSet::new(&["from", "to"]).unwrap(), &mut from);
+            assert_eq!(from, b"From: a@b\r\n\r\n");
+            for end in 0..bytes.len() {
+                assert!(CardRef::from_bytes(&bytes[..end]).is_err(), "{end}");
+            }
+        }
     }
 
     #[test]
     fn damaged() {
-        let bytes = card(MESSAGE).to_bytes();
+        let card = card(MESSAGE);
+        let bytes = card.as_bytes();
         for end in 0..bytes.len() {
             assert!(CardRef::from_bytes(&bytes[..end]).is_err(), "{end}");
         }
-        assert_eq!(CardRef::from_bytes(&[3]), Err(Error::Card("another version")));
+        assert_eq!(CardRef::from_bytes(&[4]), Err(Error::Card("another version")));
     }
 
     proptest! {
         #[test]
         fn hostile_bytes(at in 0_usize..500, byte: u8) {
-            let mut bytes = card(MESSAGE).to_bytes();
+            let mut bytes = card(MESSAGE).as_bytes().to_vec();
             let at = at % bytes.len();
             bytes[at] = byte;
             if let Ok(card) = CardRef::from_bytes(&bytes) {
                 let mut out = Vec::new();
                 card.write_body(&mut out);
                 prop_assert!(out.len() <= bytes.len());
-                let _ = (card.references().count(), card.base_subject(), card.layout(), card.header().map(|h| h.fields().count()));
+                let _ = (card.references().count(), card.base_subject(), card.layout());
             }
         }
     }

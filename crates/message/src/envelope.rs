@@ -5,7 +5,7 @@
 use crate::{
     Header,
     address::{Address, parse_addresses},
-    header::Field,
+    header::{Field, LowerName},
     wire::{nstring, string},
 };
 
@@ -54,7 +54,7 @@ impl Envelope {
     }
 
     fn take(&mut self, field: &Field<'_>) {
-        match field.name.to_ascii_lowercase().as_slice() {
+        match field.lower(&mut LowerName::default()) {
             b"date" => first(&mut self.date, field),
             b"subject" => first(&mut self.subject, field),
             b"in-reply-to" => first(&mut self.in_reply_to, field),

@@ -36,6 +36,9 @@ pub enum Keep {
     Unnamed,
 }
 
+/// Room for [`Field::lower`].
+pub(crate) type LowerName = [u8; 32];
+
 impl<'a> Header<'a> {
     /// A block that begins with its first field.
     pub fn new(bytes: &'a [u8]) -> Self {
@@ -84,6 +87,14 @@ impl<'a> Field<'a> {
     /// Whether this is its name: "case-insensitive but otherwise exact" (RFC 9051 §6.4.5.1).
     pub fn is(&self, name: &[u8]) -> bool {
         self.name.eq_ignore_ascii_case(name)
+    }
+
+    /// The name in lower case; empty where it is longer than any that we look for.
+    pub(crate) fn lower<'b>(&self, buffer: &'b mut LowerName) -> &'b [u8] {
+        let Some(lower) = buffer.get_mut(..self.name.len()) else { return b"" };
+        lower.copy_from_slice(self.name);
+        lower.make_ascii_lowercase();
+        lower
     }
 
     /// The value on one line, without white space around it; encoded words stay as they are.

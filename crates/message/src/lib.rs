@@ -40,7 +40,7 @@ mod words;
 
 pub use address::{Address, Mailbox, parse_addresses};
 pub use binary::BinaryParts;
-pub use card::{AddressList, CARD_FIELDS, Card, CardRef, FirstAddress};
+pub use card::{AddressList, Card, CardHeader, CardRef, FieldSet, FirstAddress};
 pub use casemap::casemap;
 pub use charset::{Charset, TextDecoder};
 pub use collate::collation_key;
@@ -53,7 +53,7 @@ pub use layout::{Content, Layout, Place, Reading, SearchArea, Section};
 pub use message::{Message, Part};
 pub use mime::{ContentType, Disposition, Param, Params};
 pub use parser::{Parser, parse};
-pub use search::{Matcher, Needle};
+pub use search::{Matcher, Needle, append_values};
 pub use structure::Structure;
 pub use subject::{BaseSubject, base_subject};
 pub use transfer::{Decoder, Encoding};

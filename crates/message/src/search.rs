@@ -39,6 +39,26 @@ impl Needle {
     pub fn is_in_field(&self, header: Header<'_>, name: &str) -> bool {
         header.all(name).any(|field| self.is_empty() || self.is_in(&field.decoded()))
     }
+
+    /// The first place at which it is in what [`append_values`] has made: never across two values.
+    pub fn find(&self, values: &[u8]) -> Option<usize> {
+        self.finder.find(values).filter(|&at| at < values.len())
+    }
+}
+
+/// Stands behind a value: it is in no text.
+const END: u8 = 0xff;
+
+/// Appends the values of all fields of this name, so that [`Needle::find`] finds in them what
+/// [`Needle::is_in_field`] finds in the header.
+pub fn append_values(header: Header<'_>, name: &str, out: &mut Vec<u8>) {
+    let mut mapped = String::new();
+    for field in header.all(name) {
+        mapped.clear();
+        casemap(&field.decoded(), &mut mapped);
+        out.extend_from_slice(mapped.as_bytes());
+        out.push(END);
+    }
 }
 
 /// Octets that are decoded at a time.
@@ -225,6 +245,20 @@ mod tests {
         assert_eq!(found(Encoding::Unknown.into(), &[b"As it IS"], &["as it is"]), [true]);
         let jp = Charset::named(b"iso-2022-jp").unwrap();
         assert_eq!(found(Reading::Text(Encoding::SevenBit, jp), &[b"\x1b$BF|K", b"\\8l\x1b(B"], &["日本語"]), [true]);
+    }
+
+    #[test]
+    fn values_of_fields() {
+        let header = Header::new(b"To: =?utf-8?Q?Gr=C3=BC=C3=9Fe?=\r\nTo:\r\nCc: a\r\nTO: X\r\n\r\n");
+        let mut values = b"before\xff".to_vec();
+        append_values(header, "to", &mut values);
+        let values = &values[7..];
+        let find = |text| Needle::new(text).find(values);
+        assert_eq!(
+            (find("GRÜSSE"), find("x"), find("ex"), find("a"), find("")),
+            (Some(0), Some(10), None, None, Some(0))
+        );
+        assert_eq!(Needle::new("").find(b""), None, "no field, no value");
     }
 
     const MESSAGE: &str = "Subject: outer subject\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\npreamble\r\n--b\r\n\

@@ -8,6 +8,7 @@ use std::ops::Range;
 use crate::{
     Content, Disposition, Envelope, Header, Message, Part,
     cursor::Cursor,
+    header::LowerName,
     mime::Params,
     transfer,
     wire::{nstring, number, string},
@@ -177,7 +178,7 @@ impl<'a> Fields<'a> {
     fn of(header: Header<'a>) -> Self {
         let mut found = Self::default();
         for field in header.fields() {
-            let member = match field.name.to_ascii_lowercase().as_slice() {
+            let member = match field.lower(&mut LowerName::default()) {
                 b"content-id" => &mut found.id,
                 b"content-description" => &mut found.description,
                 b"content-transfer-encoding" => &mut found.encoding,

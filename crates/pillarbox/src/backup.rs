@@ -78,7 +78,7 @@ fn print(lines: Vec<String>) -> Result<()> {
 fn everything(config: &Config, directory: &Path, keep: bool) -> Result<()> {
     let path = &config.store.path;
     refuse_foreign_store(path)?;
-    Local::restore(directory, path, keep).context("nothing was restored")?;
+    Local::restore(directory, path, &Default::default(), keep).context("nothing was restored")?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     runtime.block_on(async {
         let (engine, store) = run::open_store(path, Default::default(), config.store_options()?)?;

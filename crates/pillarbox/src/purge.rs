@@ -72,6 +72,9 @@ pub(crate) async fn regularly(store: Store, mut shutdown: Shutdown) {
             () = shutdown.requested() => return,
             _ = ticks.tick() => {}
         }
+        if store.read_only().is_some() {
+            continue;
+        }
         // What is being committed is committed; the rest waits for the next time.
         tokio::select! {
             () = shutdown.requested() => return,

@@ -163,7 +163,9 @@ impl Server {
     async fn start(setup: Setup, store: Store, listeners: Vec<(Protocol, Listener)>) -> Result<Self> {
         let Setup { store_path, tls, hostname, imap, lmtp, warnings, .. } = setup;
         recover(&store_path, &store).await?;
-        store.finish_deletions().await.context("cannot finish deleting accounts")?;
+        if store.read_only().is_none() {
+            store.finish_deletions().await.context("cannot finish deleting accounts")?;
+        }
         let limits = store.limits().clone();
         let login = LoginGate::new(&limits, FingerprintKey::new(random::octets()?));
         let clock = Arc::new(SystemClock);

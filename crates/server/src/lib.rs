@@ -9,6 +9,7 @@ mod deflate;
 pub mod imap;
 pub mod listen;
 pub mod lmtp;
+mod log_id;
 pub mod login;
 pub mod shutdown;
 pub mod stream;

@@ -10,6 +10,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use auth::{Credentials, Fingerprint, FingerprintKey, PasswordHash, Workspace};
 use parking_lot::Mutex;
@@ -31,6 +32,7 @@ pub struct LoginGate {
     queue: Semaphore,
     key: FingerprintKey,
     known: Mutex<HashMap<AccountId, Fingerprint>>,
+    hashed: AtomicU64,
 }
 
 /// Why somebody does not get in.
@@ -55,7 +57,13 @@ impl LoginGate {
             queue: Semaphore::new(queue),
             key,
             known: Mutex::default(),
+            hashed: AtomicU64::new(0),
         }
+    }
+
+    /// Passwords that were hashed, or began to be, since the start: what a login costs is this.
+    pub fn hashed(&self) -> u64 {
+        self.hashed.load(Ordering::Relaxed)
     }
 
     /// Checks a password against what the store holds for its name; `None` where nobody has that
@@ -93,6 +101,7 @@ impl LoginGate {
     async fn hash(&self, credentials: &Credentials, hash: PasswordHash) -> Result<bool, LoginError> {
         let _place = self.queue.try_acquire().map_err(|_| LoginError::Busy)?;
         let permit = self.hashing.clone().acquire_owned().await.map_err(|_| LoginError::Busy)?;
+        self.hashed.fetch_add(1, Ordering::Relaxed);
         let (password, workspaces) = (credentials.password.clone(), Arc::clone(&self.workspaces));
         let work = tokio::task::spawn_blocking(move || {
             // Held by the work itself: a client that goes away does not make room for another hash.

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use auth::{FingerprintKey, PasswordHash, SALT_LEN, Secret};
 use engine::{Batch, Blob, BlobId, BlobWriter, CommitNumber, Each, Engine, Entry, Pending, ReadView, Upload};
@@ -460,7 +460,7 @@ async fn previews_of_old_cards_are_made_from_the_message() {
     let now = preview().await;
     assert!(now.starts_with("* 1 FETCH (PREVIEW \"The first words, and more"), "{now}");
 
-    *server.watch.old_card.lock().unwrap() = now.split('"').nth(1).map(str::to_owned);
+    server.watch.old_card.store(true, Ordering::Relaxed);
     let (lazy, tagged) = client.ask("FETCH 1 (PREVIEW (LAZY) ENVELOPE)").await;
     assert!(lazy.starts_with(b"* 1 FETCH (PREVIEW NIL ENVELOPE (NIL \"x\"") && tagged.starts_with("a OK"));
     server.watch.octets.store(0, Ordering::Relaxed);
@@ -498,8 +498,8 @@ struct Watch {
     octets: AtomicU64,
     /// How often keys were looked up.
     reads: AtomicU64,
-    /// The one card there is comes without this preview, as one of version 1.
-    old_card: std::sync::Mutex<Option<String>>,
+    /// The one card there is comes as one of version 1, without a preview.
+    old_card: AtomicBool,
     /// Places in blobs of that size that cannot be read.
     damaged: std::sync::Mutex<Vec<(u64, Range<u64>)>>,
 }
@@ -543,10 +543,11 @@ impl ReadView for WatchedView {
     }
     fn last(&self, range: Range<&[u8]>) -> Result<Option<Entry>, engine::Error> {
         self.1.reads.fetch_add(1, Ordering::Relaxed);
-        let found = self.0.last(range)?;
-        Ok(match (found, &*self.1.old_card.lock().unwrap()) {
-            (Some((key, value)), Some(preview)) if key[0] == b'c' => Some((key, without_preview(&value, preview))),
-            (found, _) => found,
+        Ok(match self.0.last(range)? {
+            Some((key, value)) if key[0] == b'c' && self.1.old_card.load(Ordering::Relaxed) => {
+                Some((key, old_value(&value)))
+            }
+            found => found,
         })
     }
     fn blob(&self, id: BlobId) -> Result<Option<Arc<dyn Blob>>, engine::Error> {
@@ -557,23 +558,25 @@ impl ReadView for WatchedView {
     }
 }
 
-/// The value that holds one card (docs/format.md), with the card as version 1 had it.
-fn without_preview(value: &[u8], preview: &str) -> Vec<u8> {
-    let number = |bytes: &[u8]| bytes.iter().position(|&b| b < 0x80).unwrap() + 1;
-    let card = &value[2 + number(&value[2..])..];
-    let mut len = preview.len();
-    let mut counted = vec![];
-    while len >= 0x80 {
-        counted.push(len as u8 | 0x80);
-        len >>= 7;
-    }
-    counted.push(len as u8);
-    let rest = card.strip_suffix(preview.as_bytes()).unwrap().strip_suffix(&counted[..]).unwrap();
-    assert_eq!(rest[0], 2);
-    let old = [&[1], &rest[1..]].concat();
-    let (low, high) = (old.len() as u8 | 0x80, (old.len() >> 7) as u8);
-    assert!((0x80..0x4000).contains(&old.len()));
-    [&value[..2], &[low, high], &old].concat()
+/// The value that holds one card (docs/format.md), as it was when cards had no preview.
+fn old_value(value: &[u8]) -> Vec<u8> {
+    let number = |at: usize| {
+        let len = value[at..].iter().position(|&b| b < 0x80).unwrap() + 1;
+        let bits = value[at..at + len].iter().rev().fold(0, |n, b| n << 7 | usize::from(b & 0x7f));
+        (bits, at + len)
+    };
+    assert_eq!(&value[..2], [2, 3], "all parts");
+    let (len, at) = number(number(2).1);
+    let card = &value[at..at + len];
+    assert_eq!(card[0], 3);
+    let end = |n: usize| 44 + card[12 + 4 * n..][..4].iter().rev().fold(0, |n, b| n << 8 | usize::from(*b));
+    let bytes = |bytes: &[u8]| [&[bytes.len() as u8 | 0x80, (bytes.len() >> 7) as u8], bytes].concat();
+    let section = |n: usize| bytes(&card[if n == 0 { 44 } else { end(n - 1) }..end(n)]);
+    let before: Vec<_> = (0..3).flat_map(section).collect();
+    let behind: Vec<_> = (3..7).flat_map(section).collect();
+    // Neither a date nor the header.
+    let old = [&[1, card[1] & !1], &before[..], &bytes(b""), &behind].concat();
+    [&[1, 0], &bytes(&old)[..]].concat()
 }
 
 impl Blob for WatchedBlob {

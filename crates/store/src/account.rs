@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Semaphore, watch};
 use types::{AccountId, Limits, MailboxId, MailboxName, MailboxRef, ModSeq, Principal, UnixTime};
 
-use crate::blocking::blocking;
+use crate::blocking::brief;
 use crate::clock::Clock;
 use crate::damage;
 use crate::error::{Error, Result};
@@ -197,6 +197,6 @@ impl Account {
 
     /// A view of what the engine holds of this account.
     pub(crate) fn read(&self) -> Result<Box<dyn ReadView>> {
-        blocking(|| self.0.source.read())
+        brief(|| self.0.source.read())
     }
 }

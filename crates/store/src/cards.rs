@@ -2,185 +2,188 @@
 //!
 //! Derived data: written with the message, several to a value, and made anew from the body where
 //! missing or damaged. A value is found by the largest key that is not above the email's id.
+//!
+//! What is kept of a message has three [parts](Part), of which commands that list many messages mostly need
+//! one.
 
+mod value;
+
+use std::cell::OnceCell;
 use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
-use engine::{Blob, ReadView, Write};
-use message::{CardRef, Message, Parser};
-use types::{AccountId, EmailId, Limits};
+use engine::{Blob, ReadView};
+use message::{Card, CardHeader, CardRef, Message, Parser};
+use types::{EmailId, Limits};
 
-use crate::codec::{Reader, Writer};
+use crate::blocking::{blocking, brief};
+use crate::chunk::Row;
 use crate::error::{Error, Result};
 use crate::key;
+use crate::source::Source;
 use crate::txn::blob_id;
+use value::entries;
 
-/// A value is closed when it has so many octets: a reader of one card reads all of the value.
-const PACK_SIZE: usize = 16 << 10;
+pub(crate) use value::{Pack, without};
 
-/// Octets that are read ahead where cards are asked for in order: mail that is delivered one by one
-/// has one card in each value.
-const AHEAD: usize = 64 << 10;
+/// Octets that are read ahead where cards are asked for in order: first so many, then twice as many each time.
+const AHEAD: Range<usize> = 32 << 10..256 << 10;
 
 /// Emails that may lie between two that are asked for in order; the others are in other mailboxes.
 const NEAR: u64 = 16;
 
-/// The layout of a value, and of the cards in it.
-const VERSION: u8 = 1;
-
-/// Collects the cards that a verb brings.
-#[derive(Default)]
-pub(crate) struct Pack {
-    done: Vec<(Vec<u8>, Vec<u8>)>,
-    first: Option<EmailId>,
-    open: Option<Writer>,
-    size: usize,
+/// What is kept of a message.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Part {
+    /// The card.
+    Card,
+    /// The header fields that clients list.
+    Common,
+    /// Those that are kept for a few.
+    Rare,
 }
 
-impl Pack {
-    /// Adds a card; email ids ascend.
-    pub(crate) fn push(&mut self, email: EmailId, card: &[u8]) {
-        if self.size > PACK_SIZE {
-            self.close();
+impl Part {
+    const ALL: [Self; 3] = [Self::Card, Self::Common, Self::Rare];
+
+    /// With what the keys of its values begin. Values with all parts are where cards are.
+    fn letter(self) -> u8 {
+        match self {
+            Self::Card => b'c',
+            Self::Common => b'f',
+            Self::Rare => b'e',
         }
-        let first = *self.first.get_or_insert(email);
-        let writer = self.open.get_or_insert_with(|| Writer::new(VERSION));
-        writer.number(email.0 - first.0).bytes(card);
-        self.size += card.len();
     }
 
-    fn close(&mut self) {
-        if let (Some(first), Some(writer)) = (self.first.take(), self.open.take()) {
-            self.done.push((key::cards(first), writer.finish()));
+    fn of(self, card: &Card) -> &[u8] {
+        match self {
+            Self::Card => card.as_bytes(),
+            Self::Common => card.common(),
+            Self::Rare => card.rare(),
         }
-        self.size = 0;
-    }
-
-    /// The keys and values.
-    pub(crate) fn finish(mut self) -> Vec<(Vec<u8>, Vec<u8>)> {
-        self.close();
-        self.done
     }
 }
 
-/// The writes that take away the cards of these emails, ascending; those that stand beside them stay.
-/// What is missing or damaged is passed over: cards are derived.
-pub(crate) fn without(view: &dyn ReadView, gone: &[EmailId]) -> Result<Vec<Write>> {
-    let mut writes = vec![];
-    let mut done = None;
-    for &email in gone {
-        if done.is_some_and(|done| email <= done) {
-            continue;
-        }
-        let end = key::cards(EmailId(email.0.saturating_add(1)));
-        let Some((key, value)) = view.last(&key::all_cards().start..&end)? else { continue };
-        let first = key::number(&key, 0).unwrap_or(0);
-        let mut rest = Writer::new(VERSION);
-        let mut left = 0;
-        for (of, range) in places(first, &value).unwrap_or_default() {
-            if gone.binary_search(&of).is_err() {
-                rest.number(of.0 - first).bytes(value.get(range).unwrap_or_default());
-                left += 1;
-            }
-            done = done.max(Some(of));
-        }
-        if done.is_some_and(|done| email <= done) {
-            writes.push(Write { key, value: (left > 0).then(|| rest.finish()) });
-        }
-    }
-    Ok(writes)
-}
-
-/// Reads cards and bodies of many messages in a row.
+/// Reads cards and bodies of many messages in a row. Holds a view of the store from the first thing on that it
+/// reads: [`Cards::rest`] before waiting for anything.
 pub struct Cards {
-    view: Box<dyn ReadView>,
-    account: AccountId,
-    /// The values read last, and where each card stands in them.
-    value: Vec<u8>,
+    source: Arc<Source>,
+    view: OnceCell<Box<dyn ReadView>>,
+    card: Ahead,
+    common: Ahead,
+    rare: Ahead,
+    /// One that had to be made anew.
+    remade: Option<(EmailId, Card)>,
+}
+
+/// The values of a part that were read last.
+#[derive(Default)]
+struct Ahead {
+    values: Vec<u8>,
+    /// Where each email stands in them.
     places: Vec<(EmailId, Range<usize>)>,
-    /// A card that had to be made anew.
-    remade: Vec<u8>,
+    /// The place that was asked for last.
+    at: usize,
+    /// How many octets were wanted.
+    wanted: usize,
 }
 
 impl Cards {
-    pub(crate) fn new(view: Box<dyn ReadView>, account: AccountId) -> Self {
-        Self { view, account, value: vec![], places: vec![], remade: vec![] }
+    pub(crate) fn new(source: Arc<Source>) -> Self {
+        let (card, common, rare) = Default::default();
+        Self { source, view: OnceCell::new(), card, common, rare, remade: None }
     }
 
     /// What it reads.
-    pub(crate) fn view(&self) -> &dyn ReadView {
-        &*self.view
+    pub(crate) fn view(&self) -> Result<&dyn ReadView> {
+        if let Some(view) = self.view.get() {
+            return Ok(&**view);
+        }
+        let view = brief(|| self.source.read())?;
+        Ok(&**self.view.get_or_init(|| view))
+    }
+
+    /// Lets go of the view. What was read ahead stays, and later reads see a later commit: what is in a
+    /// message never changes.
+    pub fn rest(&mut self) {
+        self.view.take();
     }
 
     /// The card of a message.
     pub fn card(&mut self, email: EmailId) -> Result<CardRef<'_>> {
-        if self.place(email).is_none() {
-            crate::blocking(|| self.read_value(email));
+        self.find(email, Part::Card);
+        if self.card.get(email).is_none_or(|octets| CardRef::from_bytes(octets).is_err()) {
+            let card = self.remake(email)?;
+            return CardRef::from_bytes(card.as_bytes()).map_err(|error| damaged(email, error));
         }
-        let usable =
-            |place: &Range<usize>| self.value.get(place.clone()).is_some_and(|b| CardRef::from_bytes(b).is_ok());
-        if let Some(place) = self.place(email).filter(usable) {
-            return read(email, self.value.get(place).unwrap_or_default());
+        CardRef::from_bytes(self.card.get(email).unwrap_or_default()).map_err(|error| damaged(email, error))
+    }
+
+    /// What is kept of the header of a message; the rare fields only where they are asked for. `None` where it
+    /// is not kept: then ask the body.
+    pub fn header(&mut self, email: EmailId, rare: bool) -> Result<Option<CardHeader<'_>>> {
+        self.find(email, Part::Common);
+        if rare {
+            self.find(email, Part::Rare);
         }
-        self.remade = crate::blocking(|| self.remake(email))?;
-        read(email, &self.remade)
+        let usable = CardHeader::from_bytes(self.common.get(email).unwrap_or_default(), b"").is_ok();
+        if !usable || rare && self.rare.get(email).is_none() {
+            let card = self.remake(email)?;
+            return CardHeader::from_bytes(card.common(), card.rare()).map_err(|error| damaged(email, error));
+        }
+        let rare = self.rare.get(email).filter(|_| rare).unwrap_or_default();
+        CardHeader::from_bytes(self.common.get(email).unwrap_or_default(), rare).map_err(|error| damaged(email, error))
     }
 
     /// The content of a message. `None` where it is gone for good.
     pub fn body(&self, email: EmailId) -> Result<Option<Arc<dyn Blob>>> {
-        Ok(crate::blocking(|| self.view.blob(blob_id(email)))?)
+        brief(|| Ok(self.view()?.blob(blob_id(email))?))
     }
 
-    fn place(&self, email: EmailId) -> Option<Range<usize>> {
-        let at = self.places.binary_search_by_key(&email, |(id, _)| *id).ok()?;
-        self.places.get(at).map(|(_, range)| range.clone())
-    }
-
-    /// Reads the value that holds the card, and those behind it where cards are asked for in order.
-    /// One that is damaged is as good as none: cards can be made anew.
-    fn read_value(&mut self, email: EmailId) {
-        let last = self.places.last().map(|(last, _)| *last);
-        self.places.clear();
-        self.value.clear();
-        if let Some(last) = last.filter(|last| *last < email && email.0 - last.0 <= NEAR) {
-            self.read_from(EmailId(last.0 + 1));
-        }
-        if self.place(email).is_none() {
-            self.places.clear();
-            self.value.clear();
-            let end = key::cards(EmailId(email.0.saturating_add(1)));
-            if let Ok(Some((key, value))) = self.view.last(&key::all_cards().start..&end) {
-                add(&mut self.places, &mut self.value, &key, &value);
-            }
-        }
-    }
-
-    /// Reads values from this email on, so many that the next cards will be among them.
-    fn read_from(&mut self, email: EmailId) {
-        let Self { view, places, value: values, .. } = self;
-        // A value that cannot be read ends it; then each card is looked for by itself.
-        let _ = view.scan(&key::cards(email)..&key::all_cards().end, &mut |key, value| {
-            add(places, values, key, value);
-            if values.len() < AHEAD { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-        });
+    /// Whether those who take only ASCII in headers see a message differently. Asks the card only where the
+    /// row does not know.
+    pub fn is_international(&mut self, row: &Row) -> bool {
+        row.international.unwrap_or_else(|| self.card(row.email).is_ok_and(CardRef::is_international))
     }
 
     /// The preview of a message whose card has none: it was written before there were previews.
     pub fn make_preview(&self, email: EmailId) -> Result<String> {
-        let message = crate::blocking(|| self.parse(email, Parser::knows_preview))?;
+        let message = blocking(|| self.parse(email, Parser::knows_preview))?;
         Ok(message.preview().to_owned())
     }
 
-    /// Makes a card from the body.
-    fn remake(&self, email: EmailId) -> Result<Vec<u8>> {
-        Ok(message::Card::from_message(&self.parse(email, |_| false)?).to_bytes())
+    fn ahead(&mut self, part: Part) -> &mut Ahead {
+        match part {
+            Part::Card => &mut self.card,
+            Part::Common => &mut self.common,
+            Part::Rare => &mut self.rare,
+        }
+    }
+
+    /// Sees to it that this part of a message is among what was read, if it is stored and can be read.
+    fn find(&mut self, email: EmailId, part: Part) {
+        if !self.ahead(part).find(email) {
+            let mut ahead = std::mem::take(self.ahead(part));
+            // One that is damaged is as good as none: cards can be made anew.
+            let _ = brief(|| self.view().map(|view| ahead.read(view, part, email)));
+            *self.ahead(part) = ahead;
+        }
+    }
+
+    /// Makes the card from the body.
+    fn remake(&mut self, email: EmailId) -> Result<&Card> {
+        let remade = match self.remade.take() {
+            Some(remade) if remade.0 == email => remade,
+            _ => (email, Card::from_message(&blocking(|| self.parse(email, |_| false))?)),
+        };
+        Ok(&self.remade.insert(remade).1)
     }
 
     /// Parses the body, until that is enough.
     fn parse(&self, email: EmailId, enough: fn(&Parser) -> bool) -> Result<Message> {
-        let blob = self.view.blob(blob_id(email))?;
-        let blob =
-            blob.ok_or_else(|| Error::Damaged(format!("email {email} of account {} has no body", self.account)))?;
+        let account = self.source.account;
+        let blob = self.view()?.blob(blob_id(email))?;
+        let blob = blob.ok_or_else(|| Error::Damaged(format!("email {email} of account {account} has no body")))?;
         // The limits of the parser are those of the store's defaults: a card does not depend on
         // what an administrator allows to arrive.
         let mut parser = Parser::new(&Limits::default());
@@ -197,36 +200,122 @@ impl Cards {
     }
 }
 
-fn read(email: EmailId, card: &[u8]) -> Result<CardRef<'_>> {
-    CardRef::from_bytes(card).map_err(|error| Error::Damaged(format!("the card of email {email}: {error}")))
+fn damaged(email: EmailId, error: message::Error) -> Error {
+    Error::Damaged(format!("the card of email {email}: {error}"))
 }
 
-/// Appends a value to those that were read.
-fn add(all: &mut Vec<(EmailId, Range<usize>)>, values: &mut Vec<u8>, key: &[u8], value: &[u8]) {
-    let start = values.len();
-    values.extend_from_slice(value);
-    let found = places(key::number(key, 0).unwrap_or(0), value).unwrap_or_default();
-    all.extend(found.into_iter().map(|(email, range)| (email, start + range.start..start + range.end)));
-}
-
-fn places(first: u64, value: &[u8]) -> Result<Vec<(EmailId, Range<usize>)>> {
-    let (_, mut r) = Reader::new("cards", value, VERSION)?;
-    let mut places = vec![];
-    while !r.is_empty() {
-        let email = first.wrapping_add(r.number()?);
-        let len = r.bytes()?.len();
-        let end = value.len() - r.remaining();
-        places.push((EmailId(email), end - len..end));
+impl Ahead {
+    /// Looks for an email among what was read.
+    fn find(&mut self, email: EmailId) -> bool {
+        let is_at = |at: &usize| self.places.get(*at).is_some_and(|(id, _)| *id == email);
+        let found = Some(self.at).filter(is_at).or_else(|| Some(self.at + 1).filter(is_at));
+        match found.or_else(|| self.places.binary_search_by_key(&email, |(id, _)| *id).ok()) {
+            Some(at) => self.at = at,
+            None => return false,
+        }
+        true
     }
-    Ok(places)
-}
 
+    /// What was found of this email.
+    fn get(&self, email: EmailId) -> Option<&[u8]> {
+        let (_, range) = self.places.get(self.at).filter(|(id, _)| *id == email)?;
+        self.values.get(range.clone())
+    }
+
+    fn clear(&mut self) {
+        self.values.clear();
+        self.places.clear();
+        self.at = 0;
+    }
+
+    /// Reads the value that holds this part of a message, and those behind it where messages are asked for in
+    /// order.
+    fn read(&mut self, view: &dyn ReadView, part: Part, email: EmailId) {
+        let last = self.places.last().map(|(last, _)| *last);
+        let next = last.filter(|last| *last < email && email.0 - last.0 <= NEAR).map(|last| EmailId(last.0 + 1));
+        self.wanted = if next.is_some() { (2 * self.wanted).clamp(AHEAD.start, AHEAD.end) } else { 0 };
+        let places: &[Part] = if part == Part::Card { &[part] } else { &[part, Part::Card] };
+        for &place in places {
+            self.clear();
+            if let Some(next) = next {
+                self.read_from(view, part, place, next, email);
+            }
+            if !self.find(email) {
+                self.clear();
+                let end = key::cards(place.letter(), EmailId(email.0.saturating_add(1)));
+                if let Ok(Some((key, value))) = view.last(&key::all_cards(place.letter()).start..&end) {
+                    self.add(part, place, &key, &value);
+                }
+            }
+            if self.find(email) {
+                return;
+            }
+        }
+    }
+
+    /// Reads values from `next` on, so many that the next ones will be among them; nothing where these are
+    /// behind `email`.
+    fn read_from(&mut self, view: &dyn ReadView, part: Part, place: Part, next: EmailId, email: EmailId) {
+        let range = key::cards(place.letter(), next)..key::all_cards(place.letter()).end;
+        // A value that cannot be read ends it; then each is looked for by itself.
+        let _ = view.scan(&range.start..&range.end, &mut |key, value| {
+            if self.places.is_empty() && key::number(key, 0).is_none_or(|first| first > email.0) {
+                return ControlFlow::Break(());
+            }
+            self.add(part, place, key, value);
+            if self.values.len() < self.wanted { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        });
+    }
+
+    /// Appends a value to those that were read.
+    fn add(&mut self, part: Part, place: Part, key: &[u8], value: &[u8]) {
+        let start = self.values.len();
+        self.values.extend_from_slice(value);
+        let found = entries(place, key::number(key, 0).unwrap_or(0), value).unwrap_or_default();
+        let place = |range: Range<usize>| start + range.start..start + range.end;
+        // Where the part is apart, it is not here; no part is empty.
+        let found = found.into_iter().map(|entry| (entry.email, place(entry.part(part))));
+        self.places.extend(found.filter(|(_, range)| !range.is_empty()));
+    }
+}
 #[cfg(test)]
 mod tests {
+    use message::FieldSet;
     use types::{AccountName, Flags, MailboxName, Principal};
 
     use super::*;
     use crate::{NewMessage, Options, Store, SystemClock};
+
+    #[test]
+    fn a_row_that_does_not_know_asks_the_card() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let engine = Arc::new(engine::memory::Memory::new());
+            let store = Store::open(engine, Arc::new(SystemClock), Options::default()).unwrap();
+            let id = store.create_account(&AccountName::new("a").unwrap(), "hash".into()).await.unwrap();
+            let (account, who) = (store.account(id).unwrap(), Principal { account: id });
+            let inbox = MailboxName::new("INBOX").unwrap();
+            for subject in ["plain", "räksmörgås"] {
+                let mut incoming = account.receive().unwrap();
+                incoming.push(format!("Subject: {subject}\r\n\r\n").as_bytes()).unwrap();
+                let content = incoming.finish().unwrap();
+                let message = NewMessage { content, flags: Flags::NONE, internal_date: None };
+                account.append(&who, &inbox, vec![message]).await.unwrap();
+            }
+            let mailbox = account.open(&who, &inbox).unwrap();
+            let snapshot = mailbox.snapshot().unwrap();
+            let chunk = snapshot.chunks(&snapshot.uids()).next().unwrap().unwrap();
+            let told: Vec<_> = chunk.rows().iter().map(|row| row.international).collect();
+            assert_eq!(told, [Some(false), Some(true)]);
+            let mut cards = mailbox.reader();
+            let unsaid = |row: &Row| Row { international: None, ..*row };
+            let asked: Vec<_> = chunk.rows().iter().map(|row| cards.is_international(&unsaid(row))).collect();
+            assert_eq!(asked, [false, true]);
+            // A row that knows is believed without a look.
+            let other = Row { international: Some(true), ..chunk.rows()[0] };
+            assert!(cards.is_international(&other));
+        });
+    }
 
     #[test]
     fn cards_are_the_same_in_any_order() {
@@ -241,8 +330,9 @@ mod tests {
             for (batch, count) in [1, 1, 1, 70, 1, 3, 1, 1].into_iter().enumerate() {
                 let messages = (0..count).map(|n| {
                     let mut incoming = account.receive().unwrap();
-                    let subject = format!("Subject: {batch} {n}{}\r\n\r\n", "x".repeat(500));
-                    incoming.push(subject.as_bytes()).unwrap();
+                    let subject = format!("Subject: {batch} {n}{}\r\n", "x".repeat(500));
+                    let help = format!("List-Help: {}\r\n\r\n", "y".repeat(10 * n % 97));
+                    incoming.push((subject + &help).as_bytes()).unwrap();
                     NewMessage { content: incoming.finish().unwrap(), flags: Flags::NONE, internal_date: None }
                 });
                 account.append(&who, &inbox, messages.collect()).await.unwrap();
@@ -252,13 +342,22 @@ mod tests {
             let chunks = snapshot.chunks(&snapshot.uids()).map(Result::unwrap).collect::<Vec<_>>();
             let emails: Vec<_> = chunks.iter().flat_map(|chunk| chunk.rows()).map(|row| row.email).collect();
             assert_eq!(emails.len(), 79);
-            let alone = |email| mailbox.reader().unwrap().card(email).unwrap().base_subject().to_owned();
-            let expected: Vec<_> = emails.iter().map(|&email| alone(email)).collect();
-            assert!(expected.is_sorted_by(|a, b| a != b));
-            for step in [1, 2, 7, 30, 78, 41] {
-                let mut reader = mailbox.reader().unwrap();
-                for at in (0..emails.len()).map(|n| n * step % emails.len()) {
-                    assert_eq!(reader.card(emails[at]).unwrap().base_subject(), expected[at], "{step} {at}");
+            let look = |reader: &mut Cards, email, names: &[&str]| {
+                let (set, mut fields) = (FieldSet::new(names).unwrap(), Vec::new());
+                reader.header(email, set.is_rare()).unwrap().unwrap().select(set, &mut fields);
+                (reader.card(email).unwrap().base_subject().to_owned(), String::from_utf8(fields).unwrap())
+            };
+            for names in [&["subject"][..], &["subject", "list-help"], &["list-help"]] {
+                let alone = |&email| look(&mut mailbox.reader(), email, names);
+                let expected: Vec<_> = emails.iter().map(alone).collect();
+                assert!(expected.is_sorted_by(|a, b| a != b));
+                for step in [1, 2, 7, 30, 78, 41] {
+                    let mut reader = mailbox.reader();
+                    for at in (0..emails.len()).map(|n| n * step % emails.len()) {
+                        assert_eq!(look(&mut reader, emails[at], names), expected[at], "{step} {at}");
+                        assert!(reader.remade.is_none(), "nothing was lacking");
+                        reader.rest();
+                    }
                 }
             }
         });

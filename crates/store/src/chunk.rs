@@ -30,6 +30,9 @@ pub struct Row {
     pub email: EmailId,
     /// Its conversation.
     pub thread: ThreadId,
+    /// Whether those who take only ASCII in headers see it differently, so that the others need no card to
+    /// know ([`message::CardRef::is_international`]). `None` of rows that were written before they said so.
+    pub international: Option<bool>,
 }
 
 /// The flags of some messages of a chunk, as stored: system bits and keyword ids.
@@ -248,9 +251,13 @@ impl Marks {
     }
 }
 
-/// Differences between neighbours, which are small.
+/// The layout of rows that know whether they are international, and of those that do not.
+const ROWS: u8 = 2;
+const WITHOUT_INTERNATIONAL: u8 = 1;
+
+/// Differences between neighbours, which are small; then runs of who is international.
 pub(crate) fn encode_rows(rows: &[Row]) -> Vec<u8> {
-    let mut w = Writer::new(1);
+    let mut w = Writer::new(ROWS);
     w.number(rows.len() as u64);
     let (mut uid, mut date, mut saved, mut email, mut thread) = (0, 0, 0, 0, 0);
     for row in rows {
@@ -262,11 +269,19 @@ pub(crate) fn encode_rows(rows: &[Row]) -> Vec<u8> {
         w.signed(row_email.wrapping_sub(email)).signed(row_thread.wrapping_sub(thread));
         (uid, date, saved, email, thread) = (row_uid, row.internal_date.time.0, row.saved.0, row_email, row_thread);
     }
+    for run in rows.chunk_by(|a, b| a.international == b.international) {
+        let kind = match run.first().and_then(|row| row.international) {
+            None => 0,
+            Some(false) => 1,
+            Some(true) => 2,
+        };
+        w.number(run.len() as u64).number(kind);
+    }
     w.finish()
 }
 
 pub(crate) fn decode_rows(value: &[u8]) -> Result<Arc<[Row]>> {
-    let (_, mut r) = Reader::new("the rows of a chunk", value, 1)?;
+    let (layout, mut r) = Reader::new("the rows of a chunk", value, ROWS)?;
     let count = r.count()?;
     r.valid((count <= MAX_ROWS).then_some(()))?;
     let mut rows = Vec::with_capacity(count);
@@ -286,11 +301,32 @@ pub(crate) fn decode_rows(value: &[u8]) -> Result<Arc<[Row]>> {
             saved: UnixTime(saved),
             email: EmailId(email.cast_unsigned()),
             thread: ThreadId(thread.cast_unsigned()),
+            international: None,
         });
     }
     r.valid(rows.is_sorted_by(|a, b| a.uid < b.uid).then_some(()))?;
+    if layout > WITHOUT_INTERNATIONAL {
+        read_international(&mut r, &mut rows)?;
+    }
     r.end()?;
     Ok(rows.into())
+}
+
+fn read_international(r: &mut Reader<'_>, mut rows: &mut [Row]) -> Result<()> {
+    while !rows.is_empty() {
+        let run = r.small()? as usize;
+        let international = match r.number()? {
+            0 => Some(None),
+            1 => Some(Some(false)),
+            2 => Some(Some(true)),
+            _ => None,
+        };
+        let international = r.valid(international)?;
+        let (concerned, rest) = r.valid(rows.split_at_mut_checked(run).filter(|_| run > 0))?;
+        concerned.iter_mut().for_each(|row| row.international = international);
+        rows = rest;
+    }
+    Ok(())
 }
 
 /// The flag set of some flags, in a mailbox whose keyword table is `names`; the table grows.
@@ -307,9 +343,9 @@ mod tests {
     use super::*;
 
     prop_compose! {
-        fn row()(size: u32, date in -1i64 << 40..1 << 40, zone in -1439i16..1439, saved in 0i64..1 << 40, email: u64, thread: u64) -> Row {
+        fn row()(size: u32, date in -1i64 << 40..1 << 40, zone in -1439i16..1439, saved in 0i64..1 << 40, email: u64, thread: u64, international: Option<bool>) -> Row {
             Row { uid: Uid::MIN, size, internal_date: DateTime { time: UnixTime(date), zone }, saved: UnixTime(saved),
-                  email: EmailId(email), thread: ThreadId(thread) }
+                  email: EmailId(email), thread: ThreadId(thread), international }
         }
     }
 
@@ -333,8 +369,22 @@ mod tests {
         }
 
         #[test]
-        fn rubbish_is_an_error_not_a_panic(mut bytes: Vec<u8>) {
-            if let Some(first) = bytes.first_mut() { *first = 1; }
+        fn rows_of_layout_1_are_read(rows in proptest::collection::vec(row(), 1..MAX_ROWS)) {
+            let rows: Vec<Row> = rows.iter().zip(1..).map(|(row, uid)| {
+                Row { uid: Uid::new(uid).unwrap(), international: None, ..*row }
+            }).collect();
+            // Layout 2 has the runs behind the rest: here one run of all rows.
+            let mut value = encode_rows(&rows);
+            value[0] = WITHOUT_INTERNATIONAL;
+            let mut run = Writer::default();
+            run.number(rows.len() as u64).number(0);
+            value.truncate(value.len() - run.finish().len());
+            prop_assert_eq!(&decode_rows(&value).unwrap()[..], &rows[..]);
+        }
+
+        #[test]
+        fn rubbish_is_an_error_not_a_panic(mut bytes: Vec<u8>, layout in 1..=ROWS) {
+            if let Some(first) = bytes.first_mut() { *first = layout; }
             let _ = (decode_rows(&bytes), Marks::decode(&bytes));
         }
     }

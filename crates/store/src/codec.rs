@@ -38,6 +38,12 @@ impl Writer {
         self
     }
 
+    /// Octets that were written by a writer already.
+    pub(crate) fn raw(&mut self, octets: &[u8]) -> &mut Self {
+        self.0.extend_from_slice(octets);
+        self
+    }
+
     pub(crate) fn flags(&mut self, flags: &Flags) -> &mut Self {
         self.number(u64::from(flags.system_bits())).number(flags.keywords().len() as u64);
         for keyword in flags.keywords() {

@@ -1,4 +1,4 @@
-//! Columns of a mailbox that SORT and THREAD have made, kept for the next time.
+//! Columns of a mailbox that SORT, THREAD and SEARCH have made, kept for the next time.
 //!
 //! What a message is never changes while it is in a mailbox, so a column is never wrong: new
 //! messages are added behind, and those that are not asked for, or gone, are passed over. Columns
@@ -8,6 +8,7 @@ use std::collections::HashMap;
 
 use types::{IdSet, Uid};
 
+use crate::search::FieldColumns;
 use crate::sort::SortKey;
 use crate::sort::column::Column;
 use crate::thread::table::Table;
@@ -19,11 +20,12 @@ pub(crate) struct Kept<T> {
     pub(crate) columns: T,
 }
 
-/// What a mailbox keeps. Whoever uses it takes it out and puts it back; who comes meanwhile starts anew.
+/// What a mailbox keeps. Whoever sorts or threads takes it out and puts it back; who comes meanwhile starts anew.
 #[derive(Default)]
 pub(crate) struct KeptColumns {
     pub(crate) sort: Option<Kept<HashMap<SortKey, Column>>>,
     pub(crate) thread: Option<Kept<Table>>,
+    pub(crate) fields: FieldColumns,
 }
 
 impl<T> Kept<T> {
@@ -55,6 +57,7 @@ impl KeptColumns {
             .sort
             .as_ref()
             .map_or(0, |kept| uids(&kept.uids) + kept.columns.values().map(Column::memory).sum::<usize>());
-        sort + self.thread.as_ref().map_or(0, |kept| uids(&kept.uids) + kept.columns.memory())
+        let thread = self.thread.as_ref().map_or(0, |kept| uids(&kept.uids) + kept.columns.memory());
+        sort + thread + self.fields.values().map(|column| column.memory()).sum::<usize>()
     }
 }

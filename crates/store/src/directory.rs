@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use types::{AccountId, AccountName, MailboxName, SpecialUse, UnixTime};
 
 use crate::account::{Account, each, undamaged};
-use crate::blocking::blocking;
+use crate::blocking::brief;
 use crate::codec::{Reader, Writer};
 use crate::damage::each_readable;
 use crate::error::{Error, Result};
@@ -119,7 +119,7 @@ impl Store {
         if let Some(record) = directory.settled().and_then(|now| self.records().get(name, now)) {
             return Ok(Some(record));
         }
-        blocking(|| {
+        brief(|| {
             let view = directory.read()?;
             let found = find(&*view, name)?;
             if let Some(record) = &found {

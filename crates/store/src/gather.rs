@@ -58,7 +58,7 @@ impl Gathering {
     fn messages(&mut self, from: Uid, mut each: impl FnMut(&Row, Option<CardRef<'_>>)) -> Result<bool> {
         let rest = self.uids.within(from, Uid::MAX);
         let snapshot = Arc::clone(&self.snapshot);
-        let mut cards = if self.with_cards { Some(self.mailbox.reader()?) } else { None };
+        let mut cards = if self.with_cards { Some(self.mailbox.reader()) } else { None };
         let mut done = 0;
         for chunk in snapshot.chunks(&rest) {
             let chunk = chunk?;

@@ -29,9 +29,11 @@ pub struct Incoming {
 /// A message that has arrived and waits for [`Account::append`].
 pub struct Received {
     pub(crate) upload: Upload,
-    pub(crate) card: Vec<u8>,
+    pub(crate) card: Card,
     pub(crate) size: u32,
     eight_bit_header: bool,
+    /// See [`crate::Row::international`].
+    pub(crate) international: bool,
     /// Hashes of the message ids that decide the thread: its own, then those it refers to, the
     /// nearest first.
     pub(crate) ids: Vec<u64>,
@@ -95,11 +97,12 @@ impl Incoming {
         let message = parser.finish();
         let eight_bit_header = !message.header().bytes().is_ascii();
         let card = Card::from_message(&message);
-        let ids = thread_ids(&card);
-        let upload = blocking(|| writer.finish())?;
+        let (ids, international) = (thread_ids(&card), card.is_international());
+        let finish = || writer.finish();
+        let upload = if size <= IN_MEMORY { finish() } else { blocking(finish) }?;
         // `push` has refused what does not fit.
         let size = u32::try_from(size).map_err(|_| Error::TooBig { limit: limits.message_size })?;
-        Ok(Received { upload, card: card.to_bytes(), size, eight_bit_header, ids })
+        Ok(Received { upload, card, size, eight_bit_header, international, ids })
     }
 }
 

@@ -116,14 +116,14 @@ pub(crate) fn removals_after(id: MailboxId, since: ModSeq) -> Range<Vec<u8>> {
     removal(id, since.next(), 0)..below(numbered(b'x', &[id.0])).end
 }
 
-/// Cards of the emails from this one on that one commit brought (derived).
-pub(crate) fn cards(first: EmailId) -> Vec<u8> {
-    numbered(b'c', &[first.0])
+/// Cards, or one part of them, of the emails from this one on that one commit brought (derived).
+pub(crate) fn cards(letter: u8, first: EmailId) -> Vec<u8> {
+    numbered(letter, &[first.0])
 }
 
-/// All cards.
-pub(crate) fn all_cards() -> Range<Vec<u8>> {
-    below(vec![b'c'])
+/// All of them.
+pub(crate) fn all_cards(letter: u8) -> Range<Vec<u8>> {
+    below(vec![letter])
 }
 
 /// The thread of a message id, by the hash of the latter (derived).

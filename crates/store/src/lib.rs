@@ -54,7 +54,7 @@ mod writer;
 
 pub use account::Account;
 pub use attendance::Attendance;
-pub use blocking::blocking;
+pub use blocking::{blocking, brief};
 pub use cards::Cards;
 pub use chunk::{Chunk, Row, Sums};
 pub use clock::{Clock, SystemClock};

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use types::{EmailId, IdSet, MailboxId, MailboxRef, ModSeq, Uid};
 
 use crate::account::Account;
-use crate::blocking::blocking;
+use crate::blocking::{blocking, brief};
 use crate::cards::Cards;
 use crate::chunk::Chunk;
 use crate::columns::KeptColumns;
@@ -61,7 +61,7 @@ impl MailboxCell {
         if let Some(snapshot) = &*self.snapshot.lock() {
             return Ok(Arc::clone(snapshot));
         }
-        blocking(|| {
+        brief(|| {
             let mut slot = self.snapshot.lock();
             if let Some(snapshot) = &*slot {
                 return Ok(Arc::clone(snapshot));
@@ -142,6 +142,11 @@ impl Mailbox {
         &self.account
     }
 
+    /// True where the store takes no changes at the moment, whoever asks.
+    pub fn is_read_only(&self) -> bool {
+        self.account.0.source.engine.read_only().is_some()
+    }
+
     /// True once the mailbox was deleted.
     pub fn is_gone(&self) -> bool {
         self.cell.is_gone() || self.account.is_gone()
@@ -209,12 +214,11 @@ impl Mailbox {
 
     /// The content of a message. `None` where it is gone for good.
     pub fn body(&self, email: EmailId) -> Result<Option<Arc<dyn Blob>>> {
-        blocking(|| Ok(self.account.0.source.read()?.blob(engine::BlobId(email.0))?))
+        brief(|| Ok(self.account.0.source.read()?.blob(engine::BlobId(email.0))?))
     }
 
-    /// A reader of cards and bodies for many messages in a row. Short-lived: it may hold a database
-    /// snapshot, so drop it before waiting for anything.
-    pub fn reader(&self) -> Result<Cards> {
-        Ok(Cards::new(self.account.read()?, self.at.owner))
+    /// A reader of cards and bodies for many messages in a row.
+    pub fn reader(&self) -> Cards {
+        Cards::new(Arc::clone(&self.account.0.source))
     }
 }

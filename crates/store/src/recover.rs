@@ -161,7 +161,7 @@ struct Found {
     raw_label: Vec<u8>,
     upload: Upload,
     size: u32,
-    card: Option<Vec<u8>>,
+    card: Option<Card>,
     /// Hashes of message ids, as in [`crate::Received`].
     ids: Vec<u64>,
     /// What is wrong with its body.
@@ -306,7 +306,7 @@ fn look(id: BlobId, stray: engine::Stray, limits: &Limits) -> Found {
         size: u32::try_from(stray.upload.size()).unwrap_or(u32::MAX),
         upload: stray.upload,
         ids: card.as_ref().map_or_else(Vec::new, thread_ids),
-        card: card.map(|card| card.to_bytes()),
+        card,
         damage,
     }
 }
@@ -344,6 +344,7 @@ fn put_back(txn: &mut Txn, found: Vec<Found>, before: &Before) -> Result<Vec<Bac
             saved: txn.now,
             email: message.email,
             thread,
+            international: message.card.as_ref().map(Card::is_international),
         };
         let mut names = (*mailbox.keywords).clone();
         let flags = label.map_or(Flags::NONE, |label| label.flags.clone());
@@ -361,7 +362,7 @@ fn put_back(txn: &mut Txn, found: Vec<Found>, before: &Before) -> Result<Vec<Bac
             }
         }
         if let Some(card) = message.card {
-            pack.push(message.email, &card);
+            pack.push(message.email, card);
         }
         txn.blob(NewBlob { id: blob_id(message.email), upload: message.upload, label: message.raw_label });
         back.push(Back { mailbox: target.name.clone(), uid, damage: message.damage });

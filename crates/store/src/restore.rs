@@ -251,11 +251,13 @@ fn put(
             (Some(content), None) => (txn.counters().next_email(), thread_of(txn, &content.ids)?),
             (None, None) => return Err(Error::Internal),
         };
-        let new = Row { uid, email, thread, ..row };
+        // A backup may have been made before rows knew.
+        let international = content.as_ref().map_or(row.international, |content| Some(content.international));
+        let new = Row { uid, email, thread, international, ..row };
         if let Some(content) = content.filter(|_| !known.contains_key(&row.email)) {
             let label = Label::of(&entry, &new, &flags).encode();
             txn.blob(NewBlob { id: blob_id(email), upload: content.upload, label });
-            pack.push(email, &content.card);
+            pack.push(email, content.card);
         }
         known.insert(row.email, (email, thread));
         rows.push((new, modseq, flag_set(&flags, &mut names)));

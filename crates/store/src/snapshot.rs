@@ -15,7 +15,7 @@ use std::sync::{Arc, OnceLock};
 
 use types::{IdSet, MailboxId, ModSeq, Uid, UidValidity};
 
-use crate::blocking::blocking;
+use crate::blocking::brief;
 use crate::chunk::{Chunk, ChunkBuilder, FlagSet, MAX_ROWS, Marks, Row, Sums, decode_rows};
 use crate::error::{Error, Result};
 use crate::key;
@@ -342,7 +342,7 @@ impl Snapshot {
         if let Some(loaded) = chunk.cell.get() {
             return Ok(loaded.clone());
         }
-        match blocking(|| self.read_chunk(chunk)) {
+        match brief(|| self.read_chunk(chunk)) {
             Ok(loaded) => Ok(chunk.cell.get_or_init(|| loaded).clone()),
             // The writer was faster: it loaded the chunk for everybody before it replaced it.
             Err(error) => chunk.cell.get().cloned().ok_or(error),

@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 use types::{AccountId, Limits, MailboxName, SpecialUse, UnixTime};
 
 use crate::account::{Account, AccountCell, Shared};
-use crate::blocking::blocking;
+use crate::blocking::{blocking, brief};
 use crate::clock::Clock;
 use crate::directory::Records;
 use crate::error::{Error, Result};
@@ -145,7 +145,7 @@ impl Store {
             return Ok(Account(Arc::clone(&slot.cell)));
         }
         let source = Arc::new(Source { engine: Arc::clone(&self.0.engine), account: id });
-        let cell = blocking(|| AccountCell::load(source, Arc::clone(&self.0.shared)))?;
+        let cell = brief(|| AccountCell::load(source, Arc::clone(&self.0.shared)))?;
         // Two may have loaded it at the same time: the first one stays.
         let mut accounts = self.0.accounts.lock();
         let slot = accounts.entry(id).or_insert_with(|| Slot { cell: Arc::new(cell), used });

@@ -8,7 +8,7 @@ use rpds::HashTrieMapSync;
 use types::{Limits, MailboxId, MailboxName, ThreadId, UnixTime};
 
 use crate::account::AccountCell;
-use crate::blocking::blocking;
+use crate::blocking::{blocking, brief};
 use crate::error::{Error, Result};
 use crate::key;
 use crate::quota::{self, Quota};
@@ -153,7 +153,7 @@ impl Txn {
     /// The account as the last commit left it.
     pub(crate) fn view(&mut self) -> Result<&dyn ReadView> {
         if self.view.is_none() {
-            self.view = Some(blocking(|| self.account.source.read())?);
+            self.view = Some(brief(|| self.account.source.read())?);
         }
         self.view.as_deref().ok_or(Error::Internal)
     }

@@ -108,6 +108,23 @@ fn list(store: &Store) -> String {
     out
 }
 
+/// What rows say of who takes only ASCII, all that occurs.
+fn international(store: &Store) -> Vec<Option<bool>> {
+    let record = store.accounts().unwrap().remove(0);
+    let (account, who) = (store.account(record.id).unwrap(), Principal { account: record.id });
+    let mut found = vec![];
+    for entry in account.tree().entries() {
+        let snapshot = account.open(&who, &entry.name).unwrap().snapshot().unwrap();
+        let each = snapshot.walk(&snapshot.uids(), |_, _, row| {
+            found.push(row.international);
+            ControlFlow::Continue(())
+        });
+        each.unwrap();
+    }
+    found.dedup();
+    found
+}
+
 fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures")
 }
@@ -139,6 +156,8 @@ async fn stores_of_every_version_open_and_hold_what_they_held() {
             copy(&entry.path(), dir.path());
             let store = open(dir.path());
             assert_eq!(list(&store), fs::read_to_string(entry.path().join("list.txt")).unwrap());
+            let known = (entry.file_name() != "store-v1").then_some(false);
+            assert_eq!(international(&store), [known]);
             assert_eq!(store.check().unwrap(), Vec::<String>::new());
             versions += 1;
         }

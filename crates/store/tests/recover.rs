@@ -55,7 +55,7 @@ fn contents((account, who): &(Account, Principal)) -> BTreeMap<String, Vec<(u32,
     for entry in account.tree().entries() {
         let mailbox = account.open(who, &entry.name).unwrap();
         let snapshot = mailbox.snapshot().unwrap();
-        let mut reader = mailbox.reader().unwrap();
+        let mut reader = mailbox.reader();
         let mut messages = vec![];
         snapshot
             .walk(&snapshot.uids(), |chunk, at, row| {

@@ -379,7 +379,7 @@ impl World {
                 contents(&mailbox, &stored).into_iter().map(|(uid, content, _)| (uid, content)).collect();
             assert_eq!(snapshot.uid_next().get(), kept.next);
             assert_eq!(shown, kept.messages.iter().map(|m| (m.uid, m.content)).collect::<Vec<_>>());
-            let mut reader = mailbox.reader().unwrap();
+            let mut reader = mailbox.reader();
             for chunk in snapshot.chunks(&snapshot.uids()) {
                 for row in chunk.unwrap().rows() {
                     let id = format!("<{}@x>", stored[&row.email.0]);

@@ -43,6 +43,8 @@ pub enum Call {
     List,
     /// [`Disk::rename`]
     Rename,
+    /// [`Disk::link`]
+    Link,
     /// [`Disk::remove`]
     Remove,
     /// [`Disk::free`]
@@ -410,6 +412,17 @@ impl Disk for FaultDisk {
             return Err(ErrorKind::NotFound.into());
         }
         state.rename(NameChange::Rename(from.to_owned(), to.to_owned()));
+        Ok(())
+    }
+
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.change(Some(Call::Link))?;
+        let mut state = self.0.lock();
+        let file = *state.names.get(from).ok_or(ErrorKind::NotFound)?;
+        if state.names.contains_key(to) {
+            return Err(ErrorKind::AlreadyExists.into());
+        }
+        state.rename(NameChange::Create(to.to_owned(), file));
         Ok(())
     }
 

@@ -163,6 +163,11 @@ impl Running {
     pub fn store(&self) -> &Store {
         &self.context.store
     }
+
+    /// Who gets in.
+    pub fn login(&self) -> &LoginGate {
+        &self.context.login
+    }
 }
 
 impl Server for Running {

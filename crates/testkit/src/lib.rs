@@ -13,3 +13,4 @@ pub mod engines;
 pub mod fault_disk;
 pub mod in_process;
 pub mod transcript;
+pub mod watched_disk;

@@ -13,7 +13,7 @@ mod local {
     use engine::local::{Local, Options};
     use testkit::engine_suite::Reopened;
 
-    /// Small groups, segments and logs, so that their ends are met often.
+    /// Small groups, layers, segments and logs, so that their ends are met often.
     fn fresh() -> Reopened<Local> {
         let dir = tempfile::tempdir().unwrap();
         Reopened::new(move || {
@@ -22,6 +22,7 @@ mod local {
                 reserve: 0,
                 group_bytes: 50_000,
                 group_batches: 5,
+                overlay: 4000,
                 checkpoint_pages: 20,
                 idle_readers: 2,
                 ..Options::default()

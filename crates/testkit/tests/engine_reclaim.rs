@@ -280,29 +280,58 @@ fn the_newest_segment_stays() {
     store.assert_clean();
 }
 
-/// The index may be older than the segments: then what it does not know is mail.
+/// The index may be older than the segments: then what it does not know is in the journal, and where that is
+/// damaged, what it does not know is mail.
 #[test]
 fn bodies_that_the_index_has_never_heard_of_stay() {
-    let mut store = Store::new();
-    store.bring(1, &[150_000]);
-    store.reopen();
-    let index: Vec<_> = ["index.db", "index.db-wal"].map(|name| store.dir.path().join(name)).into();
-    let old: Vec<_> = index.iter().map(|path| std::fs::read(path).ok()).collect();
-    store.bring(2, &THREE);
-    store.bring(5, &THREE);
-    store.engine = None;
-    for (path, old) in index.iter().zip(old) {
-        old.map_or_else(|| drop(std::fs::remove_file(path)), |old| std::fs::write(path, old).unwrap());
+    for damaged in [false, true] {
+        let mut store = Store::new();
+        store.bring(1, &[150_000]);
+        store.reopen();
+        let index: Vec<_> = ["index.db", "index.db-wal"].map(|name| store.dir.path().join(name)).into();
+        let old: Vec<_> = index.iter().map(|path| std::fs::read(path).ok()).collect();
+        let files = store.files("segments");
+        store.bring(2, &THREE);
+        store.bring(5, &THREE);
+        store.engine = None;
+        for (path, old) in index.iter().zip(old) {
+            old.map_or_else(|| drop(std::fs::remove_file(path)), |old| std::fs::write(path, old).unwrap());
+        }
+        if damaged {
+            let path = store.files("segments").into_iter().find(|path| !files.contains(path)).unwrap();
+            let journal = first_journal(&store.disk.content(&path).unwrap());
+            store.disk.damage(&path, journal + 60);
+        }
+        let files = store.files("segments");
+        store.reopen();
+        store.commits = store.engine().read(A).unwrap().commit_number().0;
+        assert_eq!(
+            (store.commits, store.engine().setback().unwrap().is_some()),
+            if damaged { (1, true) } else { (7, false) }
+        );
+        if !damaged {
+            (2..8).for_each(|n| assert_eq!(store.read(n), body(n, 60_000)));
+            store.assert_clean();
+            continue;
+        }
+        store.bring(10, &[60_000, 60_000]);
+        store.reclaim();
+        assert!(files.iter().all(|file| store.disk.content(file).is_some()));
+        // The owner has put right what counts; the rest is dead space.
+        store.engine().settle().unwrap();
+        assert!(store.reclaim().segments > 0);
     }
-    store.commits = 1;
-    let files = store.files("segments");
-    store.reopen();
-    store.bring(10, &[60_000, 60_000]);
-    store.reclaim();
-    assert!(files.iter().all(|file| store.disk.content(file).is_some()));
-    // The owner has put right what counts; the rest is dead space.
-    store.engine().settle().unwrap();
-    assert!(store.reclaim().segments > 0);
+}
+
+/// Where the first journal of a segment begins.
+fn first_journal(segment: &[u8]) -> usize {
+    let journal = engine::segment::scan(segment, None).unwrap().find_map(|found| match found {
+        engine::segment::Found::Record { offset, record, .. } => {
+            matches!(record.content, engine::segment::Content::Journal { .. }).then_some(offset)
+        }
+        engine::segment::Found::Damaged { .. } => None,
+    });
+    journal.unwrap() as usize
 }
 
 #[test]
@@ -414,7 +443,7 @@ fn figures_say_what_it_costs() {
     let figures = store.engine().figures().unwrap();
     assert_eq!(figures.bodies, 280_000);
     assert!((280_000..282_000).contains(&figures.segments_written), "{figures:?}");
-    assert!((280_000..282_000).contains(&figures.live) && figures.dead < 500, "{figures:?}");
+    assert!((280_000..282_000).contains(&figures.live) && figures.dead < 1000, "{figures:?}");
     assert!(figures.index_written > 20_000, "{figures:?}");
     assert!(figures.write_amplification().unwrap() > 1.0);
     store.drop_blobs(&[1, 2]);

@@ -8,7 +8,7 @@ use types::AccountId;
 use super::check;
 use super::reader::{Readers, View};
 use super::segments::Segments;
-use super::{OpenError, index};
+use super::{OpenError, index, version};
 use crate::disk::RealDisk;
 use crate::{Batch, BlobWriter, CommitError, Engine, Error, Pending, ReadView, Upload};
 
@@ -24,7 +24,7 @@ impl Archive {
         let dir = dir.as_ref();
         let readers = Readers::new(dir.to_owned(), 1);
         let index = index::open_reader(dir)?;
-        index::verify_identity(&index, &index::path(dir))?;
+        version::verify(&index, &index::path(dir))?;
         let segments = Segments::new(Arc::new(RealDisk), dir.join("segments"), 0, 0, 1, 0);
         Ok(Self { readers: Arc::new(readers), segments: Arc::new(segments) })
     }
@@ -32,7 +32,7 @@ impl Archive {
 
 impl Engine for Archive {
     fn read(&self, account: AccountId) -> Result<Box<dyn ReadView>, Error> {
-        Ok(Box::new(View::new(self.readers.begin()?, Arc::clone(&self.segments), account)?))
+        Ok(Box::new(View::begin(&self.readers, &self.segments, None, account)?))
     }
 
     fn upload(&self) -> Result<Box<dyn BlobWriter>, Error> {

@@ -9,22 +9,26 @@
 //!   A read transaction is open all the while, so that no segment goes that this index names.
 //! * A sealed segment never changes: one that an earlier backup has is not copied again. On the same file
 //!   system a backup shares it with the store (a hard link), and so also what may happen to that file.
-//! * The index gets its name last. A backup that is cut off leaves the one before it as it was.
+//! * The index gets its name last. A backup that is cut off leaves the one before it as it was: a segment
+//!   takes the place of one that has grown since as a whole, and has what that had.
+//! * A store that is being restored says so in a file `restoring` until it is whole; before, nobody opens it.
 
 use std::collections::BTreeMap;
-use std::fs::{self, DirBuilder, File};
-use std::io;
+use std::ffi::OsStr;
+use std::fs::{self, DirBuilder};
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
+use std::sync::Arc;
 
 use rusqlite::{Connection, OpenFlags};
 use types::AccountId;
 
 use super::blob::read_piece;
 use super::index::{self, Places};
-use super::segments::file_name;
-use super::{OpenError, copies, rebuild};
-use crate::disk::DiskFile;
+use super::segments::{Segments, file_name};
+use super::{OpenError, copies, rebuild, version};
+use crate::disk::{Disk, DiskFile};
 use crate::{Backup, BlobId};
 
 /// A segment as the index of a backup knows it.
@@ -34,61 +38,75 @@ struct Named {
     sealed: bool,
 }
 
-/// Makes or renews the backup in `to` of what `source` shows; segments are in `segments`.
-pub(crate) fn write(source: &Connection, segments: &Path, to: &Path) -> Result<Backup, OpenError> {
-    let target = to.join("segments");
-    DirBuilder::new().recursive(true).mode(0o700).create(&target)?;
+/// Makes or renews the backup in `to` of what `source` shows.
+pub(crate) fn write(source: &Connection, segments: &Segments, to: &Path) -> Result<Backup, OpenError> {
+    let (disk, target) = (segments.disk(), to.join("segments"));
+    DirBuilder::new().recursive(true).mode(0o700).create(to)?;
     let _lock = super::lock(to)?;
+    disk.create_dir(&target)?;
     let before = match fs::exists(index::path(to))? {
         // Who writes over something must know what it is.
         true => named(&open(&index::path(to))?)?,
         false => BTreeMap::new(),
     };
-    let fresh = to.join("index.new");
+    let fresh = to.join(FRESH);
     copies::write(source, &fresh, || true).map_err(|e| OpenError::Io(io::Error::other(e.to_string())))?;
     let index = open(&fresh)?;
+    // A segment that grows may hold more than the index knows of: no journal counts.
+    index::set_flushed(&index, None)?;
     let now = named(&index)?;
     let mut backup = Backup { segments: now.len() as u64, ..Backup::default() };
     let mut new = BTreeMap::new();
     for segment in now.values() {
         let path = target.join(file_name(segment.id));
-        let known = before.get(&segment.id).is_some_and(|b| b.sealed && b.mark == segment.mark);
-        if known && path.exists() {
+        let known = before.get(&segment.id);
+        if known.is_some_and(|known| known.mark != segment.mark) {
+            return Err(OpenError::OtherBackup(to.to_owned()));
+        }
+        if known.is_some_and(|known| known.sealed) && path.exists() {
             continue;
         }
-        match bring(&segments.join(file_name(segment.id)), &path, segment.sealed) {
+        match bring(disk, &segments.path(segment.id), &path, segment.sealed) {
             Ok(octets) => {
                 backup.new += 1;
                 backup.octets += octets;
-                new.insert(segment.id, File::open(&path)?);
+                new.insert(segment.id, disk.open(&path)?);
             }
-            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+            Err(e) if e.kind() == ErrorKind::NotFound => {
                 backup.damaged.push(format!("segment {} is missing", segment.id));
             }
             Err(e) => return Err(e.into()),
         }
     }
     verify(&index, &new, &mut backup.damaged)?;
-    drop(index);
-    File::open(&target)?.sync_all()?;
+    index.close().map_err(|(_, e)| e)?;
+    disk.sync_dir(&target)?;
     rebuild::remove_log(to)?;
-    fs::rename(&fresh, index::path(to))?;
-    File::open(to)?.sync_all()?;
-    for entry in fs::read_dir(&target)? {
-        let entry = entry?;
-        let id = entry.file_name().to_string_lossy().strip_suffix(".seg").and_then(|id| id.parse().ok());
+    put(disk, &fresh, &index::path(to))?;
+    for name in disk.list(&target)? {
+        let id = name.strip_suffix(".seg").and_then(|id| id.parse().ok());
         if id.is_some_and(|id: u32| !now.contains_key(&id)) {
-            fs::remove_file(entry.path())?;
+            disk.remove(&target.join(name))?;
             backup.gone += 1;
         }
     }
     Ok(backup)
 }
 
+/// An index that has not got its name yet.
+const FRESH: &str = "index.new";
+
+/// Gives an index its name, when everything that it names is durable.
+fn put(disk: &dyn Disk, fresh: &Path, path: &Path) -> io::Result<()> {
+    disk.open(fresh)?.sync()?;
+    disk.rename(fresh, path)?;
+    path.parent().map_or(Ok(()), |dir| disk.sync_dir(dir))
+}
+
 fn open(path: &Path) -> Result<Connection, OpenError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
-    index::verify_identity(&connection, path)?;
+    version::verify(&connection, path)?;
     Ok(connection)
 }
 
@@ -102,27 +120,53 @@ fn named(index: &Connection) -> rusqlite::Result<BTreeMap<u32, Named>> {
     rows.collect()
 }
 
-/// A segment by another name, or its octets in another file, durable.
-fn bring(from: &Path, to: &Path, sealed: bool) -> io::Result<u64> {
+/// A segment by another name, or its octets in another file, durable; at once in the place of what was there.
+fn bring(disk: &dyn Disk, from: &Path, to: &Path, sealed: bool) -> io::Result<u64> {
     let making = to.with_extension("new");
-    for path in [&making, &to.to_owned()] {
-        match fs::remove_file(path) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
-            _ => {}
-        }
-    }
+    remove(disk, &making)?;
     // What still grows must not grow in the backup.
-    if sealed && fs::hard_link(from, to).is_ok() {
-        return fs::metadata(to).map(|metadata| metadata.len());
-    }
-    let octets = fs::copy(from, &making)?;
-    File::open(&making)?.sync_all()?;
-    fs::rename(&making, to)?;
+    let octets = match sealed && disk.link(from, &making).is_ok() {
+        true => disk.open(&making)?.len()?,
+        false => copy(disk, from, &making)?,
+    };
+    disk.rename(&making, to)?;
+    // Two names of one file stay where the one is renamed to the other.
+    remove(disk, &making)?;
     Ok(octets)
 }
 
+/// The octets of a file in another that is not there yet, durable.
+fn copy(disk: &dyn Disk, from: &Path, to: &Path) -> io::Result<u64> {
+    let (source, target) = (disk.open(from)?, disk.create(to)?);
+    let (len, mut at) = (source.len()?, 0);
+    let mut bytes = vec![0; COPY];
+    while at < len {
+        let step = usize::try_from(len - at).unwrap_or(COPY).min(COPY);
+        let part = bytes.get_mut(..step).unwrap_or_default();
+        source.read_at(at, part)?;
+        target.write_at(at, part)?;
+        at += step as u64;
+    }
+    target.sync()?;
+    Ok(len)
+}
+
+/// Octets of one step of a copy.
+const COPY: usize = 1 << 20;
+
+fn remove(disk: &dyn Disk, path: &Path) -> io::Result<()> {
+    match disk.remove(path) {
+        Err(e) if e.kind() != ErrorKind::NotFound => Err(e),
+        _ => Ok(()),
+    }
+}
+
 /// Reads in the backup whatever the index names in the segments that came new.
-fn verify(index: &Connection, new: &BTreeMap<u32, File>, damaged: &mut Vec<String>) -> rusqlite::Result<()> {
+fn verify(
+    index: &Connection,
+    new: &BTreeMap<u32, Arc<dyn DiskFile>>,
+    damaged: &mut Vec<String>,
+) -> rusqlite::Result<()> {
     let mut select = index.prepare("SELECT account, id, form, hash, places FROM blob")?;
     let mut rows = select.query([])?;
     let mut bytes = Vec::new();
@@ -133,7 +177,7 @@ fn verify(index: &Connection, new: &BTreeMap<u32, File>, damaged: &mut Vec<Strin
         for piece in &places.pieces {
             let Some(file) = new.get(&piece.segment) else { continue };
             bytes.clear();
-            if let Err(what) = read_piece(piece, file as &dyn DiskFile, 0..piece.len, &mut bytes) {
+            if let Err(what) = read_piece(piece, &**file, 0..piece.len, &mut bytes) {
                 damaged.push(format!("account {account}, blob {}: {what}", id.0));
             }
         }
@@ -141,26 +185,20 @@ fn verify(index: &Connection, new: &BTreeMap<u32, File>, damaged: &mut Vec<Strin
     Ok(())
 }
 
-/// Makes a store of a backup, in a directory where there is none.
-pub(crate) fn restore(from: &Path, store: &Path, keep: bool) -> Result<(), OpenError> {
+/// Makes a store of a backup, in a directory where there is none, or where that was cut off before.
+pub(crate) fn restore(disk: &dyn Disk, from: &Path, store: &Path, keep: bool) -> Result<(), OpenError> {
     drop(open(&index::path(from))?);
     DirBuilder::new().recursive(true).mode(0o700).create(store)?;
     let _lock = super::lock(store)?;
-    let inside = fs::read_dir(store)?.filter_map(|entry| Some(entry.ok()?.file_name()));
-    if inside.into_iter().any(|name| name != "lock") {
-        return Err(OpenError::NotEmpty(store.to_owned()));
-    }
+    begin(disk, store)?;
     let (source, target) = (from.join("segments"), store.join("segments"));
-    DirBuilder::new().mode(0o700).create(&target)?;
-    for entry in fs::read_dir(&source)? {
-        let entry = entry?;
-        let path = target.join(entry.file_name());
-        fs::copy(entry.path(), &path)?;
-        File::open(&path)?.sync_all()?;
+    disk.create_dir(&target)?;
+    for name in disk.list(&source)?.iter().filter(|name| name.ends_with(".seg")) {
+        copy(disk, &source.join(name), &target.join(name))?;
     }
-    File::open(&target)?.sync_all()?;
-    // The index last: before it is there, this is no store.
-    let fresh = store.join("index.new");
+    disk.sync_dir(&target)?;
+    // The index last: it is not there before all that it names.
+    let fresh = store.join(FRESH);
     fs::copy(index::path(from), &fresh)?;
     let connection = Connection::open(&fresh)?;
     if !keep {
@@ -168,8 +206,37 @@ pub(crate) fn restore(from: &Path, store: &Path, keep: bool) -> Result<(), OpenE
         rebuild::note(&connection, &[format!("the store was restored from the backup {}", from.display())])?;
     }
     connection.close().map_err(|(_, e)| e)?;
-    File::open(&fresh)?.sync_all()?;
-    fs::rename(&fresh, index::path(store))?;
-    File::open(store)?.sync_all()?;
+    put(disk, &fresh, &index::path(store))?;
+    disk.remove(&store.join(RESTORING))?;
+    disk.sync_dir(store)?;
+    Ok(())
+}
+
+/// Stands in a store until it is whole.
+const RESTORING: &str = "restoring";
+
+/// Says no where a store was not restored to its end.
+pub(crate) fn verify_whole(store: &Path) -> Result<(), OpenError> {
+    if store.join(RESTORING).exists() { Err(OpenError::Restoring(store.to_owned())) } else { Ok(()) }
+}
+
+/// Makes sure that nobody takes for a store what is none yet. What an earlier attempt has left goes.
+fn begin(disk: &dyn Disk, store: &Path) -> Result<(), OpenError> {
+    let again = store.join(RESTORING).exists();
+    for entry in fs::read_dir(store)? {
+        let entry = entry?;
+        let (name, path) = (entry.file_name(), entry.path());
+        match name.to_str() {
+            Some("lock" | RESTORING) => {}
+            Some("segments") if again => fs::remove_dir_all(&path)?,
+            Some(FRESH | "index.db") if again => remove(disk, &path)?,
+            _ if again && path.extension() == Some(OsStr::new("new-journal")) => remove(disk, &path)?,
+            _ => return Err(OpenError::NotEmpty(store.to_owned())),
+        }
+    }
+    if !again {
+        disk.create(&store.join(RESTORING))?.sync()?;
+    }
+    disk.sync_dir(store)?;
     Ok(())
 }

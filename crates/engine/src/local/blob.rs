@@ -255,3 +255,47 @@ pub(crate) fn read_record(segments: &Segments, segment: u32, mark: u64, offset: 
     }
     Ok(record)
 }
+
+/// What is wrong with a blob where it is said to be: with the record that names it, and with each piece. `mark` is
+/// that of a segment.
+pub(crate) fn examine(
+    segments: &Segments,
+    mark: &dyn Fn(u32) -> Option<u64>,
+    account: AccountId,
+    id: BlobId,
+    places: &Places,
+) -> Vec<String> {
+    let record = |segment, offset| {
+        let mark = mark(segment).ok_or_else(|| format!("segment {segment} is unknown to the index"))?;
+        read_record(segments, segment, mark, offset)
+    };
+    // The record must say the same as the index, or the blob cannot be found again without it.
+    let named = || match record(places.segment, places.offset)?.content {
+        Content::Blob { account: a, id: i, upload, pieces, .. }
+            if (a, i) == (account, id) && pieces == places.pieces =>
+        {
+            Ok(upload)
+        }
+        _ => Err(format!("the record at {} of segment {} names another blob", places.offset, places.segment)),
+    };
+    // A piece outside the record must belong to the same upload, so that no two blobs share it.
+    let owned = |upload, index, piece: &Piece| {
+        let offset = piece.offset.saturating_sub((HEADER_LEN + PIECE_META_LEN) as u64);
+        let expected = Content::Piece { upload, index, hash: piece.hash };
+        if record(piece.segment, offset)?.content == expected {
+            return Ok(());
+        }
+        Err(format!("the record at {offset} of segment {} is not that of piece {index}", piece.segment))
+    };
+    let whole = |piece: &Piece| {
+        let file = segments.file(piece.segment).map_err(|e| e.to_string())?;
+        read_piece(piece, &*file, 0..piece.len, &mut Vec::new())
+    };
+    let outside = || places.pieces.iter().enumerate().filter(|(_, piece)| !places.inside(piece));
+    let mut found = match named() {
+        Ok(upload) => outside().filter_map(|(n, piece)| owned(upload, n as u32, piece).err()).collect(),
+        Err(what) => vec![what],
+    };
+    found.extend(places.pieces.iter().filter_map(|piece| whole(piece).err()));
+    found
+}

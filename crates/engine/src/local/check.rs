@@ -6,11 +6,10 @@ use std::collections::{HashMap, HashSet};
 
 use types::AccountId;
 
-use super::blob::{read_piece, read_record};
+use super::blob::examine;
 use super::index::{self, DERIVED, Places, sql};
 use super::reader::{Reading, bytes, form_and_hash};
 use super::segments::Segments;
-use crate::segment::{Content, HEADER_LEN, PIECE_META_LEN, Piece, Record};
 use crate::{BlobId, Error};
 
 /// Everything as one commit left it.
@@ -118,48 +117,9 @@ impl Check<'_> {
         for (segment, bytes) in places.footprint() {
             *self.live.entry(segment).or_default() += bytes;
         }
-        let mut found = self.named(account, id, places).map_or_else(
-            |e| vec![e],
-            |upload| {
-                let outside = places.pieces.iter().enumerate().filter(|(_, piece)| !places.inside(piece));
-                outside.filter_map(|(n, piece)| self.owned(upload, n as u32, piece).err()).collect()
-            },
-        );
-        found.extend(places.pieces.iter().filter_map(|piece| self.whole(piece).err()));
+        let mark = |segment: u32| self.rows.get(&segment).map(|row| row.mark);
+        let found = examine(self.segments, &mark, account, id, places);
         self.wrong.extend(found.into_iter().map(|what| format!("account {account}, blob {}: {what}", id.0)));
-    }
-
-    /// The record must say the same as the index, or the blob cannot be found again without it.
-    fn named(&self, account: AccountId, id: BlobId, places: &Places) -> Result<u64, String> {
-        let (segment, offset) = (places.segment, places.offset);
-        match self.record(segment, offset)?.content {
-            Content::Blob { account: a, id: i, upload, pieces, .. }
-                if (a, i) == (account, id) && pieces == places.pieces =>
-            {
-                Ok(upload)
-            }
-            _ => Err(format!("the record at {offset} of segment {segment} names another blob")),
-        }
-    }
-
-    /// A piece outside the record must belong to the same upload, so that no two blobs share it.
-    fn owned(&self, upload: u64, index: u32, piece: &Piece) -> Result<(), String> {
-        let offset = piece.offset.saturating_sub((HEADER_LEN + PIECE_META_LEN) as u64);
-        let expected = Content::Piece { upload, index, hash: piece.hash };
-        if self.record(piece.segment, offset)?.content == expected {
-            return Ok(());
-        }
-        Err(format!("the record at {offset} of segment {} is not that of piece {index}", piece.segment))
-    }
-
-    fn record(&self, segment: u32, offset: u64) -> Result<Record, String> {
-        let row = self.rows.get(&segment).ok_or_else(|| format!("segment {segment} is unknown to the index"))?;
-        read_record(self.segments, segment, row.mark, offset)
-    }
-
-    fn whole(&self, piece: &Piece) -> Result<(), String> {
-        let file = self.segments.file(piece.segment).map_err(|e| e.to_string())?;
-        read_piece(piece, &*file, 0..piece.len, &mut Vec::new())
     }
 
     fn accounting(&mut self) {

@@ -21,8 +21,8 @@ use std::time::Duration;
 use rusqlite::Connection;
 use rusqlite::backup::{Backup, StepResult};
 
-use super::index;
 use super::segments::{Room, Segments};
+use super::{Barrier, index};
 use crate::Error;
 
 /// When copies are made, and how many stay.
@@ -44,6 +44,7 @@ const MAKING: &str = "making.db";
 pub(crate) struct Copier {
     pub(crate) store: PathBuf,
     pub(crate) segments: Arc<Segments>,
+    pub(crate) barrier: Barrier,
     pub(crate) copies: Copies,
 }
 
@@ -66,6 +67,7 @@ impl Copier {
 
     /// Makes a copy, unless nothing has changed since `seen`, or it is told not to go on.
     pub(crate) fn make(&self, seen: &mut Option<u64>, goes_on: impl FnMut() -> bool) -> Result<Option<PathBuf>, Error> {
+        self.barrier.flush()?;
         let source = index::open_reader(&self.store).map_err(index::error)?;
         let state = commits(&source)?;
         if *seen == Some(state) {

@@ -1,6 +1,6 @@
 //! Figures of a store: what is in it, and what this process has written.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use super::index;
 use super::reader::Reading;
@@ -8,13 +8,15 @@ use super::reclaim::Shared;
 use super::segments::Segments;
 use crate::{Error, Figures};
 
-/// What the thread that commits counts.
+/// What the threads that write count.
 #[derive(Debug, Default)]
 pub(crate) struct Counted {
     /// Octets of blobs that were committed.
     pub(crate) bodies: AtomicU64,
     /// Octets written to the index.
     pub(crate) index: AtomicU64,
+    /// Pages that are in SQLite's log.
+    pub(crate) log: AtomicU32,
 }
 
 /// As the last commit left it.

@@ -6,7 +6,8 @@
 //! | `account` | an account and the number of its last commit |
 //! | `entry`   | (account, key) → value |
 //! | `blob`    | (account, blob id) → [`Places`] |
-//! | `segment` | a segment file: its mark, its end once it is decided, the octets in it that blobs use |
+//! | `segment` | a segment file: its mark, its end once it is decided, the octets in it that blobs use, and the last group that may have something in it |
+//! | `journal` | one row: the last group of which everything is in the index; NULL where the journal of no group counts that is there already |
 //!
 //! Values and places have a `form` and a `hash`. The form is a number: version in the lowest eight
 //! bits, then eight for the codec (0), one that is set for derived values, and from bit 32 on the
@@ -16,19 +17,15 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use types::AccountId;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use super::OpenError;
 use super::reader::{bytes, form_and_hash};
-use crate::segment::{HEADER_LEN, Input, PIECE_META_LEN, Piece, decode_pieces, encode_pieces};
+use super::{OpenError, version};
+use crate::segment::{HEADER_LEN, Input, PIECE_LEN, PIECE_META_LEN, Piece, decode_pieces, encode_pieces};
 use crate::{BlobId, Error};
-
-/// "PBOX".
-pub(super) const APPLICATION_ID: i32 = 0x5042_4f58;
-/// Of everything that a store consists of.
-pub(super) const FORMAT: i32 = 1;
 
 /// Version 1, as it is.
 pub(crate) const ESSENTIAL: i64 = 1;
@@ -53,6 +50,12 @@ const SCHEMA: &str = "
     ) STRICT;
 ";
 
+/// What format 2 has besides. Nothing of format 1 is in a journal.
+const JOURNAL: &str = "
+    CREATE TABLE journal (flushed INTEGER) STRICT;
+    INSERT INTO journal VALUES (NULL);
+";
+
 /// Where the SQLite file of a store is.
 pub(crate) fn path(store: &Path) -> PathBuf {
     store.join("index.db")
@@ -68,23 +71,44 @@ pub(crate) fn open_writer(store: &Path, page_size: u32) -> Result<Connection, Op
     connection.pragma_update(None, "page_size", page_size)?;
     connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
     set_up(&connection, 8 * 1024)?;
-    // An application that somebody else's file belongs to, or a format of a later Pillarbox.
-    let format: i32 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-    let application: i32 = connection.query_row("PRAGMA application_id", [], |row| row.get(0))?;
-    let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
-    match (application, format, tables) {
-        (APPLICATION_ID, FORMAT, _) => {}
-        (0, 0, 0) => make_tables(&connection)?,
-        (APPLICATION_ID, found, _) => return Err(OpenError::Format { found, known: FORMAT }),
-        _ => return Err(OpenError::Foreign(path(store))),
+    // What the log of SQLite may lose is in the journal.
+    connection.pragma_update(None, "synchronous", "NORMAL")?;
+    // A file that nobody has written anything into yet.
+    let fresh = "SELECT count(*) = 0 AND (SELECT application_id FROM pragma_application_id) = 0 FROM sqlite_schema";
+    match connection.query_row(fresh, [], |row| row.get(0))? {
+        true => make_tables(&connection)?,
+        false => {
+            version::verify(&connection, &path(store))?;
+            upgrade(&connection)?;
+        }
     }
     Ok(connection)
 }
 
 fn make_tables(connection: &Connection) -> rusqlite::Result<()> {
-    connection.execute_batch(&format!(
-        "BEGIN IMMEDIATE; {SCHEMA} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {FORMAT}; COMMIT;"
-    ))
+    connection.execute_batch(&format!("BEGIN IMMEDIATE; {SCHEMA} {JOURNAL} {} COMMIT;", version::statements()))
+}
+
+/// Makes an index of format 1 one of the present format.
+pub(crate) fn upgrade(connection: &Connection) -> rusqlite::Result<()> {
+    let old = "SELECT count(*) = 0 FROM sqlite_schema WHERE name = 'journal'";
+    if connection.query_row(old, [], |row| row.get(0))? {
+        let version = version::statements();
+        connection.execute_batch(&format!("SAVEPOINT upgrade; {JOURNAL} {version} RELEASE upgrade;"))?;
+    }
+    Ok(())
+}
+
+/// The last group of which everything is in an index.
+pub(crate) fn flushed(connection: &Connection) -> rusqlite::Result<Option<u64>> {
+    let flushed: Option<i64> = connection.query_row("SELECT flushed FROM journal", [], |row| row.get(0))?;
+    Ok(flushed.map(i64::cast_unsigned))
+}
+
+/// Writes it down.
+pub(crate) fn set_flushed(connection: &Connection, group: Option<u64>) -> rusqlite::Result<()> {
+    let mut update = connection.prepare_cached("UPDATE journal SET flushed = ?1")?;
+    update.execute([group.map(sql)]).map(drop)
 }
 
 /// An index without content in a file that is not there yet.
@@ -116,6 +140,8 @@ pub(crate) fn open_checkpointer(store: &Path) -> rusqlite::Result<Connection> {
 fn set_up(connection: &Connection, cache: i64) -> rusqlite::Result<()> {
     connection.busy_timeout(Duration::from_secs(10))?;
     connection.set_prepared_statement_cache_capacity(32);
+    // Plans do not depend on values: else many statements are compiled again whenever one is bound to them.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.pragma_update(None, "cache_size", -cache)?;
     connection.pragma_update(None, "mmap_size", 0)?;
     connection.pragma_update(None, "synchronous", "FULL")?;
@@ -179,16 +205,6 @@ pub(crate) fn verify_all(connection: &Connection) -> Result<(), Error> {
     Ok(())
 }
 
-/// Says no where this is not an index that we know.
-pub(crate) fn verify_identity(connection: &Connection, path: &Path) -> Result<(), OpenError> {
-    let pragma = |name: &str| connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, i32>(0));
-    match (pragma("application_id")?, pragma("user_version")?) {
-        (APPLICATION_ID, FORMAT) => Ok(()),
-        (APPLICATION_ID, found) => Err(OpenError::Format { found, known: FORMAT }),
-        _ => Err(OpenError::Foreign(path.to_owned())),
-    }
-}
-
 /// Says no where SQLite's own structure is not sound.
 pub(crate) fn verify_structure(connection: &Connection) -> Result<(), Error> {
     let structure: String = connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0)).map_err(error)?;
@@ -214,9 +230,19 @@ pub(crate) struct Places {
 }
 
 impl Places {
+    /// Of a blob that is not yet anywhere.
+    pub(crate) fn nowhere() -> Self {
+        Self { segment: 0, offset: 0, len: 0, pieces: vec![] }
+    }
+
+    /// How long it is, encoded, with so many pieces.
+    pub(crate) fn encoded_len(pieces: usize) -> usize {
+        16 + PIECE_LEN * pieces
+    }
+
     /// With what it takes to store it.
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(16 + 24 * self.pieces.len());
+        let mut out = Vec::with_capacity(Self::encoded_len(self.pieces.len()));
         out.extend_from_slice(&self.segment.to_le_bytes());
         out.extend_from_slice(&self.offset.to_le_bytes());
         out.extend_from_slice(&self.len.to_le_bytes());
@@ -259,6 +285,21 @@ mod tests {
     #[test]
     fn this_sqlite_has_the_fix_of_the_wal_reset_bug() {
         assert!(rusqlite::version_number() >= 3_051_003, "{}", rusqlite::version());
+    }
+
+    /// A bound value is no reason to plan again, which costs more than the reading itself.
+    #[test]
+    fn statements_are_compiled_once() {
+        let store = tempfile::tempdir().unwrap();
+        create(&path(store.path()), 16 << 10).unwrap();
+        let connection = open_reader(store.path()).unwrap();
+        for n in [0_u8, 1, 2, 1, 7, 7] {
+            let statement =
+                "SELECT value FROM entry WHERE account = ?1 AND key >= ?2 AND key < ?3 ORDER BY key DESC LIMIT 1";
+            let mut select = connection.prepare_cached(statement).unwrap();
+            assert!(!select.exists((n, [n], [n + 1])).unwrap());
+            assert_eq!(select.get_status(rusqlite::StatementStatus::RePrepare), 0, "{n}");
+        }
     }
 
     #[test]

@@ -3,12 +3,14 @@
 //! ```text
 //! store/lock           held by the process that owns the store
 //! store/index.db       SQLite: see `index`
-//! store/segments/*.seg bodies: see [`crate::segment`]
+//! store/segments/*.seg bodies, and the journal of what is not in the index yet: see [`crate::segment`]
 //! store/copies/*.db    copies of the index: see `copies`
 //! store/damaged/*.seg  segments that nobody refers to and that could not be read everywhere
 //! ```
 //!
-//! * What was acknowledged has been synced: bodies first, then the index that names them.
+//! * What was acknowledged has been synced: the bodies and the [journal] of their group, with one sync of a
+//!   segment. The index follows when it is worth it, or somebody wants to look at it: until then, what is
+//!   committed is in the [overlay]; after a crash it is [replayed](replay).
 //! * A segment is only ever written to by the process that created it. When a store is opened, the
 //!   segments that were growing are sealed where they end, and a new one begins.
 //! * A failed write or sync ends all writing until the store is opened again; reading goes on. A
@@ -21,34 +23,44 @@ mod check;
 mod checkpoint;
 mod copies;
 mod figures;
+mod flusher;
 mod index;
+mod indexer;
+mod journal;
 mod leftovers;
+mod overlay;
+mod private;
 mod reader;
 mod rebuild;
 mod reclaim;
+mod replay;
 mod segments;
 mod strays;
+mod version;
 mod wal;
 mod writer;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::fs::{DirBuilder, File, TryLockError};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::mpsc::{self, Sender};
+use std::sync::mpsc::{self, Sender, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use types::AccountId;
 
 pub use self::archive::Archive;
-use self::checkpoint::Checkpoint;
 use self::copies::Copier;
 pub use self::copies::Copies;
 use self::figures::Counted;
-use self::reader::{Readers, View};
+use self::flusher::Flusher;
+use self::indexer::Indexer;
+use self::overlay::Overlay;
+use self::private::Private;
+use self::reader::{Readers, Reading, View};
 pub use self::reclaim::Options as Reclaim;
 use self::reclaim::{Order, Reclaimer, Shared};
 use self::segments::Segments;
@@ -73,6 +85,8 @@ pub struct Options {
     pub group_bytes: usize,
     /// Batches of one group at most.
     pub group_batches: usize,
+    /// Octets of memory for what is committed and not in the index yet. At most four times as much is used.
+    pub overlay: usize,
     /// Pages of SQLite's log after which they are moved to its file.
     pub checkpoint_pages: u32,
     /// Connections for read views that stay open when nobody reads.
@@ -93,6 +107,7 @@ impl Default for Options {
             reserve: 128 << 20,
             group_bytes: 4 << 20,
             group_batches: 1024,
+            overlay: 16 << 20,
             checkpoint_pages: 2048,
             idle_readers: 8,
             page_size: 8192,
@@ -111,13 +126,19 @@ pub enum OpenError {
     /// Nothing is written over a store.
     #[error("{0} is not empty: a backup is restored into a new directory")]
     NotEmpty(PathBuf),
+    /// What is there now must stay whole until it is replaced.
+    #[error("{0} has a backup of another store, or of a time that this one does not know: choose another directory")]
+    OtherBackup(PathBuf),
+    /// It is not all there.
+    #[error("a backup was being restored to {0} and is not all there: restore it again")]
+    Restoring(PathBuf),
     /// It was written by a later version.
     #[error("the store has format {found}; this version knows formats up to {known}")]
     Format {
         /// The store's.
-        found: i32,
-        /// Ours.
-        known: i32,
+        found: u16,
+        /// The latest of ours.
+        known: u16,
     },
     /// There is a file that is not ours.
     #[error("{0} is not the index of a store")]
@@ -128,6 +149,17 @@ pub enum OpenError {
     /// SQLite said no.
     #[error("cannot open the index: {0}")]
     Index(#[from] rusqlite::Error),
+    /// The file system may only be read, and there is no room for a copy of the index elsewhere.
+    #[error(
+        "the file system of the store may only be read, and its index cannot be copied to {dir}: {error}; \
+         make it writable, or set TMPDIR to a directory with room"
+    )]
+    Private {
+        /// Where it was to go.
+        dir: PathBuf,
+        /// Why it cannot.
+        error: io::Error,
+    },
     /// The disk said no.
     #[error("cannot open the store: {0}")]
     Io(#[from] io::Error),
@@ -138,6 +170,7 @@ pub struct Local {
     /// There until the end; without it the writer ends.
     queue: Option<Sender<Job>>,
     segments: Arc<Segments>,
+    overlay: Arc<Overlay>,
     readers: Arc<Readers>,
     /// There until the end; without it reclaiming ends.
     orders: Option<Sender<Order>>,
@@ -146,63 +179,99 @@ pub struct Local {
     /// Without it the thread that makes copies ends.
     copying: Option<Sender<()>>,
     store: PathBuf,
-    /// The one that reclaims, the writer, the checkpoint thread, then the one that makes copies: they
-    /// end in this order.
+    /// The one that makes copies, the one that reclaims, the one that commits, and that of the index: they end in
+    /// this order.
     threads: Vec<JoinHandle<()>>,
+    /// What is read and never written: the store is elsewhere.
+    private: Option<Private>,
     /// The last to go.
-    _lock: File,
+    _lock: Option<File>,
 }
 
 impl Local {
-    /// Opens the store in the directory `store`, or makes one there.
+    /// Opens the store in the directory `store`, or makes one there. Where its file system may only be read,
+    /// so may the store.
     pub fn open(store: impl AsRef<Path>, options: Options) -> Result<Self, OpenError> {
         let store = store.as_ref();
         // Mail is nobody else's business.
         DirBuilder::new().recursive(true).mode(0o700).create(store)?;
-        let lock = lock(store)?;
+        match lock(store) {
+            Err(OpenError::Io(e)) if e.kind() == io::ErrorKind::ReadOnlyFilesystem => {
+                backup::verify_whole(store)?;
+                let private = Private::new(store)?;
+                let options = private.options(options);
+                let mut local = Self::begin(private.dir(), options, None)?;
+                // What was found goes right first.
+                if rebuild::setback(&index::open_reader(private.dir())?)?.is_none() {
+                    local.segments.stop(private::REASON);
+                }
+                local.private = Some(private);
+                Ok(local)
+            }
+            lock => Self::begin(store, options, Some(lock?)),
+        }
+    }
+
+    fn begin(store: &Path, options: Options, lock: Option<File>) -> Result<Self, OpenError> {
+        backup::verify_whole(store)?;
         let dir = store.join("segments");
         options.disk.create_dir(&dir)?;
-        let (mut connection, next) = rebuild::open(store, &*options.disk, &dir, options.page_size)?;
+        let (mut connection, next) = rebuild::open(store, &options.disk, &dir, options.page_size)?;
         sync_names(store)?;
 
         let Options { checkpoint_pages, disk, segment_size, reserve, group_bytes, group_batches, .. } = options;
-        let segments = Arc::new(Segments::new(disk, dir, segment_size, reserve, next.segment, next.group));
+        let group = next.flushed + 1;
+        let segments = Arc::new(Segments::new(disk, dir, segment_size, reserve, next.segment, group));
+        let overlay = Arc::new(Overlay::new(next.flushed));
         let readers = Arc::new(Readers::new(store.to_owned(), options.idle_readers));
-        let checkpoint = Arc::new(Checkpoint::default());
-
-        let (wake, woken) = mpsc::sync_channel(1);
         let counted = Arc::new(Counted::default());
-        checkpoint::wake_every(&mut connection, checkpoint_pages, wake, Arc::clone(&counted))?;
-        let checkpointer = {
-            let (checkpoint, segments) = (Arc::clone(&checkpoint), Arc::clone(&segments));
-            let connection = index::open_checkpointer(store)?;
-            move || checkpoint.run(&connection, &segments, &woken)
+        checkpoint::count(&mut connection, Arc::clone(&counted))?;
+
+        let ((queue, jobs), (to_index, orders)) = (mpsc::channel(), mpsc::channel());
+        let (done, flushed) = mpsc::channel();
+        let indexer = {
+            let (segments, counted) = (Arc::clone(&segments), Arc::clone(&counted));
+            Indexer { connection, segments, counted, checkpoint_pages, flushed: Ok(()) }
         };
-        let (queue, jobs) = mpsc::channel();
-        let (orders, ordered) = mpsc::channel();
+        let writer = {
+            let (segments, overlay, counted) = (Arc::clone(&segments), Arc::clone(&overlay), Arc::clone(&counted));
+            let connection = index::open_reader(store)?;
+            let (accounts, flusher) = (HashMap::new(), Flusher::new(to_index, flushed, options.overlay));
+            Writer { connection, segments, overlay, counted, group_bytes, group_batches, accounts, flusher }
+        };
+        let (to_reclaimer, ordered) = mpsc::channel();
         let reclaim = Arc::new(Shared::default());
         let reclaimer = {
             let (segments, readers) = (Arc::clone(&segments), Arc::clone(&readers));
-            Reclaimer::new(segments, readers, queue.clone(), options.reclaim, Arc::clone(&reclaim))
+            Reclaimer::new(segments, readers, Barrier(queue.clone()), options.reclaim, Arc::clone(&reclaim))
         };
-        let writer = {
-            let (segments, counted) = (Arc::clone(&segments), Arc::clone(&counted));
-            Writer { connection, segments, checkpoint, counted, group_bytes, group_batches }
-        };
-        let mut threads = vec![
-            thread::Builder::new().name("reclaim".to_owned()).spawn(move || reclaimer.run(&ordered))?,
-            thread::Builder::new().name("commit".to_owned()).spawn(move || writer.run(&jobs))?,
-            thread::Builder::new().name("checkpoint".to_owned()).spawn(checkpointer)?,
-        ];
+        let mut threads = Vec::new();
         let mut copying = None;
         if let Some(copies) = options.copies {
-            let copier = Copier { store: store.to_owned(), segments: Arc::clone(&segments), copies };
+            let (segments, barrier) = (Arc::clone(&segments), Barrier(queue.clone()));
+            let copier = Copier { store: store.to_owned(), segments, barrier, copies };
             let (sender, end) = mpsc::channel();
-            threads.push(thread::Builder::new().name("copies".to_owned()).spawn(move || copier.run(&end))?);
+            threads.push(spawn("copies", move || copier.run(&end))?);
             copying = Some(sender);
         }
-        let (queue, orders, store) = (Some(queue), Some(orders), store.to_owned());
-        Ok(Self { queue, segments, readers, orders, counted, reclaim, copying, store, threads, _lock: lock })
+        threads.push(spawn("reclaim", move || reclaimer.run(&ordered))?);
+        threads.push(spawn("commit", move || writer.run(&jobs))?);
+        threads.push(spawn("index", move || indexer.run(&orders, &done))?);
+        let (queue, orders, store) = (Some(queue), Some(to_reclaimer), store.to_owned());
+        Ok(Self {
+            queue,
+            segments,
+            overlay,
+            readers,
+            orders,
+            counted,
+            reclaim,
+            copying,
+            store,
+            threads,
+            private: None,
+            _lock: lock,
+        })
     }
 
     /// Makes the index of a store again although it can be opened, because parts of it cannot be read. What
@@ -220,22 +289,71 @@ impl Local {
 
     /// Makes a store in a new directory of the backup in another. Unless `keep`, the owner is told of a
     /// [`Engine::setback`]: the store has gone back in time.
-    pub fn restore(backup: impl AsRef<Path>, store: impl AsRef<Path>, keep: bool) -> Result<(), OpenError> {
-        backup::restore(backup.as_ref(), store.as_ref(), keep)
+    pub fn restore(
+        backup: impl AsRef<Path>,
+        store: impl AsRef<Path>,
+        options: &Options,
+        keep: bool,
+    ) -> Result<(), OpenError> {
+        backup::restore(&*options.disk, backup.as_ref(), store.as_ref(), keep)
     }
 
     /// Copies the index now, as the thread does that makes copies; `keep` of them stay.
     pub fn copy_index(&self, keep: usize) -> Result<Option<PathBuf>, Error> {
         let copies = Copies { every: Duration::ZERO, keep };
-        let copier = Copier { store: self.store.clone(), segments: Arc::clone(&self.segments), copies };
+        let (segments, barrier) = (Arc::clone(&self.segments), self.barrier()?);
+        let copier = Copier { store: self.store.clone(), segments, barrier, copies };
         copier.make(&mut None, || true)
+    }
+
+    /// Has everything that is committed so far written to the index. It is as durable as before.
+    pub fn flush(&self) -> Result<(), Error> {
+        self.barrier()?.flush()
+    }
+
+    fn barrier(&self) -> Result<Barrier, Error> {
+        self.queue.clone().map(Barrier).ok_or_else(|| Error::Io("the store is closing".into()))
+    }
+
+    /// A reading of the index with everything that is committed so far, as far as it can be written there.
+    fn reading(&self) -> Result<Reading, Error> {
+        // What cannot be flushed is not seen; the reason is in `read_only`, or it is a full disk.
+        if let Err(error) = self.flush() {
+            tracing::warn!(%error, "the index lacks the last commits");
+        }
+        self.readers.begin()
+    }
+}
+
+/// For whoever wants to look at the index itself, or have something done to it.
+#[derive(Clone)]
+pub(crate) struct Barrier(Sender<Job>);
+
+impl Barrier {
+    /// Has everything that is committed so far written to the index.
+    pub(crate) fn flush(&self) -> Result<(), Error> {
+        self.work(|indexer| indexer.flushed.clone())
+    }
+
+    /// The same, then has the thread of the index do something, and waits for it.
+    pub(crate) fn work<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Indexer) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let (answer, answered) = sync_channel(1);
+        let work = move |indexer: &Indexer| {
+            // We wait for it.
+            let _ = answer.send(work(indexer));
+        };
+        let ended = || Error::Io("the thread that commits has ended".into());
+        self.0.send(Job::Between(Box::new(work))).map_err(|_| ended())?;
+        answered.recv().map_err(|_| ended())?
     }
 }
 
 impl Engine for Local {
     fn read(&self, account: AccountId) -> Result<Box<dyn ReadView>, Error> {
-        let reading = self.readers.begin()?;
-        Ok(Box::new(View::new(reading, Arc::clone(&self.segments), account)?))
+        Ok(Box::new(View::begin(&self.readers, &self.segments, Some(&self.overlay), account)?))
     }
 
     fn upload(&self) -> Result<Box<dyn BlobWriter>, Error> {
@@ -265,28 +383,30 @@ impl Engine for Local {
     }
 
     fn check(&self) -> Result<Vec<String>, Error> {
-        check::check(&self.readers.begin()?, &self.segments)
+        check::check(&self.reading()?, &self.segments)
     }
 
     fn backup(&self, directory: &Path) -> Result<Backup, Error> {
         // While this is open, no segment goes that the backup's index may name.
-        let view = self.read(AccountId::DIRECTORY)?;
+        let view = self.reading()?;
+        // It begins with the first thing that it reads.
+        view.prepare("SELECT flushed FROM journal")?.exists([]).map_err(index::error)?;
         let failed = |error: OpenError| Error::Io(format!("the backup: {error}").into());
         let source = index::open_reader(&self.store).map_err(index::error)?;
-        let backup = backup::write(&source, &self.store.join("segments"), directory).map_err(failed);
+        let backup = backup::write(&source, &self.segments, directory).map_err(failed);
         drop(view);
         backup
     }
 
     fn accounts(&self) -> Result<BTreeSet<AccountId>, Error> {
-        let reading = self.readers.begin()?;
+        let reading = self.reading()?;
         let mut select = reading.prepare("SELECT DISTINCT account FROM entry")?;
         let ids = select.query_map([], |row| row.get::<_, i64>(0)).map_err(index::error)?;
         ids.map(|id| id.map(|id| AccountId(id.cast_unsigned())).map_err(index::error)).collect()
     }
 
     fn figures(&self) -> Result<Figures, Error> {
-        figures::figures(&self.readers.begin()?, &self.segments, &self.counted, &self.reclaim)
+        figures::figures(&self.reading()?, &self.segments, &self.counted, &self.reclaim)
     }
 
     fn reclaim(&self) -> Pending<Reclaimed, Error> {
@@ -301,18 +421,25 @@ impl Engine for Local {
     }
 
     fn strays(&self) -> Result<Strays, Error> {
-        strays::find(&self.readers, &self.segments)
+        strays::find(&self.readers, &self.segments, &self.barrier()?)
     }
 
     fn settle(&self) -> Result<(), Error> {
         self.segments.writable()?;
-        index::open_checkpointer(&self.store).and_then(|connection| rebuild::settle(&connection)).map_err(index::error)
+        index::open_checkpointer(&self.store)
+            .and_then(|connection| rebuild::settle(&connection))
+            .map_err(index::error)?;
+        if self.private.is_some() {
+            self.segments.stop(private::REASON);
+        }
+        Ok(())
     }
 }
 
 impl Drop for Local {
     fn drop(&mut self) {
         self.reclaim.stop();
+        // Nobody can order any more, once the threads before have ended.
         (self.queue, self.orders, self.copying) = (None, None, None);
         self.readers.close();
         for thread in self.threads.drain(..) {
@@ -327,6 +454,10 @@ impl std::fmt::Debug for Local {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Local").field("read_only", &self.read_only()).finish_non_exhaustive()
     }
+}
+
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
+    thread::Builder::new().name(name.to_owned()).spawn(work)
 }
 
 fn lock(store: &Path) -> Result<File, OpenError> {

@@ -1,17 +1,18 @@
-//! Read views: read transactions of SQLite on connections from a pool.
+//! Read views: read transactions of SQLite on connections from a pool, and what lies over them.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::ops::{ControlFlow, Range};
+use std::ops::{Bound, ControlFlow, Range};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use rusqlite::{CachedStatement, Connection, Row, ToSql};
+use rusqlite::{CachedStatement, Connection, Row};
 use types::AccountId;
 
 use super::blob::Stored;
 use super::index::{self, Places, sql};
+use super::overlay::{Over, Overlay};
 use super::segments::Segments;
 use crate::{Blob, BlobId, CommitNumber, Each, Error, ReadView};
 
@@ -123,35 +124,93 @@ pub(crate) struct View {
     reading: Reading,
     segments: Arc<Segments>,
     account: AccountId,
-    number: CommitNumber,
+    over: Over,
 }
 
-impl View {
-    pub(crate) fn new(reading: Reading, segments: Arc<Segments>, account: AccountId) -> Result<Self, Error> {
-        let number = {
-            let mut select = reading.prepare("SELECT number FROM account WHERE id = ?1")?;
-            let mut rows = select.query([sql(account.0)]).map_err(index::error)?;
-            let row = rows.next().map_err(index::error)?;
-            row.map_or(Ok(0), |row| row.get::<_, i64>(0)).map_err(index::error)?.cast_unsigned()
-        };
-        Ok(Self { reading, segments, account, number: CommitNumber(number) })
-    }
+/// How often a view begins again, because more than one layer went to the index while it began.
+const ATTEMPTS: usize = 100;
 
-    /// Calls `each` with the verified keys and values of rows (key, form, hash, value).
-    fn each(&self, statement: &str, params: &[&dyn ToSql], each: &mut Each<'_>) -> Result<(), Error> {
-        let mut select = self.reading.prepare(statement)?;
-        let mut rows = select.query(params).map_err(index::error)?;
-        while let Some(row) = rows.next().map_err(index::error)? {
-            let key = bytes(row, 0)?;
-            let (form, hash) = form_and_hash(row, 1)?;
-            let value = bytes(row, 3)?;
-            index::verify(self.account, key, form, hash, value)?;
-            if each(key, value).is_break() {
-                break;
+impl View {
+    /// Without an overlay, the index says everything itself.
+    pub(crate) fn begin(
+        readers: &Arc<Readers>,
+        segments: &Arc<Segments>,
+        overlay: Option<&Overlay>,
+        account: AccountId,
+    ) -> Result<Self, Error> {
+        for _ in 0..ATTEMPTS {
+            let reading = readers.begin()?;
+            let (flushed, number) = state(&reading, account, overlay.is_some())?;
+            let over = match overlay {
+                Some(overlay) => overlay.over(flushed, account, number),
+                None => Some(Over::nothing(number)),
+            };
+            if let Some(over) = over {
+                return Ok(Self { reading, segments: Arc::clone(segments), account, over });
             }
         }
+        Err(Error::Io("a view could not begin: the index changes all the time".into()))
+    }
+
+    /// Calls `each` with the keys in `range` in order, each with the octets that `value` finds in a row, or with
+    /// what lies over it, until it breaks. The rows have the key first.
+    fn each(
+        &self,
+        statement: &str,
+        Range { start, end }: Range<&[u8]>,
+        value: impl for<'a> Fn(&'a Row<'_>) -> Result<&'a [u8], Error>,
+        each: &mut Each<'_>,
+    ) -> Result<(), Error> {
+        let mut at: Bound<Vec<u8>> = Bound::Included(start.to_vec());
+        // What of the layers comes before a row, or before the end.
+        let mut over = |before: &[u8], each: &mut Each<'_>| {
+            while let Some((key, value)) = self.over.first(at.as_ref().map(Vec::as_slice), before) {
+                at = Bound::Excluded(key.to_vec());
+                if each(&key, &value.bytes).is_break() {
+                    return ControlFlow::Break(());
+                }
+            }
+            ControlFlow::Continue(())
+        };
+        if !self.over.hides_index() {
+            let mut select = self.reading.prepare(statement)?;
+            let mut rows = select.query((sql(self.account.0), start, end)).map_err(index::error)?;
+            while let Some(row) = rows.next().map_err(index::error)? {
+                let key = bytes(row, 0)?;
+                if over(key, each).is_break() {
+                    return Ok(());
+                }
+                if self.over.entry(key).is_none() && each(key, value(row)?).is_break() {
+                    return Ok(());
+                }
+            }
+        }
+        // Broken or not, it is the end.
+        let _ = over(end, each);
         Ok(())
     }
+
+    /// The value in a row (key, form, hash, value).
+    fn verified<'a>(&self, row: &'a Row<'_>) -> Result<&'a [u8], Error> {
+        let (form, hash) = form_and_hash(row, 1)?;
+        let value = bytes(row, 3)?;
+        index::verify(self.account, bytes(row, 0)?, form, hash, value)?;
+        Ok(value)
+    }
+}
+
+/// Up to which group the index of a reading has everything, and at which commit an account is there.
+fn state(reading: &Reading, account: AccountId, journaled: bool) -> Result<(u64, CommitNumber), Error> {
+    // A backup may be of a format that has no journal.
+    let statement = if journaled {
+        "SELECT (SELECT flushed FROM journal), (SELECT number FROM account WHERE id = ?1)"
+    } else {
+        "SELECT NULL, (SELECT number FROM account WHERE id = ?1)"
+    };
+    let mut select = reading.prepare(statement)?;
+    let row = select.query_row([sql(account.0)], |row| row.try_into()).map_err(index::error)?;
+    let (flushed, number): (Option<i64>, Option<i64>) = row;
+    Ok((flushed.unwrap_or(0).cast_unsigned(), CommitNumber(number.unwrap_or(0).cast_unsigned())))
 }
 
 /// The octets in a column.
@@ -167,63 +226,82 @@ pub(crate) fn form_and_hash(row: &Row<'_>, column: usize) -> Result<(i64, i64), 
 
 impl ReadView for View {
     fn commit_number(&self) -> CommitNumber {
-        self.number
+        self.over.number
     }
 
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
-        let mut found = None;
+        if let Some(known) = self.over.entry(key) {
+            return Ok(known.map(|value| value.bytes.to_vec()));
+        }
         let statement = "SELECT key, form, hash, value FROM entry WHERE account = ?1 AND key = ?2";
-        self.each(statement, &[&sql(self.account.0), &key], &mut |_, value| {
-            found = Some(value.to_vec());
-            ControlFlow::Break(())
-        })?;
-        Ok(found)
+        let mut select = self.reading.prepare(statement)?;
+        let mut rows = select.query((sql(self.account.0), key)).map_err(index::error)?;
+        let row = rows.next().map_err(index::error)?;
+        row.map(|row| self.verified(row).map(<[u8]>::to_vec)).transpose()
     }
 
     fn scan(&self, range: Range<&[u8]>, each: &mut Each<'_>) -> Result<(), Error> {
         let statement = "SELECT key, form, hash, value FROM entry
             WHERE account = ?1 AND key >= ?2 AND key < ?3 ORDER BY key";
-        self.each(statement, &[&sql(self.account.0), &range.start, &range.end], each)
+        self.each(statement, range, |row| self.verified(row), each)
     }
 
     fn keys(&self, range: Range<&[u8]>, each: &mut dyn FnMut(&[u8]) -> ControlFlow<()>) -> Result<(), Error> {
         let statement = "SELECT key FROM entry WHERE account = ?1 AND key >= ?2 AND key < ?3 ORDER BY key";
-        let mut select = self.reading.prepare(statement)?;
-        let params: [&dyn ToSql; 3] = [&sql(self.account.0), &range.start, &range.end];
-        let mut rows = select.query(params).map_err(index::error)?;
-        while let Some(row) = rows.next().map_err(index::error)? {
-            if each(bytes(row, 0)?).is_break() {
-                break;
-            }
-        }
-        Ok(())
+        self.each(statement, range, |_| Ok(&[]), &mut |key, _| each(key))
     }
 
     fn last(&self, range: Range<&[u8]>) -> Result<Option<crate::Entry>, Error> {
-        let mut found = None;
+        let over = self.over.last(range.clone()).map(|(key, value)| (key.to_vec(), value.bytes.to_vec()));
+        if self.over.hides_index() {
+            return Ok(over);
+        }
         let statement = "SELECT key, form, hash, value FROM entry
-            WHERE account = ?1 AND key >= ?2 AND key < ?3 ORDER BY key DESC LIMIT 1";
-        self.each(statement, &[&sql(self.account.0), &range.start, &range.end], &mut |key, value| {
-            found = Some((key.to_vec(), value.to_vec()));
-            ControlFlow::Break(())
-        })?;
-        Ok(found)
+            WHERE account = ?1 AND key >= ?2 AND key < ?3 ORDER BY key DESC";
+        let mut select = self.reading.prepare(statement)?;
+        let mut rows = select.query((sql(self.account.0), range.start, range.end)).map_err(index::error)?;
+        while let Some(row) = rows.next().map_err(index::error)? {
+            let key = bytes(row, 0)?;
+            if over.as_ref().is_some_and(|(over, _)| over.as_slice() >= key) {
+                break;
+            }
+            // A layer may know that it is gone.
+            if self.over.entry(key).is_none() {
+                return Ok(Some((key.to_vec(), self.verified(row)?.to_vec())));
+            }
+        }
+        Ok(over)
     }
 
     fn blob(&self, id: BlobId) -> Result<Option<Arc<dyn Blob>>, Error> {
-        let mut select = self.reading.prepare("SELECT form, hash, places FROM blob WHERE account = ?1 AND id = ?2")?;
-        let mut rows = select.query([sql(self.account.0), sql(id.0)]).map_err(index::error)?;
-        let Some(row) = rows.next().map_err(index::error)? else { return Ok(None) };
-        let (form, hash) = form_and_hash(row, 0)?;
-        let places = Places::from_row(self.account, id, form, hash, bytes(row, 2)?)?;
+        let places = match self.over.blob(id) {
+            Some(None) => return Ok(None),
+            Some(Some(places)) => places,
+            None => {
+                let statement = "SELECT form, hash, places FROM blob WHERE account = ?1 AND id = ?2";
+                let mut select = self.reading.prepare(statement)?;
+                let mut rows = select.query([sql(self.account.0), sql(id.0)]).map_err(index::error)?;
+                let Some(row) = rows.next().map_err(index::error)? else { return Ok(None) };
+                let (form, hash) = form_and_hash(row, 0)?;
+                Arc::new(Places::from_row(self.account, id, form, hash, bytes(row, 2)?)?)
+            }
+        };
         Ok(Some(Arc::new(Stored::open(&self.segments, self.account, id, &places)?)))
     }
 
     fn blobs(&self) -> Result<Vec<BlobId>, Error> {
-        let mut select = self.reading.prepare("SELECT id FROM blob WHERE account = ?1")?;
-        let rows = select.query_map([sql(self.account.0)], |row| row.get::<_, i64>(0)).map_err(index::error)?;
-        let ids: rusqlite::Result<Vec<_>> = rows.map(|id| Ok(BlobId(id?.cast_unsigned()))).collect();
-        let mut ids = ids.map_err(index::error)?;
+        let over = self.over.blobs();
+        let mut ids: Vec<_> = over.iter().filter(|(_, there)| **there).map(|(id, _)| *id).collect();
+        if !self.over.hides_index() {
+            let mut select = self.reading.prepare("SELECT id FROM blob WHERE account = ?1")?;
+            let mut rows = select.query([sql(self.account.0)]).map_err(index::error)?;
+            while let Some(row) = rows.next().map_err(index::error)? {
+                let id = BlobId(row.get::<_, i64>(0).map_err(index::error)?.cast_unsigned());
+                if !over.contains_key(&id) {
+                    ids.push(id);
+                }
+            }
+        }
         // SQLite's integers have a sign.
         ids.sort_unstable();
         Ok(ids)

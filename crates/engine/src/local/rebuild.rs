@@ -12,15 +12,18 @@ use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rusqlite::types::{ToSqlOutput, Value};
 use rusqlite::{Connection, ErrorCode, OpenFlags, Row, params};
 use types::AccountId;
 
 use super::index::{self, Places, sql};
-use super::leftovers::{self, Next};
+use super::leftovers;
 use super::reader::{bytes, form_and_hash};
-use super::{OpenError, copies, segments, wal};
+use super::segments::{self, Segments};
+use super::version::{self, Identity};
+use super::{OpenError, copies, replay, wal};
 use crate::disk::Disk;
 use crate::{BlobId, Error, Setback};
 
@@ -36,39 +39,74 @@ const READ_AT_START: u64 = 256 << 20;
 /// Opens the index to write, made again where that is needed, and seals the segments.
 pub(crate) fn open(
     store: &Path,
-    disk: &dyn Disk,
+    disk: &Arc<dyn Disk>,
     segments: &Path,
     page_size: u32,
 ) -> Result<(Connection, Next), OpenError> {
-    let there = !segments::list(disk, segments)?.is_empty();
+    let there = !segments::list(&**disk, segments)?.is_empty();
     let path = index::path(store);
     let len = |path: &Path| fs::metadata(path).map_or(0, |metadata| metadata.len());
     let unclean = len(&log_of(&path)) > 0;
+    // Pages of several times may stand side by side then, although nothing is lost.
+    let torn = wal::is_damaged(&log_of(&path))?;
     let mut said = look(store, page_size, there)?;
-    if said.is_empty() && there && unclean && len(&path) <= READ_AT_START {
+    if said.is_empty() && there && (torn || unclean && len(&path) <= READ_AT_START) {
         said = unsound(store, page_size)?.unwrap_or_default();
     }
-    let begin = || {
-        let connection = index::open_writer(store, page_size)?;
-        leftovers::seal(&connection, disk, segments).map(|next| (connection, next))
-    };
-    let (mut connection, mut next) = match begin() {
+    let begin = || begin(store, disk, segments, page_size);
+    let (connection, next, lost) = match begin() {
         Err(OpenError::Index(e)) if there && is_damage(&e) => {
             said = rebuild(store, page_size, &BTreeSet::new(), &format!("the index cannot be used: {e}"))?;
             begin()?
         }
         begun => begun?,
     };
-    if next.forgotten && said.is_empty() {
-        said.push("there are messages in the segments whose commits the index has forgotten".to_owned());
-        drop(connection);
-        said.extend(unsound(store, page_size)?.into_iter().flatten());
-        (connection, next) = begin()?;
+    said.extend(lost);
+    if torn {
+        recount(&connection)?;
     }
     if !said.is_empty() {
         remember(&connection, &said)?;
     }
+    if unclean || next.unclean {
+        // From here on what was replayed is in the index, and the numbers of the groups go on.
+        settle_log(&connection)?;
+    }
     Ok((connection, next))
+}
+
+/// The numbers from which a process goes on.
+pub(crate) struct Next {
+    pub(crate) segment: u32,
+    /// The last group that is in the index.
+    pub(crate) flushed: u64,
+    unclean: bool,
+}
+
+/// Opens the index to write, seals the segments, and takes what is in their journals. What was lost.
+fn begin(
+    store: &Path,
+    disk: &Arc<dyn Disk>,
+    segments: &Path,
+    page_size: u32,
+) -> Result<(Connection, Next, Vec<String>), OpenError> {
+    let connection = index::open_writer(store, page_size)?;
+    let before = index::flushed(&connection)?;
+    let left = leftovers::seal(&connection, &**disk, segments, before)?;
+    let to_read = Segments::new(Arc::clone(disk), segments.to_owned(), 0, 0, left.segment, 0);
+    let lost = replay::replay(&connection, &to_read, before, &left)?;
+    let flushed = index::flushed(&connection)?;
+    let next =
+        Next { segment: left.segment, flushed: flushed.unwrap_or(0), unclean: left.unclean || before != flushed };
+    Ok((connection, next, lost))
+}
+
+/// Moves the log of the index into its file, durably.
+fn settle_log(connection: &Connection) -> Result<(), OpenError> {
+    let (busy, left): (i64, i64) =
+        connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    // Nobody reads yet.
+    if busy == 0 && left <= 0 { Ok(()) } else { Err(io::Error::other("somebody else has the index open").into()) }
 }
 
 fn is_damage(error: &rusqlite::Error) -> bool {
@@ -86,14 +124,6 @@ fn look(store: &Path, page_size: u32, segments: bool) -> Result<Vec<String>, Ope
         Some(Trouble::Lost) => rebuild(store, page_size, &BTreeSet::new(), "the index is missing"),
         Some(Trouble::Unusable(why)) => {
             rebuild(store, page_size, &BTreeSet::new(), &format!("the index cannot be used: {why}"))
-        }
-        None if wal::is_damaged(&log_of(&index::path(store)))? => {
-            let aside = put_aside(store)?;
-            if let Some(said) = unsound(store, page_size)? {
-                return Ok(said);
-            }
-            let why = "the log of the index is damaged: SQLite forgets what was committed after the damage";
-            Ok(vec![format!("{why}; the index and its log as they were are in {}", aside.display())])
         }
         None => Ok(vec![]),
     }
@@ -127,10 +157,11 @@ fn probe(store: &Path) -> Result<Option<Trouble>, OpenError> {
         Ok(connection) => connection,
         Err(e) => return trouble(e),
     };
-    match identity(&connection) {
-        Ok((index::APPLICATION_ID, format)) if format >= index::FORMAT => {}
+    match version::identity(&connection) {
+        Ok(Identity::Ours) => {}
+        Ok(Identity::Later(found)) => return Err(version::later(found)),
         // The owner of the file is another program, or one octet of its header has changed.
-        Ok(_) => return Ok(unusable("its header is damaged")),
+        Ok(Identity::Other) => return Ok(unusable("its header is damaged")),
         Err(e) => return trouble(e),
     }
     for table in ["account", "entry", "blob", "segment"] {
@@ -145,11 +176,6 @@ fn probe(store: &Path) -> Result<Option<Trouble>, OpenError> {
 
 fn unusable(why: &str) -> Option<Trouble> {
     Some(Trouble::Unusable(why.to_owned()))
-}
-
-fn identity(connection: &Connection) -> rusqlite::Result<(i32, i32)> {
-    let pragma = |name: &str| connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, i32>(0));
-    Ok((pragma("application_id")?, pragma("user_version")?))
 }
 
 /// Tells damage from what another attempt may get right.
@@ -174,7 +200,7 @@ pub(crate) fn rebuild(
     let aside = put_aside(store)?;
     let fresh = store.join("index.new");
     remove(&fresh)?;
-    match sound_copy(store, &mut said) {
+    match sound_copy(store, &mut said)? {
         Some(copy) => {
             fs::copy(&copy, &fresh)?;
             said.push(format!("the index was made again from the copy {}", copy.display()));
@@ -187,6 +213,9 @@ pub(crate) fn rebuild(
     let connection = Connection::open(&fresh)?;
     connection.pragma_update(None, "synchronous", "OFF")?;
     connection.execute_batch("PRAGMA journal_mode = MEMORY; BEGIN IMMEDIATE")?;
+    index::upgrade(&connection)?;
+    // What a copy says of it is true of no account that is taken from somewhere else.
+    index::set_flushed(&connection, None)?;
     mark(&connection)?;
     let damaged = index::path(&aside);
     if damaged.exists() {
@@ -245,18 +274,23 @@ fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
-/// The newest copy that has everything as it was stored.
-fn sound_copy(store: &Path, said: &mut Vec<String>) -> Option<PathBuf> {
-    copies::all(store).into_iter().find(|path| {
-        let opened = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(index::error);
-        match opened.and_then(|connection| index::verify_all(&connection)) {
-            Ok(()) => true,
-            Err(e) => {
-                said.push(format!("the copy {} cannot be used: {e}", path.display()));
-                false
+/// The newest copy that has everything as it was stored; says no where a later version has made one.
+fn sound_copy(store: &Path, said: &mut Vec<String>) -> Result<Option<PathBuf>, OpenError> {
+    for path in copies::all(store) {
+        let verified = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_ONLY)
+            .and_then(|connection| Ok((version::identity(&connection)?, connection)))
+            .map_err(index::error)
+            .and_then(|(identity, connection)| index::verify_all(&connection).map(|()| identity));
+        match verified {
+            Ok(Identity::Ours) => return Ok(Some(path)),
+            Ok(Identity::Later(found)) => return Err(version::later(found)),
+            Ok(Identity::Other) => {
+                said.push(format!("the copy {} cannot be used: its header is damaged", path.display()))
             }
+            Err(e) => said.push(format!("the copy {} cannot be used: {e}", path.display())),
         }
-    })
+    }
+    Ok(None)
 }
 
 /// Takes over every account that can be read whole, but for what can be computed again.
@@ -298,7 +332,9 @@ fn salvage(
         }
         to.execute_batch("RELEASE account")?;
     }
-    rows.segments()
+    rows.segments()?;
+    // The accounts that are as they were in this index: the journal goes on from there.
+    index::set_flushed(to, index::flushed(&from).unwrap_or(None))
 }
 
 /// Carries rows from one index to another.

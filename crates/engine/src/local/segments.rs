@@ -137,6 +137,16 @@ impl Segments {
         Error::Io(reason)
     }
 
+    /// Where the files are.
+    pub(crate) fn disk(&self) -> &dyn Disk {
+        &*self.disk
+    }
+
+    /// The file of a segment.
+    pub(crate) fn path(&self, id: u32) -> PathBuf {
+        self.dir.join(file_name(id))
+    }
+
     /// What the disk has room for at the moment.
     pub(crate) fn room(&self) -> Result<Room, Error> {
         Ok(match self.free()? {
@@ -183,7 +193,7 @@ impl Segments {
     /// Begins a segment: a file with its first record, its name durable.
     fn begin(&self, growing: &mut Growing, lane: Lane) -> Result<(), Error> {
         let (id, mark) = (growing.next, random());
-        let path = self.dir.join(file_name(id));
+        let path = self.path(id);
         // A file that could not be begun keeps its number: it is never written to again.
         growing.next += 1;
         let mut record = Vec::new();
@@ -321,7 +331,7 @@ impl Segments {
     /// Takes a segment away that nobody refers to any more. Who reads it goes on reading.
     pub(crate) fn remove(&self, id: u32) -> Result<(), Error> {
         self.files.lock().remove(id);
-        match self.disk.remove(&self.dir.join(file_name(id))) {
+        match self.disk.remove(&self.path(id)) {
             Err(e) if e.kind() != ErrorKind::NotFound => {
                 Err(Error::Io(format!("cannot remove segment {id}: {e}").into()))
             }
@@ -350,7 +360,7 @@ impl Segments {
         if let Some(file) = self.files.lock().open.get(&id) {
             return Ok(Arc::clone(file));
         }
-        let file = self.disk.open(&self.dir.join(file_name(id))).map_err(|e| match e.kind() {
+        let file = self.disk.open(&self.path(id)).map_err(|e| match e.kind() {
             ErrorKind::NotFound => Error::Damaged(format!("segment {id} is missing")),
             _ => Error::Io(format!("cannot open segment {id}: {e}").into()),
         })?;
@@ -411,7 +421,7 @@ pub(crate) fn list(disk: &dyn Disk, dir: &Path) -> io::Result<Vec<u32>> {
 }
 
 /// For marks: nobody outside can guess it.
-fn random() -> u64 {
+pub(crate) fn random() -> u64 {
     // Where the system has no randomness left to give, marks are only as good as a counter.
     getrandom::u64().unwrap_or(0)
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use rusqlite::OptionalExtension;
 use types::AccountId;
 
+use super::Barrier;
 use super::blob::{Stored, Uploaded};
 use super::index::{self, Places, sql};
 use super::reader::{Readers, bytes, form_and_hash};
@@ -31,18 +32,21 @@ struct At {
 impl At {
     /// The better of two records of one body: whole, then late.
     fn better(self, other: Self) -> Self {
-        if (self.whole, self.group) >= (other.whole, other.group) { self } else { other }
+        let rank = |at: &Self| (at.whole, at.group, at.segment, at.offset);
+        if rank(&self) >= rank(&other) { self } else { other }
     }
 }
 
 type Records = BTreeMap<AccountId, BTreeMap<BlobId, At>>;
 
 /// See the module.
-pub(crate) fn find(readers: &Arc<Readers>, segments: &Arc<Segments>) -> Result<Strays, Error> {
+pub(crate) fn find(readers: &Arc<Readers>, segments: &Arc<Segments>, barrier: &Barrier) -> Result<Strays, Error> {
     let mut found = Records::new();
     let mut unreadable = Vec::new();
     for id in segments.sealed()? {
         let before = unreadable.len();
+        // The segment takes no more, and so the index knows then whatever was committed in it.
+        barrier.flush()?;
         let known = Known::begin(readers, segments)?;
         let file = match segments.file(id) {
             Ok(file) => file,

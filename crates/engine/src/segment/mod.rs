@@ -8,6 +8,7 @@
 //! meta   = kind 0, segment: id:4
 //!          kind 1, blob:    account:8 blob:8 upload:8 label_len:4 label piece*
 //!          kind 2, piece:   upload:8 index:4 hash:8
+//!          kind 3, journal: part:4 parts:4 hash:8
 //! piece  = segment:4 offset:8 len:4 hash:8                          ; 24 octets
 //! ```
 //!
@@ -16,6 +17,8 @@
 //! * Hashes are XXH3 (64 bits): the header's covers the header and so the meta's, which covers the
 //!   meta and so those of the pieces, which cover the body.
 //! * A blob's pieces lie in its own body or else each in a record of kind 2, in any segment.
+//! * The records of kind 3 that end a group, one after the other in one segment, hold in their bodies
+//!   what else the group has changed: without them it was not committed.
 //! * `group` counts commits: the later of two records has the larger number. A copy of a record has
 //!   group 0. `codec` is 0 (stored
 //!   as it is) and `key_id` is 0 (not encrypted); other values are for later versions.
@@ -48,7 +51,8 @@ const VERSION: u8 = 1;
 const KIND_SEGMENT: u8 = 0;
 const KIND_BLOB: u8 = 1;
 const KIND_PIECE: u8 = 2;
-const PIECE_LEN: usize = 24;
+const KIND_JOURNAL: u8 = 3;
+pub(crate) const PIECE_LEN: usize = 24;
 
 /// Where a piece of a blob lies, and its hash.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -101,6 +105,15 @@ pub enum Content {
         upload: u64,
         /// Which piece of it, from 0.
         index: u32,
+        /// XXH3 of the body.
+        hash: u64,
+    },
+    /// A part of what a group of commits has changed besides blobs.
+    Journal {
+        /// Which part of it, from 0.
+        part: u32,
+        /// How many there are.
+        parts: u32,
         /// XXH3 of the body.
         hash: u64,
     },
@@ -179,6 +192,7 @@ impl Header {
                 Content::Blob { account, id, upload, label, pieces: decode_pieces(input.rest())? }
             }
             KIND_PIECE => Content::Piece { upload: input.u64()?, index: input.u32()?, hash: input.u64()? },
+            KIND_JOURNAL => Content::Journal { part: input.u32()?, parts: input.u32()?, hash: input.u64()? },
             _ => return None,
         };
         input.0.is_empty().then_some(Record { mark: self.mark, group: self.group, content })
@@ -209,6 +223,12 @@ impl Record {
                 meta.extend_from_slice(&hash.to_le_bytes());
                 KIND_PIECE
             }
+            Content::Journal { part, parts, hash } => {
+                meta.extend_from_slice(&part.to_le_bytes());
+                meta.extend_from_slice(&parts.to_le_bytes());
+                meta.extend_from_slice(&hash.to_le_bytes());
+                KIND_JOURNAL
+            }
         };
         let header = Header {
             mark: self.mark,
@@ -226,7 +246,7 @@ impl Record {
     pub fn owns(&self, offset: u64, body: &[u8]) -> bool {
         match &self.content {
             Content::Segment { .. } => body.is_empty(),
-            Content::Piece { hash, .. } => xxh3_64(body) == *hash,
+            Content::Piece { hash, .. } | Content::Journal { hash, .. } => xxh3_64(body) == *hash,
             Content::Blob { .. } if body.is_empty() => true,
             Content::Blob { pieces, .. } => {
                 let mut at = 0;
@@ -250,12 +270,16 @@ impl Content {
             Self::Segment { .. } => 4,
             Self::Blob { label, pieces, .. } => blob_meta_len(label.len(), pieces.len()),
             Self::Piece { .. } => PIECE_META_LEN,
+            Self::Journal { .. } => JOURNAL_META_LEN,
         }
     }
 }
 
 /// Octets of the meta of a piece's record.
 pub(crate) const PIECE_META_LEN: usize = 20;
+
+/// Octets of the meta of a journal's record.
+pub(crate) const JOURNAL_META_LEN: usize = 16;
 
 /// Octets of the meta of a blob's record.
 pub(crate) fn blob_meta_len(label: usize, pieces: usize) -> usize {

@@ -3,7 +3,7 @@
 use crate::{Charset, Content, Encoding, Layout, Place};
 
 /// Where bytes are read from. Every read fails, and none panics, on bytes that are something else.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Reader<'a>(pub(super) &'a [u8]);
 
 impl<'a> Reader<'a> {
@@ -55,6 +55,8 @@ pub(super) fn number(mut number: u64, out: &mut Vec<u8>) {
     out.push(number as u8);
 }
 
+/// What older versions wrote.
+#[cfg(test)]
 pub(super) fn signed(value: i64, out: &mut Vec<u8>) {
     number((value << 1 ^ value >> 63) as u64, out);
 }

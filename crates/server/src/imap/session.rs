@@ -2,7 +2,6 @@
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use proto::imap::command::AppendHead;
 use proto::imap::response::Condition;
@@ -24,6 +23,7 @@ use super::wire::{END_OF_SERVER, Wire, Woken};
 use crate::connections::Admission;
 use crate::context::Context;
 use crate::listen::Connection;
+use crate::log_id::LogId;
 use crate::stream::Carried;
 
 /// Serves one IMAP connection until it ends.
@@ -377,26 +377,25 @@ impl Session {
         }
     }
 
-    /// Nobody but the administrator can do anything about it: the log has it under the number that
-    /// the client was told.
+    /// Nobody but the administrator can do anything about it: the log has it under the id that the
+    /// client was told.
     fn our_fault(&self, error: &Error) -> Answer {
-        let number = self.log_fault(error);
+        let id = self.log_fault(error);
         let (code, what) = match error {
             Error::Damaged(_) => (Code::Corruption, "What is stored is damaged"),
             Error::Engine(_) if self.server.store.read_only().is_some() => {
-                (Code::Unavailable, "The mail store is read-only since an earlier failure")
+                (Code::Unavailable, "The mail store is read-only at the moment")
             }
             _ => (Code::ServerBug, "The server failed"),
         };
-        Answer::no(code, format!("{what}; its log has this as fault {number}"))
+        Answer::no(code, format!("{what}; its log has this as fault {id}"))
     }
 
-    fn log_fault(&self, error: &Error) -> u64 {
-        static FAULTS: AtomicU64 = AtomicU64::new(1);
-        let number = FAULTS.fetch_add(1, Ordering::Relaxed);
+    fn log_fault(&self, error: &Error) -> LogId {
+        let id = LogId::next();
         let name = self.name.as_ref().map_or("-", |name| name.as_str());
-        error!("imap: {}: {name}: fault {number}: {error}", self.wire.peer());
-        number
+        error!("imap: {}: {name}: fault {id}: {error}", self.wire.peer());
+        id
     }
 
     async fn finish(mut self, end: Result<(), End>) {

@@ -1,8 +1,6 @@
 //! One message on its way to its recipients: it goes into the store while it arrives, a copy for each
 //! mailbox, since each begins with lines of its own.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use proto::lmtp::{Address, EnhancedStatus, Inspector, Mail, Reply};
 use store::{Account, Growth, Incoming, NewMessage};
 use tokio::task::JoinHandle;
@@ -12,6 +10,7 @@ use types::{AccountName, Flags, MailboxName, Principal};
 use super::recipient;
 use super::trace::{ReturnPathFilter, Trace, prefix};
 use crate::context::{Context, OverQuota};
+use crate::log_id::LogId;
 use crate::stream::Peer;
 
 /// A recipient that was taken.
@@ -88,7 +87,7 @@ impl Delivery {
     /// The envelope is complete: begins a copy for each mailbox.
     pub(super) fn begin(context: &Context, origin: Origin<'_>, recipients: Vec<Recipient>) -> Self {
         let now = context.clock.now();
-        let id = next_id(now.0);
+        let id = LogId::next().to_string();
         let Origin { mail, client, peer, tls } = origin;
         let host = &context.hostname;
         let trace = Trace { client, peer, host, tls, smtputf8: mail.smtputf8, id: &id, now };
@@ -249,12 +248,6 @@ impl Outcomes {
             Outcome::Running(_) => None,
         }
     }
-}
-
-/// An id for the log, the reply and the `Received` line: when, and which since the start.
-fn next_id(now: i64) -> String {
-    static COUNT: AtomicU64 = AtomicU64::new(0);
-    format!("{now:x}.{:x}", COUNT.fetch_add(1, Ordering::Relaxed))
 }
 
 /// The one place where the store's errors become replies (RFC 3463).

@@ -7,8 +7,10 @@
 //!   run, tell how far it is, or give up. Memory is bounded by a step, whatever a message's size.
 //! * Searches that read messages take turns, as many at one time as there are processors: a hundred of
 //!   them must not be a hundred busy threads between which everybody else waits.
+//! * Fields that clients often look for are kept decoded, in one string for the mailbox ([`fields`]).
 //! * A message that cannot be read is not found, and named in [`Found::damaged`].
 
+mod fields;
 mod query;
 #[cfg(test)]
 mod tests;
@@ -17,7 +19,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use engine::Blob;
-use message::{CardRef, Header, Layout, Matcher, Needle, Reading, SearchArea};
+use message::{Header, Layout, Matcher, Needle, Reading, SearchArea};
 use types::{IdSet, Uid};
 
 use crate::blocking::blocking;
@@ -27,8 +29,10 @@ use crate::error::{Error, Result};
 use crate::mailbox::Mailbox;
 use crate::snapshot::Snapshot;
 use crate::steps::{Steps, Turn};
-use query::{Plan, Stage, Test};
+use fields::Learnt;
+use query::{Plan, Test};
 
+pub(crate) use fields::FieldColumns;
 pub use query::{Key, Query, When};
 
 /// How much one step does, in octets looked at.
@@ -46,6 +50,7 @@ pub struct Search {
     /// The first message that was not looked at.
     next: Option<Uid>,
     found: Found,
+    learnt: Learnt,
 }
 
 /// What a search has found.
@@ -77,9 +82,11 @@ impl Steps for Search {
 impl Search {
     /// Looks for the messages that match, among those in `scope`.
     pub fn new(mailbox: &Mailbox, snapshot: Arc<Snapshot>, query: Query, scope: IdSet<Uid>) -> Self {
+        let columns = mailbox.cell.columns.lock().fields.clone();
+        let query = blocking(|| fields::answered(query, &columns, &scope));
         let plan = Plan::new(query, scope, snapshot.keywords());
-        let next = plan.scope.first();
-        Self { mailbox: mailbox.clone(), snapshot, plan, next, found: Found::default() }
+        let (next, learnt) = (plan.scope.first(), Learnt::new(plan.fields()));
+        Self { mailbox: mailbox.clone(), snapshot, plan, next, found: Found::default(), learnt }
     }
 
     /// True where the snapshot alone does not answer: cards, and perhaps bodies, are read.
@@ -94,13 +101,15 @@ impl Search {
 
     /// What was found.
     pub fn finish(self) -> Found {
+        let messages = self.snapshot.sums().count;
+        blocking(|| self.learnt.keep(&mut self.mailbox.cell.columns.lock().fields, messages));
         self.found
     }
 
     fn messages(&mut self, from: Uid) -> Result<bool> {
         let rest = self.plan.scope.within(from, Uid::MAX);
         let snapshot = Arc::clone(&self.snapshot);
-        let mut cards = if self.reads_messages() { Some(self.mailbox.reader()?) } else { None };
+        let mut cards = if self.reads_messages() { Some(self.mailbox.reader()) } else { None };
         let mut facts = vec![None; self.plan.tests.len()];
         let mut work = 0;
         for chunk in snapshot.chunks(&rest) {
@@ -112,8 +121,9 @@ impl Search {
                 }
                 work += ROW_COST;
                 facts.fill(None);
+                let Self { plan, learnt, .. } = self;
                 let mut examination =
-                    Examination { plan: &self.plan, chunk: &chunk, at, row, facts: &mut facts, work: &mut work };
+                    Examination { plan, chunk: &chunk, at, row, facts: &mut facts, learnt, work: &mut work };
                 match examination.matches(cards.as_mut()) {
                     Ok(true) => self.found.uids.insert(row.uid),
                     Ok(false) => {}
@@ -137,6 +147,7 @@ struct Examination<'a> {
     row: &'a Row,
     /// What is known of the plan's tests.
     facts: &'a mut [Option<bool>],
+    learnt: &'a mut Learnt,
     work: &'a mut u64,
 }
 
@@ -147,14 +158,12 @@ impl Examination<'_> {
         }
         let Some(cards) = cards else { return Ok(false) };
         *self.work += CARD_COST;
-        let layout = {
-            let card = cards.card(self.row.email)?;
-            self.card(card);
-            if let Some(answer) = self.decide() {
-                return Ok(answer);
-            }
-            card.layout().map_err(|error| self.damaged(error))?
-        };
+        self.sent(cards)?;
+        self.fields(cards)?;
+        if let Some(answer) = self.decide() {
+            return Ok(answer);
+        }
+        let layout = cards.card(self.row.email)?.layout().map_err(|error| self.damaged(error))?;
         // Expunged by somebody else and removed for good since the snapshot.
         let Some(blob) = cards.body(self.row.email)? else { return Ok(false) };
         self.header(&*blob, &layout)?;
@@ -174,17 +183,37 @@ impl Examination<'_> {
     }
 
     /// The tests that the card answers.
-    fn card(&mut self, card: CardRef<'_>) {
-        let header = card.header();
+    fn sent(&mut self, cards: &mut Cards) -> Result<()> {
+        let mut sent = None;
         for (test, fact) in self.plan.tests.iter().zip(&mut *self.facts) {
-            match test {
-                Test::Sent(when) => *fact = Some(card.sent().is_some_and(|sent| when.holds(sent.day_number()))),
-                Test::Header { name, needle, stage: Stage::Card } => {
-                    *fact = header.map(|header| needle.is_in_field(header, name));
-                }
-                Test::Header { .. } | Test::Text { .. } => {}
+            if let Test::Sent(when) = test {
+                let sent = match sent {
+                    Some(sent) => sent,
+                    None => *sent.insert(cards.card(self.row.email)?.sent()),
+                };
+                *fact = Some(sent.is_some_and(|sent| when.holds(sent.day_number())));
             }
         }
+        Ok(())
+    }
+
+    /// The tests of header fields that stand beside the card.
+    fn fields(&mut self, cards: &mut Cards) -> Result<()> {
+        let Some(rare) = self.plan.fields().map(|(_, set)| set.is_rare()).max() else { return Ok(()) };
+        let Some(header) = cards.header(self.row.email, rare)? else { return Ok(()) };
+        self.learnt.take(self.row.uid, header);
+        let mut octets = Vec::new();
+        for (test, fact) in self.plan.tests.iter().zip(&mut *self.facts) {
+            if let Test::Header { name, needle, kept: Some(set) } = test {
+                let learnt = self.learnt.holds(self.row.uid, name, needle);
+                *fact = learnt.or_else(|| {
+                    octets.clear();
+                    header.select(*set, &mut octets);
+                    Some(needle.is_in_field(Header::new(&octets), name))
+                });
+            }
+        }
+        Ok(())
     }
 
     /// The tests of header fields that the card has not answered.

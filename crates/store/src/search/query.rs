@@ -3,7 +3,7 @@
 //! A [`Query`] is what the caller asks. A [`Plan`] is the same for one snapshot: keywords are ids, the
 //! cheap keys of each branch come first, and what every message must have is the scope.
 
-use message::Needle;
+use message::{FieldSet, Needle};
 use types::{DateTime, EmailId, Flag, Flags, IdSet, ThreadId, Uid, UnixTime};
 
 use crate::chunk::{Chunk, Row};
@@ -141,7 +141,8 @@ pub(super) enum Test {
     Header {
         name: String,
         needle: Needle,
-        stage: Stage,
+        /// Where cards keep the field.
+        kept: Option<FieldSet>,
     },
     /// `headers`: also in the header of the message and those of its parts.
     Text {
@@ -196,8 +197,7 @@ impl Plan {
             Key::From(time) => return Node::Row(RowTest::From(time)),
             Key::Sent(when) => Test::Sent(when),
             Key::Header { name, value } => {
-                let stage = if message::Card::has_field(&name) { Stage::Card } else { Stage::Header };
-                Test::Header { name, needle: Needle::new(&value), stage }
+                Test::Header { needle: Needle::new(&value), kept: FieldSet::new(&[&name]), name }
             }
             // RFC 9051 §6.4.4: "the empty string is a substring", also of a message without text.
             Key::Body(text) | Key::Text(text) if text.is_empty() => return Node::And(vec![]),
@@ -207,6 +207,14 @@ impl Plan {
         let stage = test.stage();
         self.tests.push(test);
         Node::Test(self.tests.len() - 1, stage)
+    }
+
+    /// The fields that cards are asked for.
+    pub(super) fn fields(&self) -> impl Iterator<Item = (&str, FieldSet)> {
+        self.tests.iter().filter_map(|test| match test {
+            Test::Header { name, kept, .. } => Some((name.as_str(), (*kept)?)),
+            _ => None,
+        })
     }
 
     /// Whether a message matches, by its row and by what is known of the tests: `None` where that is
@@ -290,7 +298,8 @@ impl Test {
     pub(super) fn stage(&self) -> Stage {
         match self {
             Self::Sent(_) => Stage::Card,
-            Self::Header { stage, .. } => *stage,
+            Self::Header { kept: Some(_), .. } => Stage::Card,
+            Self::Header { kept: None, .. } => Stage::Header,
             Self::Text { .. } => Stage::Body,
         }
     }

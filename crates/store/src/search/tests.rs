@@ -396,6 +396,42 @@ fn cheap_keys_spare_the_dear_ones() {
 }
 
 #[test]
+fn fields_that_were_read_are_kept() {
+    let world = two_kinds();
+    let rest = || Query::Key(Key::Uids(IdSet::range(Uid::new(100).unwrap(), Uid::MAX)));
+    // First some of the messages, among others the last, then all: nothing is lacking, nothing is twice.
+    assert_eq!(world.search(Query::And(vec![header("Subject", "S29"), rest()])).uids.len(), 10);
+    assert_eq!(world.search(header("subject", "s29")).uids.len(), 11);
+    let (cards, _) = world.read();
+    assert_eq!(world.search(header("SUBJECT", "s29")).uids.len(), 11);
+    assert_eq!(world.search(Query::Not(Box::new(header("SUBJECT", "s29")))).uids.len(), 289);
+    assert_eq!(world.search(Query::Or(vec![header("SUBJECT", "s7"), header("SUBJECT", "s29")])).uids.len(), 22);
+    assert_eq!(world.search(header("SUBJECT", "")).uids.len(), 300);
+    assert_eq!(world.read().0, cards, "no card was read");
+    world.search(header("from", "s29"));
+    assert!(world.read().0 > cards, "another field");
+}
+
+#[test]
+fn new_messages_join_kept_fields() {
+    let long = format!("Subject: {} end\r\n\r\n", "long ".repeat(300)).into_bytes();
+    let world = run(World::new([(long, Flags::NONE, now()), (b"Subject: one\r\n\r\n".to_vec(), Flags::NONE, now())]));
+    for subject in ["two", "three end"] {
+        assert_eq!(world.search(header("subject", "END")).uids, uids(&[1]));
+        let (account, inbox) = (world.mailbox.account(), MailboxName::new("INBOX").unwrap());
+        let octets = format!("Subject: {subject}\r\nSubject: x{subject}\r\n\r\n");
+        let message = new_message(account, octets.as_bytes(), Flags::NONE, now());
+        run(account.append(&Principal { account: account.id() }, &inbox, vec![message])).unwrap();
+    }
+    for _ in 0..2 {
+        assert_eq!(world.search(header("subject", "end")).uids, uids(&[1, 4]));
+        assert_eq!(world.search(header("subject", "xt")).uids, uids(&[3, 4]));
+        assert_eq!(world.search(header("subject", "twox")).uids, uids(&[]));
+        assert_eq!(world.search(header("subject", "e")).uids, uids(&[1, 2, 4]));
+    }
+}
+
+#[test]
 fn long_messages_are_read_in_pieces_and_only_as_far_as_needed() {
     let mut long = b"Subject: x\r\n\r\n".to_vec();
     long.extend_from_slice(b"early\r\n");

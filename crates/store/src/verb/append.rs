@@ -87,11 +87,12 @@ pub(super) fn add(
             saved: txn.now,
             email,
             thread,
+            international: Some(message.content.international),
         };
         rows.push((row, modseq, flag_set(&message.flags, &mut names)));
         let label = Label::of(entry, &row, &message.flags).encode();
         txn.blob(NewBlob { id: blob_id(email), upload: message.content.upload, label });
-        pack.push(email, &message.content.card);
+        pack.push(email, message.content.card);
         appended.uids.insert(uid);
         uid = next;
     }

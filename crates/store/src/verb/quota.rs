@@ -71,13 +71,15 @@ impl Store {
 
     /// The account whose quota root has that name, if this principal may know of it.
     fn root(&self, who: &Principal, root: &str) -> Result<Account> {
+        // Before the name is looked up: the work is the same whether somebody has it or not.
+        let administrators = self.quota_administrators()?;
         let found = blocking(|| match AccountName::new(root) {
             // RFC 9208 §3.2: an opaque string, which another spelling is not.
             Ok(name) if name.as_str() == root => self.find_account(&name),
             _ => Ok(None),
         });
         let AccountRecord { id, .. } = found?.ok_or(Error::NoSuchQuotaRoot)?;
-        rights::may_see_quota(who, id, &self.quota_administrators()?)?;
+        rights::may_see_quota(who, id, &administrators)?;
         match blocking(|| self.account(id)) {
             Err(Error::NoSuchAccount) => Err(Error::NoSuchQuotaRoot),
             account => account,

@@ -7,9 +7,10 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use engine::ReadView;
-use message::Needle;
+use message::{FieldSet, Header, Needle};
 use types::{DateTime, EmailId, Flags, IdSet, MailboxId, MailboxName, ModSeq, Principal, Uid, UnixTime};
 
 use super::mailboxes::{create, create_superiors};
@@ -108,7 +109,7 @@ impl Account {
     pub fn lost(&self, who: &Principal, query: &LostQuery, most: usize) -> Result<(Vec<Lost>, usize)> {
         rights::may_see(who, self.id())?;
         blocking(|| {
-            let mut cards = Cards::new(self.read()?, self.id());
+            let mut cards = Cards::new(Arc::clone(&self.0.source));
             let mut lost = self.find_lost(&mut cards, query)?;
             let count = lost.len();
             lost.truncate(most);
@@ -150,7 +151,7 @@ impl Account {
         rights::may_change(who, self.id())?;
         // What is lost now stays lost, and stays there, as long as this is held.
         let _bin = self.0.bin.lock().await;
-        let mut lost = blocking(|| self.find_lost(&mut Cards::new(self.read()?, self.id()), query))?;
+        let mut lost = blocking(|| self.find_lost(&mut Cards::new(Arc::clone(&self.0.source)), query))?;
         lost.sort_by_key(|lost| (lost.place.mailbox, lost.place.uid));
         let mut restored = Restored::default();
         for of_mailbox in lost.chunk_by(|a, b| a.place.mailbox == b.place.mailbox) {
@@ -190,7 +191,7 @@ impl Account {
         let tree = self.tree();
         let mut found: HashMap<EmailId, (Place, Row)> = HashMap::new();
         for entry in tree.entries() {
-            let view = cards.view();
+            let view = cards.view()?;
             records(view, entry.id, |modseq, part, removal| {
                 for row in removal.messages.rows() {
                     let place = Place { when: removal.when, mailbox: entry.id, modseq, part, uid: row.uid };
@@ -202,7 +203,7 @@ impl Account {
             })?;
         }
         let living: HashSet<MailboxId> = tree.entries().map(|entry| entry.id).collect();
-        walk(cards.view(), key::below(vec![b'r']), |key, value| {
+        walk(cards.view()?, key::below(vec![b'r']), |key, value| {
             if !found.is_empty() && living.contains(&mailbox_of(key)?) {
                 for row in rows_in(value)?.iter() {
                     found.remove(&row.email);
@@ -252,17 +253,24 @@ impl LostQuery {
 
 /// Of a header that is too large for its card, and of one that cannot be read, only what is in the card.
 fn subject_and_from(cards: &mut Cards, email: EmailId) -> Result<(String, String)> {
-    match cards.card(email) {
-        Ok(card) => {
-            let field = |name: &str| card.header().and_then(|header| Some(header.first(name)?.decoded()));
-            let subject = field("subject").unwrap_or_else(|| card.base_subject().to_owned());
-            Ok((subject, field("from").unwrap_or_default()))
+    let mut fields = || {
+        let mut octets = Vec::new();
+        if let (Some(header), Some(set)) = (cards.header(email, false)?, FieldSet::new(&["from", "subject"])) {
+            header.select(set, &mut octets);
         }
+        let field = |name: &str| Some(Header::new(&octets).first(name)?.decoded());
+        let subject = match field("subject") {
+            Some(subject) => subject,
+            None => cards.card(email)?.base_subject().to_owned(),
+        };
+        Ok((subject, field("from").unwrap_or_default()))
+    };
+    match fields() {
         Err(Error::Damaged(what)) => {
             tracing::error!(what, "a lost message is listed without its header");
             Ok((String::new(), String::new()))
         }
-        Err(error) => Err(error),
+        found => found,
     }
 }
 

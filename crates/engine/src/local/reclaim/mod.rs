@@ -20,7 +20,7 @@ mod moved;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
@@ -28,10 +28,10 @@ use rusqlite::OptionalExtension;
 use tokio::sync::oneshot;
 
 use self::copy::{Copier, Living};
-use super::index;
+use super::indexer::Indexer;
 use super::reader::Readers;
 use super::segments::{Room, Segments};
-use super::writer::{Job, Writer};
+use super::{Barrier, index};
 use crate::{Error, Reclaimed};
 
 /// When space is given back, and how fast.
@@ -105,7 +105,7 @@ pub(crate) type Order = oneshot::Sender<Result<Reclaimed, Error>>;
 pub(crate) struct Reclaimer {
     segments: Arc<Segments>,
     readers: Arc<Readers>,
-    queue: Sender<Job>,
+    barrier: Barrier,
     options: Options,
     shared: Arc<Shared>,
     /// Not to be given up before the store is opened again.
@@ -135,13 +135,13 @@ impl Reclaimer {
     pub(crate) fn new(
         segments: Arc<Segments>,
         readers: Arc<Readers>,
-        queue: Sender<Job>,
+        barrier: Barrier,
         options: Options,
         shared: Arc<Shared>,
     ) -> Self {
         let (left, damaged, retired) = Default::default();
 
-        Self { segments, readers, queue, options, shared, left, damaged, retired }
+        Self { segments, readers, barrier, options, shared, left, damaged, retired }
     }
 
     /// Until nobody can order any more.
@@ -175,6 +175,7 @@ impl Reclaimer {
     fn pass(&mut self, dead_share: u64) -> Result<Reclaimed, Error> {
         let mut done = Reclaimed::default();
         let mut seen = HashSet::new();
+        self.barrier.flush()?;
         self.remove_retired(&mut done)?;
         if dead_share == DEAD_SHARE_AT_ONCE || self.segments.room()? < Room::Blobs {
             self.roll()?;
@@ -214,7 +215,7 @@ impl Reclaimer {
         }
         self.segments.roll()?;
         // The index has to know that it has ended.
-        self.between(|writer| writer.move_blobs(&[]))
+        self.barrier.work(|indexer| indexer.move_blobs(&[]))
     }
 
     /// Segments that are worth giving up, those with the least to copy first: one, and more where
@@ -297,7 +298,7 @@ impl Reclaimer {
         }
         copies.sync(&self.segments)?;
         let (octets, moves) = (copies.octets, copies.moves);
-        self.between(move |writer| writer.move_blobs(&moves))?;
+        self.barrier.work(move |indexer| indexer.move_blobs(&moves))?;
         self.shared.copied.fetch_add(octets, Ordering::Relaxed);
         done.copied += octets;
         Ok(octets)
@@ -306,7 +307,7 @@ impl Reclaimer {
     /// Those that nobody refers to any more.
     fn retire(&mut self, victims: &[Victim]) -> Result<(), Error> {
         let ids: Vec<u32> = victims.iter().map(|victim| victim.id).collect();
-        let empty = self.between(move |writer| writer.empty_segments(&ids))?;
+        let empty = self.barrier.work(move |indexer| indexer.empty_segments(&ids))?;
         // From now on nobody begins to read who could still see the old places.
         let era = self.readers.turn();
         for Victim { id, end, .. } in victims {
@@ -324,7 +325,7 @@ impl Reclaimer {
     /// Removes the files that nobody can want to open any more.
     fn remove_retired(&mut self, done: &mut Reclaimed) -> Result<(), Error> {
         let readers = Arc::clone(&self.readers);
-        if !self.retired.iter().any(|segment| readers.ended(segment.era)) || !self.between(Writer::settle)? {
+        if !self.retired.iter().any(|segment| readers.ended(segment.era)) || !self.barrier.work(Indexer::settle)? {
             return Ok(());
         }
         let (gone, waiting) = self.retired.drain(..).partition(|segment: &Retired| readers.ended(segment.era));
@@ -334,7 +335,7 @@ impl Reclaimer {
                 if self.damaged.contains(&id) { self.segments.set_aside(id) } else { self.segments.remove(id) };
             match removed {
                 Ok(()) => {
-                    self.between(move |writer| writer.forget_segment(id))?;
+                    self.barrier.work(move |indexer| indexer.forget_segment(id))?;
                     self.shared.reclaimed.fetch_add(octets, Ordering::Relaxed);
                     done.segments += 1;
                     done.octets += octets;
@@ -349,21 +350,6 @@ impl Reclaimer {
         }
         self.shared.waiting.store(self.retired.len() as u64, Ordering::Relaxed);
         Ok(())
-    }
-
-    /// Has the thread that commits do something, and waits for it.
-    fn between<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&Writer) -> Result<T, Error> + Send + 'static,
-    ) -> Result<T, Error> {
-        let (answer, answered) = sync_channel(1);
-        let work = move |writer: &Writer| {
-            // We wait for it.
-            let _ = answer.send(work(writer));
-        };
-        let ended = || Error::Io("the thread that commits has ended".into());
-        self.queue.send(Job::Between(Box::new(work))).map_err(|_| ended())?;
-        answered.recv().map_err(|_| ended())?
     }
 }
 

@@ -1,19 +1,18 @@
-//! What the thread that commits does for a reclaim, between two groups.
+//! What the thread of the index does for a reclaim.
 
 use rusqlite::params;
 
 use super::copy::Move;
 use crate::Error;
 use crate::local::index::{self, ESSENTIAL, seal, sql};
-use crate::local::writer::{Live, Writer};
+use crate::local::indexer::{Indexer, Live};
 
-impl Writer {
+impl Indexer {
     /// Has the index name the new places of blobs, durably, or none of them. A blob that was
     /// dropped meanwhile stays dropped: its copy is dead space.
     pub(super) fn move_blobs(&self, moves: &[Move]) -> Result<(), Error> {
         self.segments.writable()?;
         let done = self.execute("BEGIN IMMEDIATE").and_then(|()| self.update_places(moves));
-        self.segments.next_group();
         self.settled(done)
     }
 

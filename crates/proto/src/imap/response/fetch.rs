@@ -16,6 +16,18 @@ pub enum Content {
     Binary(u64),
 }
 
+/// A section as it is written: the same in all responses to a command.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct SectionName(Vec<u8>);
+
+impl From<&Section> for SectionName {
+    fn from(section: &Section) -> Self {
+        let mut name = Vec::new();
+        write_section(&mut name, section);
+        Self(name)
+    }
+}
+
 /// Writes one FETCH response. The items come in the order of the calls.
 #[derive(Debug)]
 #[must_use = "the response is not closed until `finish`"]
@@ -122,9 +134,9 @@ impl<'a> FetchWriter<'a> {
     }
 
     /// `BODY[section]<origin>`: the origin only where the client asked for a part of it.
-    pub fn section(&mut self, section: &Section, origin: Option<u64>, content: Content) {
+    pub fn section(&mut self, name: &SectionName, origin: Option<u64>, content: Content) {
         self.item("BODY[");
-        write_section(self.out, section);
+        self.out.extend_from_slice(&name.0);
         self.close(origin);
         // RFC 9051 §9: msg-att-static takes an nstring here, and a literal8 is none.
         match content {
@@ -165,6 +177,17 @@ impl<'a> FetchWriter<'a> {
         write_part(self.out, part);
         self.close(None);
         text::number(self.out, octets);
+    }
+
+    /// Writes an item that may turn out not to be had: where `write` fails, nothing of it stays.
+    pub fn attempt<E>(&mut self, write: impl FnOnce(&mut Self) -> Result<(), E>) -> Result<(), E> {
+        let (before, first) = (self.out.len(), self.first);
+        let done = write(self);
+        if done.is_err() {
+            self.out.truncate(before);
+            self.first = first;
+        }
+        done
     }
 
     /// Where the caller appends the octets that [`Content`] announced, and may flush what is there.
@@ -318,7 +341,7 @@ mod tests {
     #[test]
     fn sections_come_back_as_they_were_asked_for() {
         let section = |numbers: &[u32], text| Section { part: part(numbers), text };
-        let shown = |s: Section| written(|f| f.section(&s, None, Content::Nil));
+        let shown = |s: Section| written(|f| f.section(&SectionName::from(&s), None, Content::Nil));
         let item = |name: &str| format!("* 1 FETCH (BODY[{name}] NIL)\r\n");
         let fields = || vec!["From".to_owned(), "a b".into(), String::new(), "x\"y".into()];
         assert_eq!(shown(Section::default()), item(""));
@@ -337,14 +360,39 @@ mod tests {
     }
 
     #[test]
+    fn an_attempt_that_fails_leaves_nothing() {
+        let shown = written(|f| {
+            let all = Section::default();
+            let failed = f.attempt(|f| {
+                f.section(&SectionName::from(&all), None, Content::Octets(9));
+                f.buffer().extend_from_slice(b"half");
+                Err("damaged")
+            });
+            assert_eq!(failed, Err("damaged"));
+            let done = f.attempt::<()>(|f| {
+                f.size(9);
+                Ok(())
+            });
+            assert_eq!(done, Ok(()));
+            let failed = f.attempt(|f| {
+                f.uid(Uid::MIN);
+                Err(())
+            });
+            assert_eq!(failed, Err(()));
+            f.size(10);
+        });
+        assert_eq!(shown, "* 1 FETCH (RFC822.SIZE 9 RFC822.SIZE 10)\r\n");
+    }
+
+    #[test]
     fn contents() {
         let all = Section::default();
         let body = written(|f| {
-            f.section(&all, Some(0), Content::Octets(2));
+            f.section(&SectionName::from(&all), Some(0), Content::Octets(2));
             f.buffer().extend_from_slice(b"hi");
-            f.section(&all, None, Content::Octets(0));
+            f.section(&SectionName::from(&all), None, Content::Octets(0));
             // RFC 3516 §4.3: only BINARY answers with a literal8.
-            f.section(&all, None, Content::Binary(1));
+            f.section(&SectionName::from(&all), None, Content::Binary(1));
             f.buffer().push(b'x');
         });
         assert_eq!(body, "* 1 FETCH (BODY[]<0> {2}\r\nhi BODY[] \"\" BODY[] {1}\r\nx)\r\n");

@@ -45,6 +45,8 @@ pub(crate) async fn select(
         Ok(opened) => opened,
         Err(failure) => return (State::Authenticated(user), Err(failure)),
     };
+    // RFC 9051 §6.3.2: who can change nothing is told so; at such a time that is everybody.
+    let read_only = read_only || mailbox.is_read_only();
     let recent = match recent(&mailbox, &snapshot, wire, read_only) {
         Ok(recent) => recent,
         Err(error) => return (State::Authenticated(user), Err(error.into())),

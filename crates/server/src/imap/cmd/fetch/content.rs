@@ -3,7 +3,8 @@
 //! Nothing here holds more than [`KEPT`] octets and a piece as the engine stores it, whatever the size of
 //! the message. What an item says before its octets (how many, and whether a NUL is among them) is found
 //! by reading them once: that also proves that nothing of them is damaged before the first one is sent.
-//! What is longer than [`KEPT`] is read again to send it.
+//! What is longer than [`KEPT`] is read again to send it. What is shorter and goes out as it is stored is
+//! announced first and read into the response, which forgets the announcement if that fails.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use proto::imap::Partial;
 use store::Blob;
 
 /// Octets of an item that are kept once they have been read: most messages are read once.
-const KEPT: usize = 256 << 10;
+pub(super) const KEPT: usize = 256 << 10;
 
 /// Where the octets of an item come from, and what becomes of them on their way.
 #[derive(Clone)]
@@ -51,10 +52,18 @@ pub(super) enum Form {
 
 /// The octets of an item once they have been read for the first time.
 pub(super) enum Content {
+    /// So few octets, as they are stored, that they need not be read to be announced.
+    Plain(Plain),
     /// So few that they were kept, in the buffer that was given.
     Kept,
     /// Too many to be kept.
     Long(Long),
+}
+
+/// See [`Content::Plain`].
+pub(super) struct Plain {
+    blob: Arc<dyn Blob>,
+    range: Range<u64>,
 }
 
 /// What was too long to be kept.
@@ -67,8 +76,12 @@ pub(super) struct Long {
 }
 
 impl Source {
-    /// Reads everything once. What is short is left in `buffer`, which must be empty.
+    /// Reads everything once, unless what is there is known without. What is short is left in `buffer`,
+    /// which must be empty.
     pub(super) fn open(self, buffer: &mut Vec<u8>) -> Result<Content, Unreadable> {
+        if let Some(range) = self.plain().filter(|range| range.end - range.start <= KEPT as u64) {
+            return Ok(Content::Plain(Plain { blob: self.blob, range }));
+        }
         let mut reader = Reader::new(self.clone())?;
         while buffer.len() <= KEPT {
             if !reader.read(buffer)? {
@@ -78,12 +91,29 @@ impl Source {
         let mut long = Long { octets: 0, nul: false, source: self };
         loop {
             long.octets += buffer.len() as u64;
-            long.nul |= buffer.contains(&0);
+            long.nul |= memchr::memchr(0, buffer).is_some();
             buffer.clear();
             if !reader.read(buffer)? {
                 return Ok(Content::Long(long));
             }
         }
+    }
+
+    /// The octets of the blob that go out as they are stored, where nothing else does.
+    fn plain(&self) -> Option<Range<u64>> {
+        if self.form != Form::Stored || !self.edits.is_empty() {
+            return None;
+        }
+        let (offset, length) = self.window();
+        // RFC 9051 §6.4.5: beyond the end there is nothing, and reading stops at the end.
+        let Range { start, end } = self.range;
+        let start = start.saturating_add(offset).min(end);
+        Some(start..start.saturating_add(length).min(end))
+    }
+
+    /// How many octets are left out at the beginning, and how many follow at most.
+    fn window(&self) -> (u64, u64) {
+        self.partial.map_or((0, u64::MAX), |partial| (partial.offset, partial.length.get()))
     }
 
     /// How many octets have to be read.
@@ -99,9 +129,25 @@ impl Source {
     pub(super) fn count(self) -> Result<u64, Unreadable> {
         let mut buffer = Vec::new();
         Ok(match self.open(&mut buffer)? {
+            Content::Plain(plain) => plain.octets(),
             Content::Kept => buffer.len() as u64,
             Content::Long(long) => long.octets,
         })
+    }
+}
+
+impl Plain {
+    /// How many octets.
+    pub(super) fn octets(&self) -> u64 {
+        self.range.end - self.range.start
+    }
+
+    /// Appends them; none where they cannot be had.
+    pub(super) fn read(self, out: &mut Vec<u8>) -> Result<(), store::Error> {
+        let from = out.len();
+        self.blob.read(self.range, out)?;
+        mask_nuls(out.get_mut(from..).unwrap_or_default());
+        Ok(())
     }
 }
 
@@ -152,17 +198,14 @@ struct Decoding {
 
 impl Reader {
     fn new(mut source: Source) -> Result<Self, Unreadable> {
-        let (offset, length) = source.partial.map_or((0, u64::MAX), |p| (p.offset, p.length.get()));
-        let (decoding, skip, left) = match source.form {
-            Form::Stored if source.edits.is_empty() => {
-                // RFC 9051 §6.4.5: beyond the end there is nothing, and reading stops at the end.
-                let Range { start, end } = source.range;
-                let start = start.saturating_add(offset).min(end);
-                source.range = start..start.saturating_add(length).min(end);
+        let (offset, length) = source.window();
+        let (decoding, skip, left) = match (source.plain(), source.form) {
+            (Some(range), _) => {
+                source.range = range;
                 (None, 0, u64::MAX)
             }
-            Form::Stored => (None, offset, length),
-            Form::Decoded { encoding, lines } => {
+            (None, Form::Stored) => (None, offset, length),
+            (None, Form::Decoded { encoding, lines }) => {
                 let decoder = Decoder::new(encoding)?;
                 let lines = lines.then(Lines::default);
                 (Some(Decoding { decoder, lines, stored: vec![], decoded: vec![] }), offset, length)
@@ -180,7 +223,7 @@ impl Reader {
         let Some(mut decoding) = self.decoding.take() else {
             let from = out.len();
             self.stored.read(out)?;
-            out.iter_mut().skip(from).filter(|octet| **octet == 0).for_each(|octet| *octet = 0x80);
+            mask_nuls(out.get_mut(from..).unwrap_or_default());
             // Otherwise the range is the part that was asked for.
             if self.skip > 0 || self.left < u64::MAX {
                 let read = out.split_off(from);
@@ -254,6 +297,13 @@ impl Decoding {
             Some(lines) => lines.end(&self.decoded),
             None => self.decoded,
         }
+    }
+}
+
+/// RFC 9051 §9 `CHAR8`: any octet except NUL, so 0x80 stands for it.
+pub(super) fn mask_nuls(octets: &mut [u8]) {
+    if memchr::memchr(0, octets).is_some() {
+        octets.iter_mut().filter(|octet| **octet == 0).for_each(|octet| *octet = 0x80);
     }
 }
 

@@ -41,7 +41,9 @@ pub(crate) async fn fetch(selected: &mut Selected, wire: &mut Wire, fetch: &Fetc
         // What is gone has nothing newer to tell than that.
         uids = selected.mailbox.snapshot()?.changed_since(since, &uids)?;
     }
-    let marked = if !selected.read_only && fetch.items.iter().any(FetchItem::sets_seen) {
+    // What can be read is given, also where nothing can be marked any more.
+    let marks = !selected.read_only && !selected.mailbox.is_read_only();
+    let marked = if marks && fetch.items.iter().any(FetchItem::sets_seen) {
         wire.meanwhile(mark_seen(selected, &uids)).await??
     } else {
         FlagsStored::default()

@@ -7,14 +7,14 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use message::{Card, Header, Keep, Layout, Place, downgrade_envelope, downgrade_header, downgrade_structure};
+use message::{FieldSet, Header, Keep, Layout, Place, downgrade_envelope, downgrade_header, downgrade_structure};
 use proto::imap::command::FetchItem;
-use proto::imap::response::{Content as Announced, FetchWriter};
+use proto::imap::response::{Content as Announced, FetchWriter, SectionName};
 use proto::imap::{Dialect, Encoder, PartPath, Partial, Section, SectionText};
 use store::{Cards, Chunk, Keywords, Row};
 use types::{DateTime, Flags, IdSet, SeqNum, Uid};
 
-use super::content::{Content, Edit, Form, Long, Source, Unreadable};
+use super::content::{Content, Edit, Form, Long, Source, Unreadable, mask_nuls};
 use crate::imap::object_id;
 use crate::imap::state::Selected;
 use crate::imap::wire::PIECE;
@@ -24,8 +24,10 @@ pub(super) struct Item {
     what: FetchItem,
     /// It needs more than rows and marks.
     pub(super) needs_card: bool,
-    /// A subset of the header that cards keep.
-    header_of_card: bool,
+    /// Fields of the message's header that cards keep.
+    fields: Option<FieldSet>,
+    /// Of the section that is asked for; of other items nothing.
+    name: SectionName,
 }
 
 /// What is the same for all messages of a command.
@@ -44,7 +46,7 @@ pub(super) struct Responder<'a> {
 
 /// Octets of bodies that are read before others have their turn. What is answered may be short
 /// (`BINARY.SIZE`), and a client that has gone is noticed only when something is sent.
-pub(super) const WORK: u64 = 4 << 20;
+pub(super) const WORK: u64 = 1 << 20;
 
 /// A message and where it stands.
 #[derive(Clone, Copy)]
@@ -144,13 +146,15 @@ impl<E: Into<Unreadable>> From<E> for Missing {
 impl Item {
     pub(super) fn new(what: FetchItem) -> Self {
         let needs_card = !is_in_row(&what);
-        let header_of_card = match &what {
-            FetchItem::BodySection { section: Section { part, text: SectionText::HeaderFields(names) }, .. } => {
-                part.0.is_empty() && names.iter().all(|name| Card::has_field(name))
-            }
-            _ => false,
-        };
-        Self { what, needs_card, header_of_card }
+        let (mut fields, mut name) = (None, SectionName::default());
+        if let FetchItem::BodySection { section, .. } = &what {
+            name = SectionName::from(section);
+            fields = match section {
+                Section { part, text: SectionText::HeaderFields(names) } if part.0.is_empty() => FieldSet::new(names),
+                _ => None,
+            };
+        }
+        Self { what, needs_card, fields, name }
     }
 
     pub(super) fn is(&self, what: &FetchItem) -> bool {
@@ -194,16 +198,14 @@ impl Responder<'_> {
                 (true, _) => Ok(()),
                 (false, Some(cards)) => {
                     scratch.clear();
-                    let (header_of_card, header_size) = (item.header_of_card, self.header_size);
-                    let surrogate = *international.get_or_insert_with(|| {
-                        self.ascii_only && cards.card(message.row.email).is_ok_and(message::CardRef::is_international)
-                    });
+                    let header_size = self.header_size;
+                    let surrogate =
+                        *international.get_or_insert_with(|| self.ascii_only && cards.is_international(message.row));
                     if surrogate && shows_header(&item.what) {
                         downgraded.insert(message.row.uid);
                     }
-                    let body =
-                        Body { row: message.row, cards, scratch, holes, work, header_of_card, header_size, surrogate };
-                    body.item(&item.what, &mut response)
+                    let body = Body { row: message.row, cards, scratch, holes, work, header_size, surrogate };
+                    response.attempt(|response| body.item(item, response))
                 }
                 // There are cards wherever an item needs them.
                 (false, None) => Err(Missing::Gone),
@@ -291,18 +293,16 @@ struct Body<'a> {
     scratch: &'a mut Vec<u8>,
     holes: &'a mut Vec<Hole>,
     work: &'a mut u64,
-    /// See [`Item`].
-    header_of_card: bool,
     header_size: u64,
     /// The client gets the message in ASCII (RFC 6857).
     surrogate: bool,
 }
 
 impl Body<'_> {
-    fn item(self, item: &FetchItem, response: &mut FetchWriter<'_>) -> Result<(), Missing> {
+    fn item(self, item: &Item, response: &mut FetchWriter<'_>) -> Result<(), Missing> {
         let email = self.row.email;
         let text = |part: SectionText| Section { text: part, ..Section::default() };
-        match item {
+        match &item.what {
             FetchItem::Envelope if self.surrogate => {
                 response.envelope(&downgrade_envelope(self.cards.card(email)?.envelope()));
             }
@@ -319,7 +319,7 @@ impl Body<'_> {
             }
             FetchItem::BodyStructure => response.body_structure(self.cards.card(email)?.bodystructure()),
             FetchItem::Preview { lazy } => self.preview(*lazy, response)?,
-            FetchItem::BodySection { section, partial, .. } => self.section(section, *partial, response)?,
+            FetchItem::BodySection { section, partial, .. } => self.section(item, section, *partial, response)?,
             FetchItem::Rfc822 => self.whole(text(SectionText::All), response, |r, n| r.rfc822(n))?,
             FetchItem::Rfc822Header => self.whole(text(SectionText::Header), response, |r, n| r.rfc822_header(n))?,
             FetchItem::Rfc822Text => self.whole(text(SectionText::Text), response, |r, n| r.rfc822_text(n))?,
@@ -355,16 +355,17 @@ impl Body<'_> {
     /// `BODY[section]<partial>`
     fn section(
         mut self,
+        item: &Item,
         section: &Section,
         partial: Option<Partial>,
         response: &mut FetchWriter<'_>,
     ) -> Result<(), Missing> {
         let origin = partial.map(|partial| partial.offset);
-        match self.stored(section, partial)? {
-            None => response.section(section, origin, Announced::Nil),
+        match self.stored(section, item.fields, partial)? {
+            None => response.section(&item.name, origin, Announced::Nil),
             Some(content) => {
-                response.section(section, origin, self.announced(&content));
-                self.put(content, response);
+                response.section(&item.name, origin, self.announced(&content));
+                self.put(content, response)?;
             }
         }
         Ok(())
@@ -377,14 +378,10 @@ impl Body<'_> {
         response: &mut FetchWriter<'_>,
         announce: fn(&mut FetchWriter<'_>, u64),
     ) -> Result<(), Missing> {
-        let content = self.stored(&section, None)?.unwrap_or(Content::Kept);
-        let octets = match &content {
-            Content::Kept => self.scratch.len() as u64,
-            Content::Long(long) => long.octets,
-        };
+        let content = self.stored(&section, None, None)?.unwrap_or(Content::Kept);
+        let (octets, _) = self.extent(&content);
         announce(response, octets);
-        self.put(content, response);
-        Ok(())
+        self.put(content, response)
     }
 
     /// `BINARY[part]<partial>`
@@ -400,7 +397,7 @@ impl Body<'_> {
             Some(source) => {
                 let content = self.open(source)?;
                 response.binary(part, origin, self.announced(&content));
-                self.put(content, response);
+                self.put(content, response)?;
             }
         }
         Ok(())
@@ -421,25 +418,39 @@ impl Body<'_> {
 
     /// How the octets are announced: as a literal8 only where RFC 3516 §4.3 wants it.
     fn announced(&self, content: &Content) -> Announced {
-        let (octets, nul) = match content {
-            Content::Kept => (self.scratch.len() as u64, self.scratch.contains(&0)),
-            Content::Long(long) => (long.octets, long.nul),
-        };
+        let (octets, nul) = self.extent(content);
         if nul { Announced::Binary(octets) } else { Announced::Octets(octets) }
     }
 
-    /// The octets that were announced, or a hole for them.
-    fn put(self, content: Content, response: &mut FetchWriter<'_>) {
+    /// How many octets, and whether a NUL is among them.
+    fn extent(&self, content: &Content) -> (u64, bool) {
         match content {
+            Content::Plain(plain) => (plain.octets(), false),
+            Content::Kept => (self.scratch.len() as u64, memchr::memchr(0, self.scratch).is_some()),
+            Content::Long(long) => (long.octets, long.nul),
+        }
+    }
+
+    /// The octets that were announced, or a hole for them.
+    fn put(self, content: Content, response: &mut FetchWriter<'_>) -> Result<(), Missing> {
+        match content {
+            Content::Plain(plain) => plain.read(response.buffer())?,
             Content::Kept => response.buffer().append(self.scratch),
             Content::Long(content) => {
                 self.holes.push(Hole { at: response.buffer().len(), content, uid: self.row.uid });
             }
         }
+        Ok(())
     }
 
-    /// The octets of a section as they are stored; `None` where the message has no such section.
-    fn stored(&mut self, section: &Section, partial: Option<Partial>) -> Result<Option<Content>, Missing> {
+    /// The octets of a section as they are stored, `kept` the fields of it that cards keep; `None` where the
+    /// message has no such section.
+    fn stored(
+        &mut self,
+        section: &Section,
+        kept: Option<FieldSet>,
+        partial: Option<Partial>,
+    ) -> Result<Option<Content>, Missing> {
         use message::Section as What;
         let what = match &section.text {
             SectionText::All if section.part.0.is_empty() => {
@@ -451,8 +462,8 @@ impl Body<'_> {
             SectionText::Header => What::Header,
             SectionText::Text => What::Text,
             SectionText::Mime => What::Mime,
-            SectionText::HeaderFields(names) => return self.fields(section, Keep::Named, names, partial),
-            SectionText::HeaderFieldsNot(names) => return self.fields(section, Keep::Unnamed, names, partial),
+            SectionText::HeaderFields(names) => return self.fields(section, Keep::Named, names, kept, partial),
+            SectionText::HeaderFieldsNot(names) => return self.fields(section, Keep::Unnamed, names, None, partial),
         };
         let Some(range) = self.layout()?.section(&path(&section.part), what) else {
             return Ok(None);
@@ -473,12 +484,18 @@ impl Body<'_> {
         section: &Section,
         keep: Keep,
         names: &[String],
+        kept: Option<FieldSet>,
         partial: Option<Partial>,
     ) -> Result<Option<Content>, Missing> {
-        if self.header_of_card
-            && let Some(header) = self.cards.card(self.row.email)?.header()
+        if let Some(set) = kept
+            && let Some(header) = self.cards.header(self.row.email, set.is_rare())?
         {
-            shown(header, self.surrogate, |header| header.select(keep, names, self.scratch));
+            header.select(set, self.scratch);
+            if self.surrogate {
+                // Some have other names then.
+                let header = std::mem::take(self.scratch);
+                shown(Header::new(&header), true, |header| header.select(keep, names, self.scratch));
+            }
         } else {
             let Some(range) = self.layout()?.section(&path(&section.part), message::Section::Header) else {
                 return Ok(None);
@@ -488,7 +505,7 @@ impl Body<'_> {
             shown(Header::new(&header), self.surrogate, |header| header.select(keep, names, self.scratch));
         }
         // RFC 9051 §9: no NUL, as in `Form::Stored`.
-        self.scratch.iter_mut().filter(|octet| **octet == 0).for_each(|octet| *octet = 0x80);
+        mask_nuls(self.scratch);
         if let Some(partial) = partial {
             let index = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
             self.scratch.drain(..index(partial.offset).min(self.scratch.len()));

@@ -2,9 +2,10 @@
 
 use std::io;
 
-use store::{Cards, Chunk, Mailbox, Snapshot, Told};
+use store::{Cards, Chunk, Mailbox, Row, Snapshot, Told};
 use types::{IdSet, ModSeq, SeqNum, Uid};
 
+use super::content::KEPT;
 use super::respond::{Failed, Hole, Message, Responder, WORK, Written};
 use crate::imap::answer::{End, Failure};
 use crate::imap::state::Selected;
@@ -17,15 +18,16 @@ pub(super) struct Delivery<'a> {
     mailbox: &'a Mailbox,
     told: &'a Told,
     responder: Responder<'a>,
-    /// Some item needs more than rows and marks.
-    needs_cards: bool,
+    /// Where some item needs more than rows and marks.
+    cards: Option<Cards>,
 }
 
 impl<'a> Delivery<'a> {
     pub(super) fn new(out: &'a mut Vec<u8>, sink: &'a mut Sink, responder: Responder<'a>) -> Self {
         let needs_cards = responder.items.iter().any(|item| item.needs_card);
         let Selected { mailbox, view, .. } = responder.selected;
-        Self { sink, written: Written::new(out), mailbox, told: view.told(), responder, needs_cards }
+        let cards = needs_cards.then(|| mailbox.reader());
+        Self { sink, written: Written::new(out), mailbox, told: view.told(), responder, cards }
     }
 
     /// Responses for those of the messages that are in the snapshot, ascending.
@@ -36,7 +38,7 @@ impl<'a> Delivery<'a> {
                 Ok(chunk) => {
                     let mut from = Position::default();
                     while from.at < chunk.len() {
-                        from = self.fill(&chunk, from, &mut numbers)?;
+                        from = self.fill(&chunk, from, &mut numbers);
                         self.send().await?;
                     }
                 }
@@ -56,9 +58,9 @@ impl<'a> Delivery<'a> {
             let Some(number) = self.told.number(row.uid) else { continue };
             let mut from = Some(0);
             while let Some(item) = from {
-                from = self.with_cards(|responder, written, cards| {
+                from = self.with_cards(true, |responder, written, cards| {
                     responder.respond(Message { number, chunk: &chunk, at, row }, item, cards, written)
-                })?;
+                });
                 self.send().await?;
             }
         }
@@ -73,9 +75,13 @@ impl<'a> Delivery<'a> {
 
     /// Writes responses for messages of a chunk from a position on, until enough wait to be sent.
     /// Gives where to go on.
-    fn fill(&mut self, chunk: &Chunk, mut from: Position, numbers: &mut Numbers<'_>) -> Result<Position, store::Error> {
-        self.with_cards(|responder, written, mut cards| {
-            while let Some(row) = chunk.rows().get(from.at).filter(|_| written.has_room()) {
+    fn fill(&mut self, chunk: &Chunk, mut from: Position, numbers: &mut Numbers<'_>) -> Position {
+        // A large message has the others moved out of its way, and is alone in that.
+        let is_large = |row: &Row| row.size as usize > KEPT;
+        let large = chunk.rows().get(from.at).is_some_and(is_large);
+        self.with_cards(large, |responder, written, mut cards| {
+            let next = |at: usize| chunk.rows().get(at).filter(|row| is_large(row) == large);
+            while let Some(row) = next(from.at).filter(|_| written.has_room()) {
                 let rest = numbers.get(row.uid).and_then(|number| {
                     let message = Message { number, chunk, at: from.at, row };
                     responder.respond(message, from.item, cards.as_deref_mut(), written)
@@ -89,16 +95,20 @@ impl<'a> Delivery<'a> {
         })
     }
 
-    /// Writes, with a reader of cards where one is needed. It is gone before anybody waits.
+    /// Writes, with a reader of cards where one is needed. It rests before anybody waits.
     fn with_cards<T>(
         &mut self,
+        large: bool,
         write: impl FnOnce(&Responder<'_>, &mut Written<'a>, Option<&mut Cards>) -> T,
-    ) -> Result<T, store::Error> {
-        if self.needs_cards {
-            store::blocking(|| Ok(write(&self.responder, &mut self.written, Some(&mut self.mailbox.reader()?))))
-        } else {
-            Ok(write(&self.responder, &mut self.written, None))
-        }
+    ) -> T {
+        let Self { responder, written, cards, .. } = self;
+        let Some(cards) = cards else { return write(responder, written, None) };
+        let write = || {
+            let done = write(responder, written, Some(cards));
+            cards.rest();
+            done
+        };
+        if large { store::blocking(write) } else { store::brief(write) }
     }
 
     /// Sends what waits, once it is enough, and lets other sessions have their turn.

@@ -1,0 +1,154 @@
+//! A store on a file system that may only be read.
+//!
+//! Its index is copied into a private directory elsewhere, and there everything happens as always: SQLite's log is
+//! played, a lost or damaged index is made again, commits put back what was forgotten. What would be written to segments is
+//! written there, too; the segments of the store are read where they are. When the store is as it should be, writing ends.
+//! The directory goes with the process; nothing of it comes back into the store.
+
+use std::env;
+use std::fs::{self, DirBuilder, File, TryLockError};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::{DirBuilderExt, symlink};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::index;
+use super::segments::random;
+use super::{OpenError, Options, Reclaim};
+use crate::disk::{Disk, DiskFile};
+
+/// Why nothing is written, and what to do.
+pub(crate) const REASON: &str = "its file system may only be read: make it writable, then start again";
+
+/// The directory; it goes when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Private {
+    dir: PathBuf,
+    /// Whoever writes into the store by another way than this file system has this file locked.
+    _lock: Option<File>,
+}
+
+impl Private {
+    /// Makes the directory for the store in `store`, where a copy of its index has room.
+    pub(crate) fn new(store: &Path) -> Result<Self, OpenError> {
+        let store = store.canonicalize()?;
+        let lock = share(&store)?;
+        let dir = env::temp_dir().join(format!("pillarbox-{:016x}", random()));
+        let made = DirBuilder::new().mode(0o700).create(&dir);
+        let private = Self { dir, _lock: lock };
+        let filled = made.and_then(|()| private.fill(&store));
+        filled.map_err(|error| OpenError::Private { dir: private.dir.clone(), error })?;
+        tracing::warn!(
+            store = %store.display(), index = %private.dir.display(),
+            "the file system of the store may only be read: mail can be read, nothing can be changed; \
+             the index is used as a copy in a directory that goes at the end"
+        );
+        Ok(private)
+    }
+
+    fn fill(&self, store: &Path) -> io::Result<()> {
+        let index = index::path(store);
+        for from in [index.with_extension("db-wal"), index] {
+            let copied = from.file_name().map_or(Ok(0), |name| fs::copy(&from, self.dir.join(name)));
+            copied.map(drop).or_else(|e| if e.kind() == ErrorKind::NotFound { Ok(()) } else { Err(e) })?;
+        }
+        symlink(store.join("copies"), self.dir.join("copies"))?;
+        symlink(store.join("segments"), self.dir.join(BELOW))
+    }
+
+    /// The directory, which is a store of its own.
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// How that is kept.
+    pub(crate) fn options(&self, options: Options) -> Options {
+        let disk = Arc::new(Layered { disk: options.disk, below: self.dir.join(BELOW) });
+        let reclaim = Reclaim { every: None, ..options.reclaim };
+        Options { disk, reclaim, reserve: 0, copies: None, ..options }
+    }
+}
+
+impl Drop for Private {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_dir_all(&self.dir) {
+            tracing::warn!(%error, dir = %self.dir.display(), "the copy of the index could not be removed");
+        }
+    }
+}
+
+/// Where the segments of the store are found.
+const BELOW: &str = "segments-of-the-store";
+
+/// Keeps writers away who see the same files by another mount.
+fn share(store: &Path) -> Result<Option<File>, OpenError> {
+    let file = match File::open(store.join("lock")) {
+        Ok(file) => file,
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(e.into()),
+    };
+    match file.try_lock_shared() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Err(OpenError::Locked(store.to_owned())),
+        Err(TryLockError::Error(e)) => Err(e.into()),
+    }
+}
+
+/// One directory for segments, which seems to have what another has as well.
+#[derive(Debug)]
+struct Layered {
+    disk: Arc<dyn Disk>,
+    below: PathBuf,
+}
+
+impl Layered {
+    fn lower(&self, path: &Path) -> PathBuf {
+        path.file_name().map_or_else(|| self.below.clone(), |name| self.below.join(name))
+    }
+}
+
+impl Disk for Layered {
+    fn create_dir(&self, path: &Path) -> io::Result<()> {
+        self.disk.create_dir(path)
+    }
+
+    fn create(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+        self.disk.create(path)
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+        match self.disk.open(path) {
+            Err(e) if e.kind() == ErrorKind::NotFound => self.disk.open(&self.lower(path)),
+            opened => opened,
+        }
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
+        let mut names = self.disk.list(dir)?;
+        names.extend(self.disk.list(&self.below)?);
+        Ok(names)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.disk.rename(from, to)
+    }
+
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        match self.disk.link(from, to) {
+            Err(e) if e.kind() == ErrorKind::NotFound => self.disk.link(&self.lower(from), to),
+            linked => linked,
+        }
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.disk.remove(path)
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        self.disk.sync_dir(dir)
+    }
+
+    fn free(&self, dir: &Path) -> io::Result<u64> {
+        self.disk.free(dir)
+    }
+}

@@ -1,0 +1,152 @@
+//! Brings an index up to date from the journals in the segments.
+//!
+//! What the index has not is in the journals of the groups that follow, one after the other without a gap. The
+//! last group may have been cut off: its journal is not whole, or a body that it names is not. Nobody was told
+//! of it. Any other group is followed by something, and so was durable: where its journal cannot be read,
+//! commits are lost, which is said.
+
+use std::collections::{BTreeSet, HashMap};
+use std::io;
+
+use rusqlite::{Connection, OptionalExtension};
+use types::AccountId;
+
+use super::OpenError;
+use super::blob::examine;
+use super::index::{self, sql};
+use super::indexer::{self, Live};
+use super::journal::{self, Change};
+use super::leftovers::{Journal, Leftovers};
+use super::overlay::Layer;
+use super::segments::Segments;
+use crate::{CommitNumber, Error};
+
+/// Brings the index up to date, in one transaction. `flushed` is the last group that it has: `None` where no
+/// journal counts. What was lost, in plain words.
+pub(crate) fn replay(
+    connection: &Connection,
+    segments: &Segments,
+    flushed: Option<u64>,
+    left: &Leftovers,
+) -> Result<Vec<String>, OpenError> {
+    let now = flushed.map_or(left.seen, |flushed| flushed.max(left.seen));
+    if flushed == Some(now) {
+        return Ok(vec![]);
+    }
+    let mut replay = Replay { connection, segments, numbers: HashMap::new(), behind: BTreeSet::new(), said: vec![] };
+    let mut layer = Layer::new(flushed.unwrap_or(now));
+    match flushed {
+        Some(flushed) => replay.groups(flushed, left, &mut layer)?,
+        // What was taken over from a damaged index as it was at its end may have been behind these.
+        None if !left.journals.is_empty() => replay.distrust(None)?,
+        None => {}
+    }
+    let mut live = Live::new();
+    connection.execute_batch("BEGIN IMMEDIATE")?;
+    let put = indexer::put_layer(connection, &layer, &mut live).and_then(|()| indexer::put_live(connection, live));
+    put.map_err(failed)?;
+    index::set_flushed(connection, Some(now))?;
+    for account in std::mem::take(&mut replay.behind) {
+        replay.distrust(Some(account))?;
+    }
+    connection.execute_batch("COMMIT")?;
+    Ok(replay.said)
+}
+
+fn failed(error: Error) -> OpenError {
+    OpenError::Io(io::Error::other(error.to_string()))
+}
+
+struct Replay<'a> {
+    connection: &'a Connection,
+    segments: &'a Segments,
+    /// At which commits accounts are.
+    numbers: HashMap<AccountId, CommitNumber>,
+    /// Accounts that lack commits before some that are there.
+    behind: BTreeSet<AccountId>,
+    said: Vec<String>,
+}
+
+impl Replay<'_> {
+    fn groups(&mut self, flushed: u64, left: &Leftovers, layer: &mut Layer) -> Result<(), OpenError> {
+        let mut expected = flushed + 1;
+        for (&group, journal) in left.journals.range(expected..) {
+            let octets = self.read(journal).map_err(failed)?;
+            let Some(changes) = journal::decode(&octets, |account, key| layer.recent(account, key)) else { continue };
+            // What follows a group proves that it was durable.
+            if group == left.seen && !self.is_whole(&changes)? {
+                break;
+            }
+            self.gap(expected, group)?;
+            expected = group + 1;
+            for change in changes {
+                self.change(change, layer)?;
+            }
+        }
+        self.gap(expected, left.seen)
+    }
+
+    /// Groups from `from` on and before `to` cannot be read.
+    fn gap(&mut self, from: u64, to: u64) -> Result<(), OpenError> {
+        if from < to {
+            let of = if to - from == 1 { "a group".to_owned() } else { format!("{} groups", to - from) };
+            self.said.push(format!("commits are lost: the journal of {of} cannot be read"));
+            self.distrust(None)?;
+        }
+        Ok(())
+    }
+
+    /// Takes a change where it follows what is there. In an index that was made again it may not.
+    fn change(&mut self, change: Change, layer: &mut Layer) -> Result<(), OpenError> {
+        let number = match self.numbers.get(&change.account) {
+            Some(number) => *number,
+            None => {
+                let mut select = self.connection.prepare_cached("SELECT number FROM account WHERE id = ?1")?;
+                let number = select.query_row([sql(change.account.0)], |row| row.get::<_, i64>(0)).optional()?;
+                CommitNumber(number.unwrap_or(0).cast_unsigned())
+            }
+        };
+        if change.number.0 > number.0 + 1 {
+            self.behind.insert(change.account);
+            return Ok(());
+        }
+        self.numbers.insert(change.account, change.number);
+        layer.apply(change);
+        Ok(())
+    }
+
+    /// Of this account, or of all, nobody can say any more that nothing is lost.
+    fn distrust(&mut self, account: Option<AccountId>) -> Result<(), OpenError> {
+        let there = "SELECT count(*) FROM sqlite_schema WHERE name = 'recovery'";
+        if self.connection.query_row(there, [], |row| row.get::<_, i64>(0))? == 0 {
+            if let Some(account) = account {
+                self.said.push(format!("account {account}: the journal has commits that do not follow those before"));
+            }
+            return Ok(());
+        }
+        let statement = "DELETE FROM recovery WHERE current IS NOT NULL AND (?1 IS NULL OR current = ?1)";
+        self.connection.execute(statement, [account.map(|account| sql(account.0))])?;
+        Ok(())
+    }
+
+    fn read(&self, journal: &Journal) -> Result<Vec<u8>, Error> {
+        let file = self.segments.file(journal.segment)?;
+        let mut octets = Vec::new();
+        for &(offset, len) in &journal.parts {
+            let before = octets.len();
+            octets.resize(before + len, 0);
+            let read = file.read_at(offset, octets.get_mut(before..).unwrap_or_default());
+            read.map_err(|e| Error::Io(format!("cannot read segment {}: {e}", journal.segment).into()))?;
+        }
+        Ok(octets)
+    }
+
+    /// True where all bodies are there that changes name, with their records.
+    fn is_whole(&self, changes: &[Change]) -> rusqlite::Result<bool> {
+        let mut select = self.connection.prepare("SELECT id, mark FROM segment")?;
+        let marks: HashMap<u32, i64> = select.query_map([], |row| row.try_into())?.collect::<rusqlite::Result<_>>()?;
+        let mark = |segment: u32| marks.get(&segment).map(|mark| mark.cast_unsigned());
+        let mut blobs = changes.iter().flat_map(|c| c.blobs.iter().map(|(id, places)| (c.account, *id, places)));
+        Ok(blobs.all(|(account, id, places)| examine(self.segments, &mark, account, id, places).is_empty()))
+    }
+}
