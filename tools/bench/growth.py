@@ -71,14 +71,15 @@ def scale(t, sizes="1000,10000,100000", reps="11", first="1500", **kw):
         n = int(first) + len(str(size))
         grown(t, n, "INBOX", size)
         t.restart()
-        row = {"size": size, "pushes": pushed(t, n)}
-        row["push_ms"] = statistics.median(row["pushes"])
+        row = {"size": size}
         c = Client(t, n)
         before = settled(t)
         c.ok("SELECT INBOX")
         row["selected_kib"] = t.memory()["pss_kib"] - before
         c.ok("FETCH 1:* (FLAGS)")
         row["read_kib"] = t.memory()["pss_kib"] - before
+        row["pushes"] = pushed(t, n)
+        row["push_ms"] = statistics.median(row["pushes"])
         message = "Subject: one\r\n\r\none\r\n"
         one = size // 2
         steps = [
