@@ -138,8 +138,7 @@ impl<'a> Iterator for Fields<'a> {
             }
             let (raw, rest) = self.rest.split_at_checked(end)?;
             self.rest = rest;
-            if let Some(name) = field_name(raw) {
-                let value = memchr(b':', raw).and_then(|colon| raw.get(colon + 1..)).unwrap_or_default();
+            if let Some((name, value)) = split_name(raw) {
                 return Some(Field { raw, name, value: without_line_end(value) });
             }
         }
@@ -149,8 +148,15 @@ impl<'a> Iterator for Fields<'a> {
 /// The name, if a line that begins like this begins a field. White space before the colon is
 /// obsolete, not wrong (RFC 5322 §4.5.8).
 pub(crate) fn field_name(line: &[u8]) -> Option<&[u8]> {
-    let name = line.get(..memchr(b':', line)?)?.trim_ascii_end();
-    (!name.is_empty() && name.iter().all(u8::is_ascii_graphic)).then_some(name)
+    split_name(line).map(|(name, _)| name)
+}
+
+/// The name, and what stands behind the colon.
+fn split_name(line: &[u8]) -> Option<(&[u8], &[u8])> {
+    let colon = memchr(b':', line)?;
+    let name = line.get(..colon)?.trim_ascii_end();
+    let is_name = !name.is_empty() && name.iter().all(u8::is_ascii_graphic);
+    is_name.then_some((name, line.get(colon + 1..)?))
 }
 
 /// Whether the next line ends the header. Lone CRs before the line end are forgiven.

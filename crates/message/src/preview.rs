@@ -18,8 +18,8 @@ pub(crate) const LONGEST: usize = 200;
 /// Octets of text parts, as they are encoded, that are looked at: more than any style sheet has.
 const MOST: usize = 256 << 10;
 
-/// Octets that are decoded at a time.
-const PIECE: usize = 4 << 10;
+/// Octets that are decoded at a time: few, for the first are mostly enough.
+const PIECE: usize = 512;
 
 /// How a text part is written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

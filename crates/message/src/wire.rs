@@ -1,5 +1,7 @@
 //! The strings of IMAP's grammar (RFC 9051 §9), appended to what is ready to send.
 
+use memchr::memchr2;
+
 /// `nil / string`
 pub(crate) fn nstring(value: Option<&[u8]>, out: &mut Vec<u8>) {
     match value {
@@ -18,12 +20,15 @@ pub(crate) fn string(value: &[u8], out: &mut Vec<u8>) {
         return;
     }
     out.push(b'"');
-    for &byte in value {
-        if matches!(byte, b'"' | b'\\') {
-            out.push(b'\\');
-        }
-        out.push(byte);
+    let mut rest = value;
+    while let Some((before, [special, after @ ..])) =
+        memchr2(b'"', b'\\', rest).and_then(|at| rest.split_at_checked(at))
+    {
+        out.extend_from_slice(before);
+        out.extend_from_slice(&[b'\\', *special]);
+        rest = after;
     }
+    out.extend_from_slice(rest);
     out.push(b'"');
 }
 

@@ -2,9 +2,9 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use divan::{Bencher, black_box};
-use proto::imap::response::{Content, SectionName};
+use proto::imap::response::{Content, FlagList, SectionName};
 use proto::imap::{Dialect, Encoder, Event, Fragmenter, NonSyncLiterals, Request, Section};
-use types::{DateTime, Flag, Flags, Limits, SeqNum, Uid, UnixTime};
+use types::{DateTime, Flag, Limits, SeqNum, Uid, UnixTime};
 
 fn main() {
     divan::main();
@@ -37,7 +37,7 @@ fn fragmenter(bencher: Bencher, command: &str) {
 
 #[divan::bench]
 fn encoder(bencher: Bencher) {
-    let flags: Flags = [Flag::Seen, Flag::parse("$Label1").unwrap()].into_iter().collect();
+    let flags = FlagList::new(&[Flag::Seen, Flag::parse("$Label1").unwrap()].into_iter().collect(), false);
     let (number, uid) = (SeqNum::new(4711).unwrap(), Uid::new(81_234).unwrap());
     let (section, mut out) = (SectionName::from(&Section::default()), Vec::new());
     bencher.bench_local(|| {
@@ -45,7 +45,7 @@ fn encoder(bencher: Bencher) {
         let mut encoder = Encoder::new(&mut out, Dialect::default());
         let mut response = encoder.fetch(number, uid);
         response.uid(uid);
-        response.flags(&flags, false);
+        response.flags(&flags);
         response.size(15_000);
         response.internal_date(DateTime { time: UnixTime(1_770_000_000), zone: 60 });
         response.section(&section, None, Content::Octets(11));

@@ -14,7 +14,9 @@ use imap_codec::imap_types::status::StatusDataItemName;
 use imap_codec::{CommandCodec, GreetingCodec, ResponseCodec};
 use proptest::prelude::*;
 use proto::imap::command::{AppendHead, SearchKey};
-use proto::imap::response::{Condition, Content, Encoder, ListAttribute, ListEntry, SectionName, StatusValue};
+use proto::imap::response::{
+    Condition, Content, Encoder, FlagList, ListAttribute, ListEntry, SectionName, StatusValue,
+};
 use proto::imap::{Capability, Code, PartPath, Section, SectionText, Tag};
 use proto::imap::{Command, Dialect, Event, Fragmenter, Ids, NonSyncLiterals, ParseError, Request, Verdict};
 use std::num::NonZeroU32;
@@ -260,7 +262,7 @@ fn responses(dialect: Dialect) -> Vec<(&'static str, Vec<u8>)> {
     write("fetch", &|e| {
         let mut f = e.fetch(SeqNum::MIN, uid(9));
         f.uid(uid(9));
-        f.flags(&[Flag::Seen, Flag::parse("$Junk").unwrap()].into_iter().collect(), true);
+        f.flags(&FlagList::new(&[Flag::Seen, Flag::parse("$Junk").unwrap()].into_iter().collect(), true));
         f.internal_date(DateTime { time: UnixTime(837_596_665), zone: -420 });
         f.size(4286);
         f.envelope(b"(NIL \"s\" NIL NIL NIL NIL NIL NIL NIL NIL)");

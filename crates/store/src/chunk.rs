@@ -3,9 +3,10 @@
 //! Rows and marks stand side by side, the n-th mark belongs to the n-th row, rows ascend by UID.
 //! A flag change makes new marks over the same rows.
 
+use std::ops::Range;
 use std::sync::Arc;
 
-use types::{DateTime, EmailId, Flags, Keyword, ModSeq, ThreadId, Uid, UnixTime};
+use types::{DateTime, EmailId, Flags, IdSet, Keyword, ModSeq, ThreadId, Uid, UnixTime};
 
 use crate::codec::{Reader, Writer};
 use crate::error::Result;
@@ -138,6 +139,41 @@ impl Chunk {
         Flags::from_parts(self.system_bits(at), keywords)
     }
 
+    /// The positions of the messages whose last change `holds` says yes to.
+    pub(crate) fn changed(&self, holds: impl Fn(ModSeq) -> bool) -> Positions {
+        Positions::of(&self.marks.marks, |mark| holds(mark.modseq))
+    }
+
+    /// The positions of those of these messages that are here.
+    pub(crate) fn among(&self, uids: &IdSet<Uid>) -> Positions {
+        let ends = self.rows.first().zip(self.rows.last()).map(|(first, last)| (first.uid, last.uid));
+        match ends {
+            // Mostly all of them.
+            Some((first, last)) if uids.count_within(first, last) == span(first, last) => {
+                Positions::first(self.rows.len())
+            }
+            _ => Positions::of(&self.rows, |row| uids.contains(row.uid)),
+        }
+    }
+
+    /// Adds the messages at these positions to a set.
+    pub(crate) fn uids_at(&self, positions: Positions, to: &mut IdSet<Uid>) {
+        let (Some(start), Some(end)) = (self.rows.first(), self.rows.last()) else { return };
+        if span(start.uid, end.uid) == self.rows.len() as u64 {
+            // No UID is missing between the rows: they need not be looked at.
+            let uid = |at: usize| Uid::new(start.uid.get().saturating_add(at as u32));
+            for run in positions.runs() {
+                if let (Some(first), Some(last)) = (uid(run.start), uid(run.end - 1)) {
+                    to.insert_range(first, last);
+                }
+            }
+            return;
+        }
+        for row in positions.runs().flat_map(|run| self.rows.get(run).unwrap_or_default()) {
+            to.insert(row.uid);
+        }
+    }
+
     pub(crate) fn sums(&self) -> Sums {
         let mut sums = Sums::default();
         for (at, row) in self.rows.iter().enumerate() {
@@ -152,6 +188,65 @@ impl Chunk {
         }
         sums
     }
+}
+
+/// Some of a chunk's messages, by their position.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Positions(u128);
+
+const _: () = assert!(MAX_ROWS <= u128::BITS as usize);
+
+impl Positions {
+    /// The first so many.
+    pub(crate) fn first(count: usize) -> Self {
+        let others = u128::BITS.saturating_sub(u32::try_from(count).unwrap_or(u32::MAX));
+        Self(u128::MAX.checked_shr(others).unwrap_or(0))
+    }
+
+    /// Those of the items, one for each message, that `holds` says yes to.
+    pub(crate) fn of<T>(items: &[T], holds: impl Fn(&T) -> bool) -> Self {
+        // Half by half: that is faster than 128 bits.
+        let half = |items: &[T]| items.iter().rev().fold(0, |half, item| half << 1 | u64::from(holds(item)));
+        Self(items.chunks(64).rev().fold(0, |all, items| all << 64 | u128::from(half(items))))
+    }
+
+    pub(crate) fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    pub(crate) fn contains(self, at: usize) -> bool {
+        !self.and(Self(1 << at.min(127))).is_empty()
+    }
+
+    /// In both.
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
+    /// In either.
+    pub(crate) fn or(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// In `self` alone.
+    pub(crate) fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
+    /// Neighbouring positions, ascending.
+    pub(crate) fn runs(mut self) -> impl Iterator<Item = Range<usize>> {
+        std::iter::from_fn(move || {
+            let start = (!self.is_empty()).then(|| self.0.trailing_zeros())?;
+            let end = start + (!(self.0 >> start)).trailing_zeros();
+            self = self.without(Self::first(end as usize));
+            Some(start as usize..end as usize)
+        })
+    }
+}
+
+/// How many numbers there are from one to the other.
+fn span(first: Uid, last: Uid) -> u64 {
+    u64::from(last.get() - first.get()) + 1
 }
 
 /// Collects messages for one chunk or more.
@@ -189,12 +284,56 @@ impl ChunkBuilder {
 
 impl Marks {
     pub(crate) fn push(&mut self, modseq: ModSeq, set: &FlagSet) {
+        let set = self.set(set);
+        self.marks.push(Mark { modseq, set });
+    }
+
+    /// The index of a set, which is added where it is new.
+    fn set(&mut self, set: &FlagSet) -> u16 {
         let known = self.sets.iter().position(|s| s == set).unwrap_or_else(|| {
             self.sets.push(set.clone());
             self.sets.len() - 1
         });
         // A chunk has at most MAX_ROWS messages, so no more sets.
-        self.marks.push(Mark { modseq, set: u16::try_from(known).unwrap_or(u16::MAX) });
+        u16::try_from(known).unwrap_or(u16::MAX)
+    }
+
+    /// These marks with the flags that `change` makes of theirs, and a new mod-sequence, where `allow` says yes
+    /// to the position, its last change, its flags and the new ones; `None` where it never does.
+    pub(crate) fn changed(
+        &self,
+        modseq: ModSeq,
+        change: impl FnMut(&FlagSet) -> FlagSet,
+        mut allow: impl FnMut(usize, ModSeq, &FlagSet, &FlagSet) -> bool,
+    ) -> Option<Self> {
+        let new: Vec<FlagSet> = self.sets.iter().map(change).collect();
+        let mut marks = Self::default();
+        // Where the sets of `self`, and those that become of them, are in `marks`.
+        let mut places = vec![[None; 2]; new.len()];
+        let mut changed = false;
+        for (at, mark) in self.marks.iter().enumerate() {
+            let index = usize::from(mark.set);
+            let (Some(old), Some(new), Some(places)) = (self.sets.get(index), new.get(index), places.get_mut(index))
+            else {
+                continue;
+            };
+            let [kept, replaced] = places;
+            let (set, place, modseq) = if allow(at, mark.modseq, old, new) {
+                changed = true;
+                (new, replaced, modseq)
+            } else {
+                (old, kept, mark.modseq)
+            };
+            let set = *place.get_or_insert_with(|| marks.set(set));
+            marks.marks.push(Mark { modseq, set });
+        }
+        changed.then_some(marks)
+    }
+
+    /// The positions whose flag set `holds` says yes to.
+    pub(crate) fn positions(&self, holds: impl Fn(&FlagSet) -> bool) -> Positions {
+        let holds: Vec<bool> = self.sets.iter().map(holds).collect();
+        Positions::of(&self.marks, |mark| holds.get(usize::from(mark.set)).copied().unwrap_or(false))
     }
 
     /// Runs of equal marks, then the sets they point to.
@@ -338,9 +477,21 @@ pub(crate) fn flag_set(flags: &Flags, names: &mut Keywords) -> FlagSet {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use proptest::prelude::*;
 
     use super::*;
+
+    fn positions() -> impl Strategy<Value = BTreeSet<usize>> {
+        proptest::collection::btree_set(0..MAX_ROWS, 0..=MAX_ROWS)
+    }
+
+    fn plain(uid: u32) -> Row {
+        let (email, thread) = (EmailId(1), ThreadId(1));
+        let (internal_date, saved) = (DateTime::utc(UnixTime(0)), UnixTime(0));
+        Row { uid: Uid::new(uid).unwrap(), size: 1, internal_date, saved, email, thread, international: None }
+    }
 
     prop_compose! {
         fn row()(size: u32, date in -1i64 << 40..1 << 40, zone in -1439i16..1439, saved in 0i64..1 << 40, email: u64, thread: u64, international: Option<bool>) -> Row {
@@ -366,6 +517,57 @@ mod tests {
             let chunk = builder.finish();
             prop_assert_eq!(&decode_rows(&encode_rows(&chunk.rows)).unwrap(), &chunk.rows);
             prop_assert_eq!(&Marks::decode(&chunk.marks.encode()).unwrap(), &*chunk.marks);
+        }
+
+        #[test]
+        fn positions_are_a_set(a in positions(), b in positions(), count in 0..=MAX_ROWS) {
+            let set = |these: &BTreeSet<usize>| Positions::of(&(0..MAX_ROWS).collect::<Vec<_>>(), |at| these.contains(at));
+            let list = |these: Positions| these.runs().flatten().collect::<BTreeSet<_>>();
+            let (x, y) = (set(&a), set(&b));
+            prop_assert_eq!(list(x), a.clone());
+            prop_assert_eq!(list(x.and(y)), &a & &b);
+            prop_assert_eq!(list(x.or(y)), &a | &b);
+            prop_assert_eq!(list(x.without(y)), &a - &b);
+            prop_assert_eq!(list(Positions::first(count)), (0..count).collect());
+            prop_assert!((0..MAX_ROWS).all(|at| x.contains(at) == a.contains(&at)));
+            // Runs do not touch.
+            prop_assert!(x.runs().zip(x.runs().skip(1)).all(|(a, b)| a.end < b.start));
+        }
+
+        #[test]
+        fn uids_at_positions(a in positions(), gaps in proptest::collection::vec(1u32..3, MAX_ROWS)) {
+            let mut builder = ChunkBuilder::default();
+            let mut uid = 0;
+            for gap in gaps {
+                uid += gap;
+                builder.push(plain(uid), ModSeq::ZERO, &FlagSet::default());
+            }
+            let chunk = builder.finish();
+            let expected: IdSet<Uid> = a.iter().map(|&at| chunk.rows[at].uid).collect();
+            let mut found = IdSet::new();
+            let positions = chunk.among(&expected);
+            chunk.uids_at(positions, &mut found);
+            prop_assert_eq!(found, expected);
+            prop_assert_eq!(positions.runs().flatten().collect::<BTreeSet<_>>(), a);
+        }
+
+        #[test]
+        fn marks_change_message_by_message(
+            old in proptest::collection::vec((0u64..9, 0u8..4), 1..MAX_ROWS), allowed in positions(), bit in 0u8..4,
+        ) {
+            let new = ModSeq::new(99).unwrap();
+            let (mut marks, mut expected) = (Marks::default(), Marks::default());
+            for (at, &(modseq, system)) in old.iter().enumerate() {
+                let modseq = ModSeq::new(modseq).unwrap();
+                let set = |system| FlagSet { system, ..FlagSet::default() };
+                marks.push(modseq, &set(system));
+                let (modseq, system) = if allowed.contains(&at) { (new, system | bit) } else { (modseq, system) };
+                expected.push(modseq, &set(system));
+            }
+            let change = |set: &FlagSet| FlagSet { system: set.system | bit, ..set.clone() };
+            let changed = marks.changed(new, change, |at, _, _, _| allowed.contains(&at));
+            let nothing = (0..old.len()).all(|at| !allowed.contains(&at));
+            prop_assert_eq!(changed, (!nothing).then_some(expected));
         }
 
         #[test]

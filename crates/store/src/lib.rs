@@ -30,6 +30,7 @@ mod incoming;
 mod key;
 mod keywords;
 mod label;
+mod load;
 mod mailbox;
 mod persist;
 mod quota;

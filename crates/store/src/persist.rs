@@ -44,11 +44,17 @@ impl Snapshot {
 
     /// The nodes and chunks of `base` that are gone.
     fn deletes(&self, base: &Self, out: &mut Vec<Write>) {
-        // A commit changes some nodes of many; a chunk may have gone from one of those to another of them.
-        let (before, after) = (base.without_nodes_of(self), self.without_nodes_of(base));
-        let nodes: HashSet<NodeId> = after.iter().map(|node| node.id).collect();
-        let chunks: HashSet<ChunkId> = after.iter().flat_map(|node| &node.chunks).map(|chunk| chunk.id).collect();
-        for node in before {
+        let places = |snapshot: &Self| snapshot.nodes.iter().map(Arc::as_ptr).collect::<HashSet<*const Node>>();
+        let (before, after) = (places(base), places(self));
+        let changed: Vec<_> = base.nodes.iter().filter(|node| !after.contains(&Arc::as_ptr(node))).collect();
+        if changed.is_empty() {
+            return;
+        }
+        let nodes: HashSet<NodeId> = self.nodes.iter().map(|node| node.id).collect();
+        // What stays of a node that is not what it was is in one that was not there.
+        let new = self.nodes.iter().filter(|node| !before.contains(&Arc::as_ptr(node)));
+        let chunks: HashSet<ChunkId> = new.flat_map(|node| &node.chunks).map(|chunk| chunk.id).collect();
+        for node in changed {
             if !nodes.contains(&node.id) {
                 out.push(Write { key: key::node(self.id, node.id), value: None });
             }
@@ -57,12 +63,6 @@ impl Snapshot {
                 out.push(Write { key: key::marks(self.id, chunk.id, key::SHARED_PLANE), value: None });
             }
         }
-    }
-
-    /// The nodes that the two do not share.
-    fn without_nodes_of(&self, other: &Self) -> Vec<&Arc<Node>> {
-        let shared: HashSet<*const Node> = other.nodes.iter().map(Arc::as_ptr).collect();
-        self.nodes.iter().filter(|node| !shared.contains(&Arc::as_ptr(node))).collect()
     }
 
     fn encode_head(&self) -> Vec<u8> {
@@ -210,6 +210,5 @@ fn decode_node(key: &[u8], version: Version, value: &[u8]) -> Result<Node> {
         chunks.push(ChunkRef { id, uids, sums, rows_version, marks_version, cell: Arc::new(OnceLock::new()) });
     }
     r.end()?;
-    let sums = Node::sum(&chunks);
-    Ok(Node { id, version, chunks, sums })
+    Ok(Node::new(id, version, chunks))
 }

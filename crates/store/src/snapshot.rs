@@ -15,10 +15,8 @@ use std::sync::{Arc, OnceLock};
 
 use types::{IdSet, MailboxId, ModSeq, Uid, UidValidity};
 
-use crate::blocking::brief;
-use crate::chunk::{Chunk, ChunkBuilder, FlagSet, MAX_ROWS, Marks, Row, Sums, decode_rows};
-use crate::error::{Error, Result};
-use crate::key;
+use crate::chunk::{Chunk, ChunkBuilder, FlagSet, MAX_ROWS, Row, Sums};
+use crate::error::Result;
 use crate::keywords::Keywords;
 use crate::source::Source;
 
@@ -67,6 +65,8 @@ pub(crate) struct Node {
     pub(crate) version: Version,
     pub(crate) chunks: Vec<ChunkRef>,
     pub(crate) sums: Sums,
+    /// Those of all chunks: a few ranges, where the chunks have at least one each.
+    pub(crate) uids: IdSet<Uid>,
 }
 
 /// See the module.
@@ -82,16 +82,29 @@ pub struct Snapshot {
 
 impl ChunkRef {
     /// Chunks are never empty.
-    fn first(&self) -> Uid {
+    pub(crate) fn first(&self) -> Uid {
         self.uids.first().unwrap_or(Uid::MIN)
     }
 
     fn last(&self) -> Uid {
         self.uids.last().unwrap_or(Uid::MIN)
     }
+
+    fn has_any(&self, uids: &IdSet<Uid>) -> bool {
+        self.uids.ranges().any(|(a, b)| uids.touches(a, b))
+    }
 }
 
 impl Node {
+    pub(crate) fn new(id: NodeId, version: Version, chunks: Vec<ChunkRef>) -> Self {
+        let sums = chunks.iter().fold(Sums::default(), |sums, chunk| sums.plus(chunk.sums));
+        let mut uids = IdSet::new();
+        for (first, last) in chunks.iter().flat_map(|chunk| chunk.uids.ranges()) {
+            uids.insert_range(first, last);
+        }
+        Self { id, version, chunks, sums, uids }
+    }
+
     pub(crate) fn first(&self) -> Uid {
         self.chunks.first().map_or(Uid::MIN, ChunkRef::first)
     }
@@ -100,8 +113,9 @@ impl Node {
         self.chunks.last().map_or(Uid::MIN, ChunkRef::last)
     }
 
-    pub(crate) fn sum(chunks: &[ChunkRef]) -> Sums {
-        chunks.iter().fold(Sums::default(), |sums, chunk| sums.plus(chunk.sums))
+    /// The chunks that hold any of these messages.
+    pub(crate) fn chunks_with(&self, uids: &IdSet<Uid>) -> impl Iterator<Item = &ChunkRef> {
+        self.chunks.iter().filter(|chunk| chunk.has_any(uids))
     }
 }
 
@@ -154,19 +168,22 @@ impl Snapshot {
     /// All UIDs. Needs the spine, not the rows.
     pub fn uids(&self) -> IdSet<Uid> {
         let mut uids = IdSet::new();
-        for (first, last) in self.chunk_refs().flat_map(|chunk| chunk.uids.ranges()) {
+        for (first, last) in self.nodes.iter().flat_map(|node| node.uids.ranges()) {
             uids.insert_range(first, last);
         }
         uids
     }
 
-    /// The messages among `uids` that are there. Looks only at the part of the spine that may hold them.
-    pub fn present(&self, uids: &IdSet<Uid>) -> IdSet<Uid> {
-        let mut there = IdSet::new();
-        for (first, last) in self.chunk_refs_with(uids).flat_map(|chunk| chunk.uids.ranges()) {
-            there.insert_range(first, last);
+    /// Those of `uids` that are not here.
+    pub fn absent(&self, uids: &IdSet<Uid>) -> IdSet<Uid> {
+        let (Some(first), Some(last)) = (uids.first(), uids.last()) else { return IdSet::new() };
+        let mut here = IdSet::new();
+        for node in self.nodes_with(uids) {
+            for (a, b) in node.uids.within(first, last).ranges() {
+                here.insert_range(a, b);
+            }
         }
-        there.intersection(uids)
+        uids.difference(&here)
     }
 
     /// The messages with `\Deleted`. Looks only into chunks that have some.
@@ -246,7 +263,11 @@ impl Snapshot {
 
     /// The chunks that hold any of these messages, ascending.
     pub fn chunks<'a>(&'a self, uids: &'a IdSet<Uid>) -> impl Iterator<Item = Result<Chunk>> + 'a {
-        self.chunk_refs_with(uids).map(|chunk| self.load(chunk))
+        self.nodes_with(uids).flat_map(move |node| {
+            let wanted: Vec<&ChunkRef> = node.chunks_with(uids).collect();
+            self.load_ahead(&wanted);
+            wanted.into_iter().map(|chunk| self.load(chunk))
+        })
     }
 
     /// Calls `each` with every one of these messages that is there, ascending, until it breaks.
@@ -271,8 +292,7 @@ impl Snapshot {
                 continue;
             }
             let chunk = self.load(chunk)?;
-            let rows = chunk.rows().iter().enumerate();
-            changed.extend(rows.filter(|&(at, _)| chunk.modseq(at) > since).map(|(_, row)| row.uid));
+            chunk.uids_at(chunk.changed(|modseq| modseq > since), &mut changed);
         }
         Ok(changed.intersection(uids))
     }
@@ -296,11 +316,7 @@ impl Snapshot {
             }
             // The gap before the node belongs to it.
             if u64::from(node.sums.count) != told.count_within(from, upto) || node.last() > last {
-                let mut there = IdSet::new();
-                for (a, b) in node.chunks.iter().flat_map(|chunk| chunk.uids.ranges()) {
-                    there.insert_range(a, b);
-                }
-                gone = gone.union(&told.within(from, upto).difference(&there));
+                gone = gone.union(&told.within(from, upto).difference(&node.uids));
             }
             match upto.next() {
                 Some(next) => from = next,
@@ -320,10 +336,8 @@ impl Snapshot {
             return uids;
         };
         let nodes = self.nodes.iter().skip(self.nodes.partition_point(|node| node.last() < from));
-        for chunk in nodes.flat_map(|node| &node.chunks).filter(|chunk| chunk.last() >= from) {
-            for (a, b) in chunk.uids.ranges().filter(|&(_, b)| b >= from) {
-                uids.insert_range(a.max(from), b);
-            }
+        for (a, b) in nodes.flat_map(|node| node.uids.ranges()).filter(|&(_, b)| b >= from) {
+            uids.insert_range(a.max(from), b);
         }
         uids
     }
@@ -332,36 +346,9 @@ impl Snapshot {
         self.nodes.iter().flat_map(|node| &node.chunks)
     }
 
-    fn chunk_refs_with<'a>(&'a self, uids: &'a IdSet<Uid>) -> impl Iterator<Item = &'a ChunkRef> {
-        let nodes = self.nodes.iter().filter(|node| uids.touches(node.first(), node.last()));
-        nodes.flat_map(|node| &node.chunks).filter(|chunk| chunk.uids.ranges().any(|(a, b)| uids.touches(a, b)))
-    }
-
-    /// The rows and marks of a chunk, from memory or from the store.
-    pub(crate) fn load(&self, chunk: &ChunkRef) -> Result<Chunk> {
-        if let Some(loaded) = chunk.cell.get() {
-            return Ok(loaded.clone());
-        }
-        match brief(|| self.read_chunk(chunk)) {
-            Ok(loaded) => Ok(chunk.cell.get_or_init(|| loaded).clone()),
-            // The writer was faster: it loaded the chunk for everybody before it replaced it.
-            Err(error) => chunk.cell.get().cloned().ok_or(error),
-        }
-    }
-
-    fn read_chunk(&self, chunk: &ChunkRef) -> Result<Chunk> {
-        let view = self.source.read()?;
-        let value = |key: Vec<u8>, version, what: &'static str| {
-            let value = view.get(&key)?.ok_or_else(|| self.damaged(chunk, what, "missing"))?;
-            unstamp(&value, version).map(<[u8]>::to_vec).ok_or_else(|| self.damaged(chunk, what, "of another version"))
-        };
-        let rows = decode_rows(&value(key::rows(self.id, chunk.id), chunk.rows_version, "rows")?)?;
-        let marks = key::marks(self.id, chunk.id, key::SHARED_PLANE);
-        let marks = Marks::decode(&value(marks, chunk.marks_version, "marks")?)?;
-        if rows.len() != marks.len() || rows.iter().map(|row| row.uid).collect::<IdSet<_>>() != chunk.uids {
-            return Err(self.damaged(chunk, "rows and marks", "not those of the spine"));
-        }
-        Ok(Chunk { rows, marks: Arc::new(marks) })
+    /// The nodes that may hold any of these messages.
+    pub(crate) fn nodes_with<'a>(&'a self, uids: &'a IdSet<Uid>) -> impl Iterator<Item = &'a Node> {
+        self.nodes.iter().map(|node| &**node).filter(|node| uids.touches(node.first(), node.last()))
     }
 
     /// About how many octets this takes in memory, shared parts included.
@@ -371,13 +358,6 @@ impl Snapshot {
             size_of::<ChunkRef>() + 8 * chunk.uids.range_count() + content
         };
         size_of::<Self>() + self.keywords.len() * 64 + self.chunk_refs().map(chunk).sum::<usize>()
-    }
-
-    fn damaged(&self, chunk: &ChunkRef, what: &str, how: &str) -> Error {
-        Error::Damaged(format!(
-            "the {what} of chunk {} (UIDs {}) of mailbox {} of account {} are {how}",
-            chunk.id.0, chunk.uids, self.id, self.source.account
-        ))
     }
 }
 
@@ -420,50 +400,41 @@ impl Snapshot {
         let chunk = new_chunk_ref(id, version, chunk);
         match self.nodes.last_mut() {
             Some(last) if reuse.is_some() || last.chunks.len() < MAX_CHUNKS => {
-                let node = Arc::make_mut(last);
-                if reuse.is_some() {
-                    node.chunks.pop();
-                }
-                node.chunks.push(chunk);
-                node.version = version;
-                node.sums = Node::sum(&node.chunks);
+                let kept = last.chunks.len() - usize::from(reuse.is_some());
+                let chunks = last.chunks.iter().take(kept).cloned().chain([chunk]).collect();
+                *last = Arc::new(Node::new(last.id, version, chunks));
             }
             _ => {
-                let sums = chunk.sums;
                 let id = NodeId(self.head.next_node);
                 self.head.next_node += 1;
-                self.nodes.push(Arc::new(Node { id, version, chunks: vec![chunk], sums }));
+                self.nodes.push(Arc::new(Node::new(id, version, vec![chunk])));
             }
         }
         self.resum();
     }
 
-    /// Gives each of these messages what `change` says: `None` leaves it as it is.
+    /// Gives those of these messages that `allow` says yes to the flags that `change` makes of theirs, and the
+    /// mod-sequence. `allow` is asked about every one: its last change, its flags, and the new ones.
     pub(crate) fn remark(
         &mut self,
         version: Version,
         uids: &IdSet<Uid>,
-        mut change: impl FnMut(&Row, ModSeq, &FlagSet) -> Option<(ModSeq, FlagSet)>,
+        modseq: ModSeq,
+        mut change: impl FnMut(&FlagSet) -> FlagSet,
+        mut allow: impl FnMut(&Row, ModSeq, &FlagSet, &FlagSet) -> bool,
     ) -> Result<()> {
-        let mut highest = self.head.modseq;
+        let mut changed = false;
         self.edit(version, uids, |chunk| {
-            let mut marks = Marks::default();
-            let mut changed = false;
-            for (at, row) in chunk.rows.iter().enumerate() {
-                let Some(set) = chunk.flag_set(at) else { continue };
-                let new = uids.contains(row.uid).then(|| change(row, chunk.modseq(at), set)).flatten();
-                match new {
-                    Some((modseq, set)) => {
-                        changed = true;
-                        highest = highest.max(modseq);
-                        marks.push(modseq, &set);
-                    }
-                    None => marks.push(chunk.modseq(at), set),
-                }
-            }
-            changed.then(|| Chunk { rows: Arc::clone(&chunk.rows), marks: Arc::new(marks) })
+            let allow = |at: usize, last, old: &_, new: &_| {
+                chunk.rows.get(at).is_some_and(|row| uids.contains(row.uid) && allow(row, last, old, new))
+            };
+            let marks = chunk.marks.changed(modseq, &mut change, allow)?;
+            changed = true;
+            Some(Chunk { rows: Arc::clone(&chunk.rows), marks: Arc::new(marks) })
         })?;
-        self.head.modseq = highest;
+        if changed {
+            self.head.modseq = self.head.modseq.max(modseq);
+        }
         Ok(())
     }
 
@@ -491,9 +462,9 @@ impl Snapshot {
             };
             let mut chunks = Vec::with_capacity(node.chunks.len());
             let mut changed = false;
+            self.load_ahead(&node.chunks_with(uids).collect::<Vec<_>>());
             for old in &node.chunks {
-                let concerned = old.uids.ranges().any(|(a, b)| uids.touches(a, b));
-                let new = if concerned { change(&self.load(old)?) } else { None };
+                let new = if old.has_any(uids) { change(&self.load(old)?) } else { None };
                 match new {
                     None => chunks.push(old.clone()),
                     Some(chunk) => {
@@ -505,8 +476,7 @@ impl Snapshot {
                 }
             }
             if changed && let Some(slot) = self.nodes.get_mut(at) {
-                let sums = Node::sum(&chunks);
-                *slot = Arc::new(Node { id: node.id, version, chunks, sums });
+                *slot = Arc::new(Node::new(node.id, version, chunks));
             }
         }
         self.nodes.retain(|node| !node.chunks.is_empty());
@@ -523,10 +493,8 @@ impl Snapshot {
             let fits = |last: &Node| last.chunks.len() + node.chunks.len() <= MAX_CHUNKS / 2;
             match nodes.last_mut() {
                 Some(last) if (last.version == version || node.version == version) && fits(last) => {
-                    let last = Arc::make_mut(last);
-                    last.version = version;
-                    last.chunks.extend(node.chunks.iter().cloned());
-                    last.sums = last.sums.plus(node.sums);
+                    let chunks = last.chunks.iter().chain(&node.chunks).cloned().collect();
+                    *last = Arc::new(Node::new(last.id, version, chunks));
                 }
                 _ => nodes.push(node),
             }
@@ -551,8 +519,7 @@ impl Snapshot {
                 _ => chunks.push(chunk.clone()),
             }
         }
-        let sums = Node::sum(&chunks);
-        Ok(Arc::new(Node { id: node.id, version, chunks, sums }))
+        Ok(Arc::new(Node::new(node.id, version, chunks)))
     }
 
     fn resum(&mut self) {
@@ -563,9 +530,11 @@ impl Snapshot {
 impl ChunkRef {
     /// The same chunk with other content; its rows keep their version where they are the same.
     fn replaced(&self, version: Version, chunk: Chunk) -> Self {
-        let same_rows = self.cell.get().is_some_and(|old| Arc::ptr_eq(&old.rows, &chunk.rows));
-        let rows_version = if same_rows { self.rows_version } else { version };
-        Self { rows_version, ..new_chunk_ref(self.id, version, chunk) }
+        if self.cell.get().is_none_or(|old| !Arc::ptr_eq(&old.rows, &chunk.rows)) {
+            return new_chunk_ref(self.id, version, chunk);
+        }
+        let (sums, cell) = (chunk.sums(), Arc::new(OnceLock::from(chunk)));
+        Self { uids: self.uids.clone(), sums, marks_version: version, cell, ..*self }
     }
 }
 

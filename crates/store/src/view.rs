@@ -157,18 +157,17 @@ impl View {
     }
 
     fn changed(&self, current: &Snapshot, silent: Option<&Silent>) -> Result<IdSet<Uid>> {
-        let mut changed = current.changed_since(self.seen, self.told.uids())?;
+        let changed = current.changed_since(self.seen, self.told.uids())?;
         let Some(silent) = silent else {
             return Ok(changed);
         };
-        let own = changed.intersection(&silent.uids);
-        current.walk(&own, |chunk, at, row| {
-            if chunk.modseq(at) == silent.modseq {
-                changed.remove(row.uid);
-            }
-            std::ops::ControlFlow::Continue(())
-        })?;
-        Ok(changed)
+        let (known, mut own) = (changed.intersection(&silent.uids), IdSet::new());
+        for chunk in current.chunks(&known) {
+            let chunk = chunk?;
+            let ours = chunk.changed(|modseq| modseq == silent.modseq);
+            chunk.uids_at(ours.and(chunk.among(&known)), &mut own);
+        }
+        Ok(changed.difference(&own))
     }
 
     /// The largest UID ever told, also where that message is gone: UIDs only ever ascend.

@@ -115,6 +115,15 @@ impl<T: Number> IdSet<T> {
     /// Adds all numbers from `first` to `last`, in either order.
     pub fn insert_range(&mut self, first: T, last: T) {
         let (a, b) = (first.get().min(last.get()), first.get().max(last.get()));
+        // Sets mostly grow at their end.
+        match self.ranges.last_mut() {
+            Some(last) if a > last.1.saturating_add(1) => return self.ranges.push((a, b)),
+            Some(last) if a >= last.0 => {
+                last.1 = last.1.max(b);
+                return;
+            }
+            _ => {}
+        }
         // The ranges that touch or overlap a:b, which become one.
         let from = self.ranges.partition_point(|&(_, end)| end < a.saturating_sub(1));
         let to = self.ranges.partition_point(|&(start, _)| start <= b.saturating_add(1));

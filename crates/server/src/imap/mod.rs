@@ -14,6 +14,7 @@ mod answer;
 mod capability;
 mod cmd;
 mod dispatch;
+mod flag_lists;
 mod lost;
 mod object_id;
 mod refusal;

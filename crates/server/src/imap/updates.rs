@@ -10,6 +10,7 @@ use store::{Chunk, Silent, Snapshot, Updates};
 use types::{Flag, IdSet, Keyword, ModSeq, Uid};
 
 use super::answer::{Failure, Outcome};
+use super::flag_lists::FlagLists;
 use super::state::Selected;
 use super::wire::Wire;
 
@@ -104,6 +105,7 @@ impl Selected {
         // RFC 9051 §7.5.2: an unsolicited FETCH must carry the UID, RFC 7162 §3.2.4: and the
         // mod-sequence; RFC 3501 did not ask for it. RFC 9586 §3: UIDFETCH has it in front.
         let with_uid = !dialect.uid_only && (how.by_uid || dialect.rev2 || dialect.condstore);
+        let mut lists = FlagLists::default();
         let mut encoder = wire.encoder();
         for (at, row) in chunk.rows().iter().enumerate() {
             let Some(number) = self.view.number(row.uid).filter(|_| uids.contains(row.uid)) else { continue };
@@ -113,7 +115,8 @@ impl Selected {
                 fetch.uid(row.uid);
             }
             if !how.brief.is_some_and(|brief| brief.holds(row.uid, modseq)) {
-                fetch.flags(&chunk.flags(at, snapshot.keywords()), self.is_recent(row.uid, dialect));
+                let recent = self.is_recent(row.uid, dialect);
+                lists.write(chunk, at, snapshot.keywords(), recent, &mut fetch);
             }
             if dialect.condstore {
                 fetch.modseq(modseq);

@@ -65,14 +65,20 @@ pub(crate) struct Sink {
     stream: Stream,
     write_timeout: Duration,
     sent: u64,
+    /// When the others had their turn last.
+    turn: std::time::Instant,
 }
+
+/// So long a session that has much to say goes on before the others have their turn.
+const TURN: Duration = Duration::from_micros(250);
 
 impl Wire {
     /// For a client that has not logged in.
     pub(crate) fn new(stream: Stream, shutdown: Shutdown, server: &Context) -> Self {
         let limits = &*server.limits;
         let (dialect, off) = (Dialect::default(), server.imap.off.clone());
-        let sink = Sink { stream, write_timeout: limits.write_timeout, sent: 0 };
+        let turn = std::time::Instant::now();
+        let sink = Sink { stream, write_timeout: limits.write_timeout, sent: 0, turn };
         Self {
             sink,
             fragmenter: Fragmenter::new(limits, off.literals(&server.imap, dialect)),
@@ -380,9 +386,16 @@ impl Sink {
             return Ok(());
         }
         self.flush(buffer).await?;
-        // A peer that takes everything at once must not keep the others waiting.
-        tokio::task::yield_now().await;
+        self.give_way().await;
         Ok(())
+    }
+
+    /// A peer that takes everything at once must not keep the others waiting.
+    pub(crate) async fn give_way(&mut self) {
+        if self.turn.elapsed() > TURN {
+            tokio::task::yield_now().await;
+            self.turn = std::time::Instant::now();
+        }
     }
 
     /// Sends everything that is in `buffer`.

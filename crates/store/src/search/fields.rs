@@ -163,6 +163,10 @@ impl Learnt {
         Self { columns, octets: vec![] }
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.columns.iter().all(|(_, _, learnt)| learnt.uids.is_empty())
+    }
+
     /// Takes what is needed of a message; messages come ascending.
     pub(super) fn take(&mut self, uid: Uid, header: CardHeader<'_>) {
         for (name, set, column) in &mut self.columns {

@@ -30,7 +30,7 @@ use crate::mailbox::Mailbox;
 use crate::snapshot::Snapshot;
 use crate::steps::{Steps, Turn};
 use fields::Learnt;
-use query::{Plan, Test};
+use query::{Plan, Test, Verdict};
 
 pub(crate) use fields::FieldColumns;
 pub use query::{Key, Query, When};
@@ -39,7 +39,7 @@ pub use query::{Key, Query, When};
 const STEP: u64 = 1 << 20;
 
 /// What looking at a message costs before any octet of it is read: its row; its card.
-const ROW_COST: u64 = 32;
+const ROW_COST: u64 = 8;
 const CARD_COST: u64 = 1 << 10;
 
 /// A search under way.
@@ -83,7 +83,7 @@ impl Search {
     /// Looks for the messages that match, among those in `scope`.
     pub fn new(mailbox: &Mailbox, snapshot: Arc<Snapshot>, query: Query, scope: IdSet<Uid>) -> Self {
         let columns = mailbox.cell.columns.lock().fields.clone();
-        let query = blocking(|| fields::answered(query, &columns, &scope));
+        let query = if query.asks_fields() { blocking(|| fields::answered(query, &columns, &scope)) } else { query };
         let plan = Plan::new(query, scope, snapshot.keywords());
         let (next, learnt) = (plan.scope.first(), Learnt::new(plan.fields()));
         Self { mailbox: mailbox.clone(), snapshot, plan, next, found: Found::default(), learnt }
@@ -101,8 +101,10 @@ impl Search {
 
     /// What was found.
     pub fn finish(self) -> Found {
-        let messages = self.snapshot.sums().count;
-        blocking(|| self.learnt.keep(&mut self.mailbox.cell.columns.lock().fields, messages));
+        if !self.learnt.is_empty() {
+            let messages = self.snapshot.sums().count;
+            blocking(|| self.learnt.keep(&mut self.mailbox.cell.columns.lock().fields, messages));
+        }
         self.found
     }
 
@@ -112,30 +114,78 @@ impl Search {
         let mut cards = if self.reads_messages() { Some(self.mailbox.reader()) } else { None };
         let mut facts = vec![None; self.plan.tests.len()];
         let mut work = 0;
-        for chunk in snapshot.chunks(&rest) {
-            let chunk = chunk?;
-            for (at, row) in chunk.rows().iter().enumerate().filter(|(_, row)| rest.contains(row.uid)) {
+        for node in snapshot.nodes_with(&rest) {
+            // What the spine says of a chunk spares a look at its messages.
+            let chunks: Vec<_> = node.chunks_with(&rest).map(|chunk| (chunk, self.plan.decide_all(chunk))).collect();
+            let open = chunks.iter().filter(|(_, decided)| decided.is_none());
+            snapshot.load_ahead(&open.map(|(chunk, _)| *chunk).collect::<Vec<_>>());
+            for (chunk, decided) in chunks {
                 if work >= STEP {
-                    self.next = Some(row.uid);
+                    self.next = Some(chunk.first());
                     return Ok(true);
                 }
-                work += ROW_COST;
-                facts.fill(None);
-                let Self { plan, learnt, .. } = self;
-                let mut examination =
-                    Examination { plan, chunk: &chunk, at, row, facts: &mut facts, learnt, work: &mut work };
-                match examination.matches(cards.as_mut()) {
-                    Ok(true) => self.found.uids.insert(row.uid),
-                    Ok(false) => {}
-                    Err(Error::Damaged(what)) => {
-                        tracing::error!(uid = %row.uid, what, "a message cannot be searched");
-                        self.found.damaged.insert(row.uid);
+                work += ROW_COST * u64::from(chunk.sums.count);
+                match decided {
+                    Some(false) => {}
+                    Some(true) => self.found.add(&chunk.uids.intersection(&rest)),
+                    None => {
+                        let chunk = snapshot.load(chunk)?;
+                        self.next = self.chunk(&chunk, &rest, cards.as_mut(), &mut facts, &mut work)?;
+                        if self.next.is_some() {
+                            return Ok(true);
+                        }
                     }
-                    Err(error) => return Err(error),
                 }
             }
         }
         Ok(true)
+    }
+
+    /// Looks at those messages of a chunk that are in `rest`, until that is enough work; gives where to go on.
+    fn chunk(
+        &mut self,
+        chunk: &Chunk,
+        rest: &IdSet<Uid>,
+        mut cards: Option<&mut Cards>,
+        facts: &mut [Option<bool>],
+        work: &mut u64,
+    ) -> Result<Option<Uid>> {
+        let Self { plan, learnt, found, .. } = self;
+        let Verdict { yes, no } = plan.judge(chunk);
+        let wanted = chunk.among(rest).without(no);
+        if wanted.without(yes).is_empty() {
+            chunk.uids_at(wanted, &mut found.uids);
+            return Ok(None);
+        }
+        for (at, row) in chunk.rows().iter().enumerate().filter(|(at, _)| wanted.contains(*at)) {
+            if *work >= STEP {
+                return Ok(Some(row.uid));
+            }
+            if yes.contains(at) {
+                found.uids.insert(row.uid);
+                continue;
+            }
+            facts.fill(None);
+            let mut examination = Examination { plan, chunk, at, row, facts, learnt, work };
+            match examination.matches(cards.as_deref_mut()) {
+                Ok(true) => found.uids.insert(row.uid),
+                Ok(false) => {}
+                Err(Error::Damaged(what)) => {
+                    tracing::error!(uid = %row.uid, what, "a message cannot be searched");
+                    found.damaged.insert(row.uid);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(None)
+    }
+}
+
+impl Found {
+    fn add(&mut self, uids: &IdSet<Uid>) {
+        for (first, last) in uids.ranges() {
+            self.uids.insert_range(first, last);
+        }
     }
 }
 

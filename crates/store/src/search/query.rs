@@ -6,8 +6,9 @@
 use message::{FieldSet, Needle};
 use types::{DateTime, EmailId, Flag, Flags, IdSet, ThreadId, Uid, UnixTime};
 
-use crate::chunk::{Chunk, Row};
+use crate::chunk::{Chunk, Positions, Row};
 use crate::keywords::Keywords;
+use crate::snapshot::ChunkRef;
 
 /// What to look for. Whoever builds a query bounds its depth: it is walked by recursion.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -78,7 +79,29 @@ impl Query {
     pub const NONE: Self = Self::Or(Vec::new());
 }
 
+impl Query {
+    /// Whether it asks for what is in the fields of headers.
+    pub(super) fn asks_fields(&self) -> bool {
+        match self {
+            Self::And(queries) | Self::Or(queries) => queries.iter().any(Self::asks_fields),
+            Self::Not(query) => query.asks_fields(),
+            Self::Key(key) => matches!(key, Key::Header { .. }),
+        }
+    }
+}
+
 impl When {
+    /// As [`When::holds`] of the day that a clock in the date's zone shows, without dividing.
+    fn holds_at(self, date: DateTime) -> bool {
+        let second = date.time.0.saturating_add(i64::from(date.zone) * 60);
+        let begin = |day: i64| day.saturating_mul(86_400);
+        match self {
+            Self::Before(limit) => second < begin(limit),
+            Self::On(limit) => begin(limit) <= second && second < begin(limit.saturating_add(1)),
+            Self::Since(limit) => second >= begin(limit),
+        }
+    }
+
     pub(super) fn holds(self, day: i64) -> bool {
         match self {
             Self::Before(limit) => day < limit,
@@ -217,6 +240,19 @@ impl Plan {
         })
     }
 
+    /// Whether all messages of a chunk match, or none, as far as the spine says.
+    pub(super) fn decide_all(&self, chunk: &ChunkRef) -> Option<bool> {
+        self.root.decide(&mut |leaf| match leaf {
+            Leaf::Row(test) => test.holds_for_all(chunk),
+            Leaf::Test(_) => None,
+        })
+    }
+
+    /// Which messages of a chunk match and which do not, as far as rows and marks say.
+    pub(super) fn judge(&self, chunk: &Chunk) -> Verdict {
+        self.root.judge(chunk)
+    }
+
     /// Whether a message matches, by its row and by what is known of the tests: `None` where that is
     /// not enough to say.
     pub(super) fn decide(&self, chunk: &Chunk, at: usize, row: &Row, facts: &[Option<bool>]) -> Option<bool> {
@@ -224,6 +260,33 @@ impl Plan {
             Leaf::Row(test) => Some(test.holds(chunk, at, row)),
             Leaf::Test(slot) => facts.get(slot).copied().flatten(),
         })
+    }
+}
+
+/// What rows and marks say of a chunk's messages; of those in neither, nothing.
+#[derive(Clone, Copy)]
+pub(super) struct Verdict {
+    /// They match.
+    pub(super) yes: Positions,
+    /// They do not.
+    pub(super) no: Positions,
+}
+
+impl Verdict {
+    fn new(chunk: &Chunk, yes: Positions) -> Self {
+        Self { yes, no: Positions::first(chunk.len()).without(yes) }
+    }
+
+    fn and(self, other: Self) -> Self {
+        Self { yes: self.yes.and(other.yes), no: self.no.or(other.no) }
+    }
+
+    fn or(self, other: Self) -> Self {
+        Self { yes: self.yes.or(other.yes), no: self.no.and(other.no) }
+    }
+
+    fn not(self) -> Self {
+        Self { yes: self.no, no: self.yes }
     }
 }
 
@@ -240,6 +303,18 @@ impl Node {
             Self::Not(node) => node.stage(),
             Self::Row(_) => Stage::Row,
             Self::Test(_, stage) => *stage,
+        }
+    }
+
+    fn judge(&self, chunk: &Chunk) -> Verdict {
+        let (all, none) = (Positions::first(chunk.len()), Positions::default());
+        let judged = |nodes: &[Self]| nodes.iter().map(|node| node.judge(chunk)).collect::<Vec<_>>();
+        match self {
+            Self::And(nodes) => judged(nodes).into_iter().fold(Verdict::new(chunk, all), Verdict::and),
+            Self::Or(nodes) => judged(nodes).into_iter().fold(Verdict::new(chunk, none), Verdict::or),
+            Self::Not(node) => node.judge(chunk).not(),
+            Self::Row(test) => Verdict::new(chunk, test.positions(chunk)),
+            Self::Test(..) => Verdict { yes: none, no: none },
         }
     }
 
@@ -275,19 +350,51 @@ fn sorted(mut nodes: Vec<Node>) -> Vec<Node> {
 }
 
 impl RowTest {
+    /// What the spine says: it holds for every message of a chunk, or for none.
+    fn holds_for_all(&self, chunk: &ChunkRef) -> Option<bool> {
+        let all_or_none = |some: u64| match some {
+            0 => Some(false),
+            some => (some == u64::from(chunk.sums.count)).then_some(true),
+        };
+        match self {
+            Self::Uids(uids) => all_or_none(uids.intersection(&chunk.uids).len()),
+            Self::System(Flags::SEEN_BIT) => all_or_none(chunk.sums.unseen.into()).map(|unseen| !unseen),
+            Self::System(Flags::DELETED_BIT) => all_or_none(chunk.sums.deleted.into()),
+            Self::Never => Some(false),
+            _ => None,
+        }
+    }
+
+    /// The messages of a chunk for which it holds.
+    fn positions(&self, chunk: &Chunk) -> Positions {
+        match self {
+            Self::Uids(uids) => chunk.among(uids),
+            Self::System(bit) => chunk.marks.positions(|set| set.system & bit != 0),
+            Self::Keyword(id) => chunk.marks.positions(|set| set.keywords.binary_search(id).is_ok()),
+            test => Positions::of(chunk.rows(), |row| test.holds_for(row)),
+        }
+    }
+
     fn holds(&self, chunk: &Chunk, at: usize, row: &Row) -> bool {
         match self {
-            Self::Uids(uids) => uids.contains(row.uid),
             Self::System(bit) => chunk.system_bits(at) & bit != 0,
             Self::Keyword(id) => chunk.keyword_ids(at).binary_search(id).is_ok(),
-            Self::Never => false,
+            test => test.holds_for(row),
+        }
+    }
+
+    /// Whether it holds for a message, as far as its row says: it knows no flags.
+    fn holds_for(&self, row: &Row) -> bool {
+        match self {
+            Self::Uids(uids) => uids.contains(row.uid),
+            Self::System(_) | Self::Keyword(_) | Self::Never => false,
             Self::Larger(size) => u64::from(row.size) > *size,
             Self::Smaller(size) => u64::from(row.size) < *size,
             // RFC 9051 §6.4.4: "disregarding time and timezone".
-            Self::Saved(when) => when.holds(DateTime::utc(row.saved).day_number()),
+            Self::Saved(when) => when.holds_at(DateTime::utc(row.saved)),
             Self::Email(email) => row.email == *email,
             Self::Thread(thread) => row.thread == *thread,
-            Self::Received(when) => when.holds(row.internal_date.day_number()),
+            Self::Received(when) => when.holds_at(row.internal_date),
             Self::Until(time) => row.internal_date.time <= *time,
             Self::From(time) => row.internal_date.time >= *time,
         }

@@ -87,24 +87,24 @@ fn store(
     if names.len() > limits.keywords && names.len() > mailbox.keywords.len() {
         return Err(Error::Limit("keywords of a mailbox"));
     }
-    let mut stored = FlagsStored { missing: uids.difference(&mailbox.present(uids)), ..FlagsStored::default() };
+    let mut stored = FlagsStored { missing: mailbox.absent(uids), ..FlagsStored::default() };
     let mut quiet = IdSet::new();
     let mut too_many = false;
-    mailbox.remark(txn.version, uids, |row, before, set| {
+    let apply = |set: &FlagSet| apply(change.mode, set, &operand);
+    mailbox.remark(txn.version, uids, modseq, apply, |row, before, set, new| {
         if change.unchanged_since.is_some_and(|since| before > since) {
             stored.modified.insert(row.uid);
-            return None;
+            return false;
         }
-        let new = apply(change.mode, set, &operand);
-        if new == *set {
-            return None;
+        if new == set {
+            return false;
         }
         too_many |= new.keywords.len() > limits.keywords_per_message && new.keywords.len() > set.keywords.len();
         stored.changed.insert(row.uid);
         if before <= told {
             quiet.insert(row.uid);
         }
-        Some((modseq, new))
+        true
     })?;
     if too_many {
         return Err(Error::Limit("keywords of a message"));

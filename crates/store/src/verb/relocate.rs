@@ -64,7 +64,7 @@ impl Mailbox {
             .write_over(uids.len(), move |txn| {
                 txn.alive()?;
                 let target = txn.tree().get(&to).ok_or(Error::NoSuchTarget)?.id;
-                let there = txn.mailbox(from)?.present(&uids);
+                let there = uids.difference(&txn.mailbox(from)?.absent(&uids));
                 if missing == Missing::Refuse && there != uids {
                     return Err(Error::Expunged);
                 }

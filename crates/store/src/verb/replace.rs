@@ -32,7 +32,7 @@ fn replace(txn: &mut Txn, from: MailboxId, uid: Uid, to: &MailboxName, by: NewMe
     txn.tree().get(to).ok_or(Error::NoSuchTarget)?;
     let mut mailbox = (*txn.mailbox(from)?).clone();
     let uids = IdSet::from_iter([uid]);
-    if mailbox.present(&uids).is_empty() {
+    if !mailbox.absent(&uids).is_empty() {
         return Err(Error::Expunged);
     }
     // RFC 8508 §3.4: only the net consumption counts, so first what goes. Whoever looks sees both or

@@ -80,9 +80,12 @@ impl Told {
     /// The sequence numbers of these messages.
     pub fn numbers_of(&self, uids: &IdSet<Uid>) -> IdSet<SeqNum> {
         let mut numbers = IdSet::new();
-        for (a, b) in uids.intersection(&self.uids).ranges() {
-            if let (Some(a), Some(b)) = (self.number(a), self.number(b)) {
-                numbers.insert_range(a, b);
+        for ((first, last), &(_, before)) in self.uids.ranges().zip(&self.before) {
+            for (a, b) in uids.within(first, last).ranges() {
+                let number = |uid: Uid| SeqNum::new(before.checked_add(uid.get() - first.get())?.checked_add(1)?);
+                if let (Some(a), Some(b)) = (number(a), number(b)) {
+                    numbers.insert_range(a, b);
+                }
             }
         }
         numbers

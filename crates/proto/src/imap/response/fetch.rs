@@ -36,6 +36,22 @@ pub struct FetchWriter<'a> {
     first: bool,
 }
 
+/// Flags, ready to be written into the responses of all messages that have them.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct FlagList(Box<[u8]>);
+
+impl FlagList {
+    /// `recent` for `\Recent` of RFC 3501, never in IMAP4rev2.
+    pub fn new(flags: &Flags, recent: bool) -> Self {
+        let mut text = vec![b'('];
+        let system = Flag::SYSTEM.iter().filter(|f| flags.contains(f)).map(Flag::as_str);
+        let keywords = flags.keywords().iter().map(|k| k.as_str());
+        words(&mut text, system.chain(recent.then_some("\\Recent")).chain(keywords));
+        text.push(b')');
+        Self(text.into())
+    }
+}
+
 impl<'a> FetchWriter<'a> {
     /// `name` is that of the response, with the spaces around it and the parenthesis behind it.
     pub(super) fn new(out: &'a mut Vec<u8>, number: impl Number, name: &str) -> Self {
@@ -45,13 +61,10 @@ impl<'a> FetchWriter<'a> {
         Self { out, first: true }
     }
 
-    /// `FLAGS (…)`; `recent` for `\Recent` of RFC 3501, never in IMAP4rev2.
-    pub fn flags(&mut self, flags: &Flags, recent: bool) {
-        self.item("FLAGS (");
-        let system = Flag::SYSTEM.iter().filter(|f| flags.contains(f)).map(Flag::as_str);
-        let keywords = flags.keywords().iter().map(|k| k.as_str());
-        words(self.out, system.chain(recent.then_some("\\Recent")).chain(keywords));
-        self.out.push(b')');
+    /// `FLAGS (…)`
+    pub fn flags(&mut self, flags: &FlagList) {
+        self.item("FLAGS ");
+        self.out.extend_from_slice(&flags.0);
     }
 
     /// `UID`
@@ -299,8 +312,11 @@ mod tests {
     #[test]
     fn items_stand_with_one_space_between_them() {
         let flags: Flags = [Flag::Seen, Flag::Deleted, Flag::parse("$x").unwrap()].into_iter().collect();
-        assert_eq!(written(|f| f.flags(&flags, true)), "* 1 FETCH (FLAGS (\\Deleted \\Seen \\Recent $x))\r\n");
-        assert_eq!(written(|f| f.flags(&Flags::NONE, false)), "* 1 FETCH (FLAGS ())\r\n");
+        assert_eq!(
+            written(|f| f.flags(&FlagList::new(&flags, true))),
+            "* 1 FETCH (FLAGS (\\Deleted \\Seen \\Recent $x))\r\n"
+        );
+        assert_eq!(written(|f| f.flags(&FlagList::new(&Flags::NONE, false))), "* 1 FETCH (FLAGS ())\r\n");
         let both = written(|f| {
             f.uid(Uid::MIN);
             f.modseq(ModSeq::MAX);
@@ -324,7 +340,7 @@ mod tests {
         let mut out = Vec::new();
         let mut encoder = Encoder::new(&mut out, dialect);
         let mut fetch = encoder.fetch(SeqNum::MIN, Uid::new(25_900).unwrap());
-        fetch.flags(&Flags::NONE, false);
+        fetch.flags(&FlagList::new(&Flags::NONE, false));
         fetch.finish();
         assert_eq!(String::from_utf8(out).unwrap(), "* 25900 UIDFETCH (FLAGS ())\r\n");
     }

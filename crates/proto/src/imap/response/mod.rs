@@ -18,7 +18,7 @@ use types::{Flag, IdSet, SeqNum, Uid};
 
 use super::{Capability, Code, Dialect, ParseError, Tag, Verdict};
 
-pub use fetch::{Content, FetchWriter, SectionName};
+pub use fetch::{Content, FetchWriter, FlagList, SectionName};
 pub use list::{ListAttribute, ListEntry};
 pub use search::ESearch;
 pub use sort::{ESort, ThreadToken};

@@ -6,17 +6,17 @@ use crate::imap::{Dialect, mutf7};
 
 /// Decimal digits, without the formatting machinery: FETCH writes hundreds of thousands of them.
 pub(crate) fn number(out: &mut Vec<u8>, mut n: u64) {
-    let start = out.len();
-    loop {
-        out.push(b'0' + (n % 10) as u8);
+    let mut digits = [b'0'; 20];
+    let mut used = 0;
+    for digit in digits.iter_mut().rev() {
+        *digit = b'0' + (n % 10) as u8;
         n /= 10;
+        used += 1;
         if n == 0 {
             break;
         }
     }
-    if let Some(digits) = out.get_mut(start..) {
-        digits.reverse();
-    }
+    out.extend_from_slice(digits.get(digits.len() - used..).unwrap_or_default());
 }
 
 /// `quoted` (RFC 9051 §9). Not for texts with CR, LF or NUL: those are left out.

@@ -108,7 +108,7 @@ async fn deliver(
     let (out, sink) = wire.parts();
     let mut delivery = Delivery::new(out, sink, responder);
     delivery.messages(&snapshot, uids).await?;
-    let gone = uids.difference(&snapshot.present(uids));
+    let gone = snapshot.absent(uids);
     if !gone.is_empty() {
         delivery.ghosts(selected.view.reported(), &gone).await?;
     }

@@ -12,9 +12,10 @@ use proto::imap::command::FetchItem;
 use proto::imap::response::{Content as Announced, FetchWriter, SectionName};
 use proto::imap::{Dialect, Encoder, PartPath, Partial, Section, SectionText};
 use store::{Cards, Chunk, Keywords, Row};
-use types::{DateTime, Flags, IdSet, SeqNum, Uid};
+use types::{DateTime, IdSet, SeqNum, Uid};
 
 use super::content::{Content, Edit, Form, Long, Source, Unreadable, mask_nuls};
+use crate::imap::flag_lists::FlagLists;
 use crate::imap::object_id;
 use crate::imap::state::Selected;
 use crate::imap::wire::PIECE;
@@ -67,7 +68,7 @@ pub(super) struct Written<'a> {
     pub(super) downgraded: IdSet<Uid>,
     /// Octets of bodies that were read for them.
     pub(super) work: u64,
-    flags: LastFlags,
+    flags: FlagLists,
     scratch: Vec<u8>,
 }
 
@@ -100,7 +101,7 @@ enum Missing {
 
 impl<'a> Written<'a> {
     pub(super) fn new(out: &'a mut Vec<u8>) -> Self {
-        let (failed, flags) = (Failed::default(), LastFlags::default());
+        let (failed, flags) = (Failed::default(), FlagLists::default());
         Self { out, holes: vec![], failed, downgraded: IdSet::new(), work: 0, flags, scratch: vec![] }
     }
 
@@ -240,14 +241,14 @@ impl Responder<'_> {
         &self,
         item: &FetchItem,
         message: Message<'_>,
-        last: &mut LastFlags,
+        lists: &mut FlagLists,
         response: &mut FetchWriter<'_>,
     ) -> bool {
         let Message { chunk, at, row, .. } = message;
         match item {
             FetchItem::Flags => {
                 let recent = self.selected.is_recent(row.uid, self.dialect);
-                response.flags(last.get(chunk, at, self.keywords), recent);
+                lists.write(chunk, at, self.keywords, recent, response);
             }
             FetchItem::InternalDate => response.internal_date(row.internal_date),
             FetchItem::Rfc822Size => response.size(row.size.into()),
@@ -260,28 +261,6 @@ impl Responder<'_> {
             _ => return false,
         }
         true
-    }
-}
-
-/// The flags written last: neighbours mostly have the same, and making a set of them costs more than
-/// comparing what it is made of.
-#[derive(Default)]
-struct LastFlags {
-    system: u8,
-    keywords: Vec<u32>,
-    flags: Flags,
-}
-
-impl LastFlags {
-    fn get(&mut self, chunk: &Chunk, at: usize, names: &Keywords) -> &Flags {
-        let (system, keywords) = (chunk.system_bits(at), chunk.keyword_ids(at));
-        if self.system != system || self.keywords != keywords {
-            self.system = system;
-            self.keywords.clear();
-            self.keywords.extend_from_slice(keywords);
-            self.flags = chunk.flags(at, names);
-        }
-        &self.flags
     }
 }
 

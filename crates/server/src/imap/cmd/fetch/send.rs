@@ -128,7 +128,7 @@ impl<'a> Delivery<'a> {
         if worked || self.written.out.len() >= PIECE {
             self.written.work = 0;
             self.sink.flush(self.written.out).await?;
-            tokio::task::yield_now().await;
+            self.sink.give_way().await;
         }
         Ok(())
     }
