@@ -12,9 +12,8 @@ use std::os::unix::fs::{DirBuilderExt, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::index;
 use super::segments::random;
-use super::{OpenError, Options, Reclaim};
+use super::{OpenError, Options, Reclaim, index, witness};
 use crate::disk::{Disk, DiskFile};
 
 /// Why nothing is written, and what to do.
@@ -48,7 +47,7 @@ impl Private {
 
     fn fill(&self, store: &Path) -> io::Result<()> {
         let index = index::path(store);
-        for from in [index.with_extension("db-wal"), index] {
+        for from in [witness::path(store), index.with_extension("db-wal"), index] {
             let copied = from.file_name().map_or(Ok(0), |name| fs::copy(&from, self.dir.join(name)));
             copied.map(drop).or_else(|e| if e.kind() == ErrorKind::NotFound { Ok(()) } else { Err(e) })?;
         }
