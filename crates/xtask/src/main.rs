@@ -41,7 +41,7 @@ enum Task {
     Setup,
     /// Real clients against the server: all of them, or the named ones
     Clients {
-        /// crash curl demo disk_full imapclient imapflow imaplib mbsync mutt offlineimap openssl power_cut
+        /// crash curl demo disk_full imapclient imapflow imaplib mbsync mutt offlineimap openssl power_cut read_only
         names: Vec<String>,
         /// Use this server instead of building one; "dovecot" stands for the installed Dovecot, to test the tests
         #[arg(long)]

@@ -4,6 +4,7 @@
 //! store/lock           held by the process that owns the store
 //! store/index.db       SQLite: see `index`
 //! store/segments/*.seg bodies, and the journal of what is not in the index yet: see [`crate::segment`]
+//! store/acknowledged   the last group that was acknowledged: see `witness`
 //! store/copies/*.db    copies of the index: see `copies`
 //! store/damaged/*.seg  segments that nobody refers to and that could not be read everywhere
 //! ```
@@ -38,6 +39,7 @@ mod segments;
 mod strays;
 mod version;
 mod wal;
+mod witness;
 mod writer;
 
 use std::collections::{BTreeSet, HashMap};
@@ -64,6 +66,7 @@ use self::reader::{Readers, Reading, View};
 pub use self::reclaim::Options as Reclaim;
 use self::reclaim::{Order, Reclaimer, Shared};
 use self::segments::Segments;
+use self::witness::Witness;
 use self::writer::{Job, Waiting, Writer};
 use crate::disk::{Disk, RealDisk};
 use crate::{
@@ -217,6 +220,7 @@ impl Local {
         let dir = store.join("segments");
         options.disk.create_dir(&dir)?;
         let (mut connection, next) = rebuild::open(store, &options.disk, &dir, options.page_size)?;
+        let witness = Witness::begin(store, next.flushed)?;
         sync_names(store)?;
 
         let Options { checkpoint_pages, disk, segment_size, reserve, group_bytes, group_batches, .. } = options;
@@ -237,7 +241,7 @@ impl Local {
             let (segments, overlay, counted) = (Arc::clone(&segments), Arc::clone(&overlay), Arc::clone(&counted));
             let connection = index::open_reader(store)?;
             let (accounts, flusher) = (HashMap::new(), Flusher::new(to_index, flushed, options.overlay));
-            Writer { connection, segments, overlay, counted, group_bytes, group_batches, accounts, flusher }
+            Writer { connection, segments, overlay, counted, witness, group_bytes, group_batches, accounts, flusher }
         };
         let (to_reclaimer, ordered) = mpsc::channel();
         let reclaim = Arc::new(Shared::default());
@@ -430,6 +434,8 @@ impl Engine for Local {
             .and_then(|connection| rebuild::settle(&connection))
             .map_err(index::error)?;
         if self.private.is_some() {
+            // Whoever looks at the index itself finds everything there from now on.
+            self.flush()?;
             self.segments.stop(private::REASON);
         }
         Ok(())

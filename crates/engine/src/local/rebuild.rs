@@ -23,6 +23,7 @@ use super::leftovers;
 use super::reader::{bytes, form_and_hash};
 use super::segments::{self, Segments};
 use super::version::{self, Identity};
+use super::witness::Witness;
 use super::{OpenError, copies, replay, wal};
 use crate::disk::Disk;
 use crate::{BlobId, Error, Setback};
@@ -92,7 +93,11 @@ fn begin(
 ) -> Result<(Connection, Next, Vec<String>), OpenError> {
     let connection = index::open_writer(store, page_size)?;
     let before = index::flushed(&connection)?;
-    let left = leftovers::seal(&connection, &**disk, segments, before)?;
+    let mut left = leftovers::seal(&connection, &**disk, segments, before)?;
+    if let Some(last) = Witness::read(store).filter(|last| before.is_some_and(|before| before < *last)) {
+        // What was acknowledged was followed by something, or would have been.
+        left.seen = left.seen.max(last + 1);
+    }
     let to_read = Segments::new(Arc::clone(disk), segments.to_owned(), 0, 0, left.segment, 0);
     let lost = replay::replay(&connection, &to_read, before, &left)?;
     let flushed = index::flushed(&connection)?;

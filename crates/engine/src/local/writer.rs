@@ -28,6 +28,7 @@ use super::indexer::Work;
 use super::journal::{Change, Draft, Value};
 use super::overlay::Overlay;
 use super::segments::{Lane, Room, Segment, Segments};
+use super::witness::Witness;
 use crate::segment::{Content, HEADER_LEN, META_MAX, Piece, Record, blob_meta_len};
 use crate::{AccountBatch, Batch, BlobId, CommitError, CommitNumber, Error, NewBlob, Write};
 
@@ -52,6 +53,7 @@ pub(crate) struct Writer {
     pub(crate) segments: Arc<Segments>,
     pub(crate) overlay: Arc<Overlay>,
     pub(crate) counted: Arc<Counted>,
+    pub(crate) witness: Witness,
     /// Octets of a group: it ends with the batch that reaches them.
     pub(crate) group_bytes: usize,
     /// Batches of a group.
@@ -230,6 +232,7 @@ impl Writer {
             Ok((places, journal)) => {
                 let octets: u64 = bodies.iter().map(|(_, blob)| blob.upload.size()).sum();
                 self.counted.bodies.fetch_add(octets, Ordering::Relaxed);
+                self.witness.acknowledge(self.segments.group());
                 self.overlay.publish(self.segments.group(), placed(changes, places), used);
                 self.segments.next_group();
                 self.flusher.journaled(journal);

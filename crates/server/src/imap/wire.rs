@@ -6,6 +6,7 @@
 //! * Who awaits one of these functions holds no guard or reader of the store.
 
 use std::io;
+use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use proto::imap::response::Condition;
@@ -39,6 +40,16 @@ pub(crate) struct Wire {
     /// While a command is at work. Boxed: a connection that waits is small.
     progress: Option<Box<Progress>>,
     received: u64,
+}
+
+/// Why a wait ended well.
+pub(crate) enum Woken<T> {
+    /// The client sent something.
+    Heard,
+    /// What else was waited for.
+    By(T),
+    /// The moment came.
+    Alarm,
 }
 
 /// When the running command says next that it is at work (RFC 9585).
@@ -127,7 +138,7 @@ impl Wire {
     /// Waits for `work` to be done, and says now and then that it is not yet. The work is done also
     /// where the client has gone meanwhile: it is not for us to break it off.
     pub(crate) async fn meanwhile<T>(&mut self, work: impl Future<Output = T>) -> Result<T, End> {
-        let mut work = std::pin::pin!(work);
+        let mut work = pin!(work);
         let mut lost = None;
         loop {
             let next = self.progress.as_ref().map(|progress| progress.next).filter(|_| lost.is_none());
@@ -178,7 +189,7 @@ impl Wire {
     /// Sends what waits, then waits for the client. Ends when the client or the server ends, or when
     /// there was silence for too long.
     pub(crate) async fn wait(&mut self) -> Result<(), End> {
-        self.wait_or(std::future::pending::<()>()).await.map(drop)
+        self.wait_or(pin!(std::future::pending::<()>()), None).await.map(drop)
     }
 
     /// As [`Wire::wait`], in the middle of an APPEND.
@@ -188,8 +199,13 @@ impl Wire {
         self.wait().await
     }
 
-    /// As [`Wire::wait`], but comes back with what `other` gives, if that is first.
-    pub(crate) async fn wait_or<T>(&mut self, other: impl Future<Output = T>) -> Result<Option<T>, End> {
+    /// As [`Wire::wait`], but ends also with what `other` gives, and at `alarm`.
+    pub(crate) async fn wait_or<T>(
+        &mut self,
+        // Pinned by the caller, or it would take its place twice in every connection that waits.
+        other: Pin<&mut impl Future<Output = T>>,
+        alarm: Option<Instant>,
+    ) -> Result<Woken<T>, End> {
         self.flush().await?;
         if !self.fragmenter.is_empty() {
             self.sink.stream.acknowledge();
@@ -197,6 +213,7 @@ impl Wire {
         self.fragmenter.release();
         self.out = Vec::new();
         let Self { sink, fragmenter, shutdown, deadline, received, .. } = self;
+        let alarm = alarm.filter(|alarm| alarm <= deadline);
         tokio::select! {
             biased;
             () = shutdown.requested() => Err(END_OF_SERVER),
@@ -204,11 +221,11 @@ impl Wire {
                 0 => Err(End::Lost(io::ErrorKind::UnexpectedEof.into())),
                 read => {
                     *received += read as u64;
-                    Ok(None)
+                    Ok(Woken::Heard)
                 }
             },
-            other = other => Ok(Some(other)),
-            () = sleep_until(*deadline) => Err(AUTOLOGOUT),
+            other = other => Ok(Woken::By(other)),
+            () = sleep_until(alarm.unwrap_or(*deadline)) => alarm.map_or(Err(AUTOLOGOUT), |_| Ok(Woken::Alarm)),
         }
     }
 
@@ -411,4 +428,4 @@ pub(crate) const AUTOLOGOUT: End = End::Bye { code: None, text: "Nothing was hea
 pub(crate) const END_OF_SERVER: End = End::Bye { code: None, text: "The server is shutting down" };
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

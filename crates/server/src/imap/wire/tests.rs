@@ -10,17 +10,20 @@ use crate::context::LmtpOptions;
 use crate::login::LoginGate;
 use crate::shutdown::Stopper;
 
-fn wire() -> (Wire, DuplexStream, Stopper) {
+pub(in crate::imap) fn server() -> Context {
     let clock = Arc::new(SystemClock);
     let engine = Arc::new(engine::memory::Memory::new());
     let store = Store::open(engine, clock.clone(), store::Options::default()).unwrap();
     let limits = store.limits().clone();
     let login = LoginGate::new(&limits, FingerprintKey::new([1; 64]));
     let (imap, lmtp) = (ImapOptions::default(), LmtpOptions::default());
-    let server = Context { store, clock, limits, tls: None, login, hostname: "x".into(), imap, lmtp };
+    Context { store, clock, limits, tls: None, login, hostname: "x".into(), imap, lmtp }
+}
+
+fn wire() -> (Wire, DuplexStream, Stopper) {
     let (near, far) = tokio::io::duplex(1 << 16);
     let (stopper, shutdown) = Stopper::new();
-    (Wire::new(Stream::memory(near, Peer::Memory), shutdown, &server), far, stopper)
+    (Wire::new(Stream::memory(near, Peer::Memory), shutdown, &server()), far, stopper)
 }
 
 async fn said(far: &mut DuplexStream) -> Vec<String> {
