@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 """bench.py TARGET.toml TEST[,TEST...] [[TEST.]key=value ...] - run benchmarks on one server.
 
-Tests: imaptest fill latency delivery append idle login (see README.md).
+Tests: imaptest fill latency delivery append idle login newlogins scale memory slow (see README.md).
 Results are written to results/<target>/<test>.json; report.py makes tables.
 """
 import contextlib, fcntl, json, os, re, resource, statistics, subprocess, sys, time, tomllib
+
+import growth
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 os.environ.setdefault("BENCH", HERE)          # for the start and stop commands of target files
@@ -324,7 +326,7 @@ def delivery(t, secs="5", sizes="4096,51200,1048576", conns="1,16,64", many="500
                     x["write_amp"] = x["disk_bytes"] / max(1, x["done"] * size)
                     print(f"lmtp {size} users={users} conns={c}: {x['rate']:.0f}/s cpu {x['cpu_ms_each']:.3f} ms p50 {x['p50_ms']:.2f} p99 {x['p99_ms']:.2f} amp {x['write_amp']:.2f} errors {x['errors']} {x['first_error'][:80]} other {x['other_cpu']}", flush=True)
                     out.append(x)
-    t.save("delivery", out)
+    t.save(kw.get("as", "delivery"), out)
 
 
 def append(t, secs="5", sizes="4096,51200,1048576", conns="1,16", batches="1,10", many="500", **kw):
@@ -347,7 +349,7 @@ def append(t, secs="5", sizes="4096,51200,1048576", conns="1,16", batches="1,10"
                     x["write_amp"] = x["disk_bytes"] / max(1, x["done"] * size)
                     print(f"append {size} users={users} conns={c} batch={b}: {x['rate']:.0f}/s cpu {x['cpu_ms_each']:.3f} ms p50 {x['p50_ms']:.2f} amp {x['write_amp']:.2f} errors {x['errors']} {x['first_error'][:80]}", flush=True)
                     out.append(x)
-    t.save("append", out)
+    t.save(kw.get("as", "append"), out)
 
 
 def meminfo(k):
@@ -408,12 +410,55 @@ def login(t, secs="6", conns="16", reps="3", **kw):
     t.save("login", out)
 
 
+def newlogins(t, count="1000", conns="64", tls="0", **kw):
+    """Logins that the server has not seen since it started, and what a session that is in feels of them."""
+    def probe(work):
+        a = [LOAD, "probe", *t.args(), f"n={kw.get('other', 1999)}", "cmd=NOOP"]
+        p = subprocess.Popen(a, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        p.stdout.readline()
+        done = work()
+        out, _ = p.communicate("\n")
+        return json.loads(out)["p99_ms"], done
+
+    def flood():
+        # Nobody twice: a server may remember whom it knows.
+        a = [LOAD, "login", *t.args(bool(int(tls))), f"conns={conns}", f"users={count}", f"count={count}", "secs=3600"]
+        p, top = subprocess.Popen(a, stdout=subprocess.PIPE, text=True), 0
+        while p.poll() is None:
+            top = max(top, t.memory()["pss_kib"])
+            time.sleep(0.2)
+        return json.loads(p.stdout.read()), top
+
+    t.restart()
+    alone, _ = probe(lambda: time.sleep(5))
+    base = t.memory()["pss_kib"]
+    beside, (x, top) = probe(flood)
+    x |= {"noop_alone_p99_ms": alone, "noop_p99_ms": beside, "noop_ratio": beside / alone, "grown_kib": top - base}
+    print({k: round(v, 3) if isinstance(v, float) else v for k, v in x.items()}, flush=True)
+    t.save("newlogins", [x])
+
+
+def slow(t, ms="5", secs="5", **kw):
+    """Small mail on a disk whose syncs take longer: delivery and append once more, by a shim (slow_sync.c)."""
+    shim = os.path.join(t.out, "slow_sync.so")
+    subprocess.run(["cc", "-O2", "-shared", "-fPIC", "-o", shim, os.path.join(HERE, "slow_sync.c")], check=True)
+    os.environ |= {"SLOW_SYNC": os.path.abspath(shim), "SLOW_SYNC_MS": ms}
+    try:
+        t.restart()
+        delivery(t, secs, "4096", kw.get("conns", "1,16,64"), **{"as": "slow-delivery"})
+        append(t, secs, "4096", kw.get("conns", "1,16"), "1", **{"as": "slow-append"})
+    finally:
+        del os.environ["SLOW_SYNC"]
+        t.restart()
+
+
 def main():
     if len(sys.argv) < 3:
         sys.exit(__doc__)
     t = Target(sys.argv[1])
     kv = dict(a.split("=", 1) for a in sys.argv[3:])
-    test = {"imaptest": imaptest, "fill": fill, "latency": latency, "delivery": delivery, "append": append, "idle": idle, "login": login}
+    test = {"imaptest": imaptest, "fill": fill, "latency": latency, "delivery": delivery, "append": append, "idle": idle, "login": login,
+            "newlogins": newlogins, "slow": slow, "scale": growth.scale, "memory": growth.memory}
     todo = [(w, test[w]) for w in sys.argv[2].split(",")]
     if kv.pop("start", "1") == "1":
         t.restart()

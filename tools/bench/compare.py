@@ -10,7 +10,7 @@ import sys
 
 OUT = os.environ.get("BENCH_OUT", "results")
 OURS, PEER = "pillarbox", "dovecot-mdbox"
-MS, RATE, KIB, TIMES = "ms", "/s", "KiB", "×"
+MS, RATE, KIB, MIB, TIMES, SECONDS = "ms", "/s", "KiB", "MiB", "×", "s"
 
 
 def main():
@@ -33,18 +33,9 @@ def rows():
         for conns in (1000, 10000):
             yield f"idle connection, {name}, {conns:,} of them: PSS", "idle", where("pss_per_conn_kib", tls=tls, conns=conns), KIB, target
             yield f"push: LMTP reply to EXISTS, {name}, {conns:,} connections: last idler", "idle", where("push_last_ms", tls=tls, conns=conns), MS, "≤ 2 ms"
-    for test in ("delivery", "append"):
-        verb = {"delivery": "LMTP", "append": "APPEND"}[test]
-        targets = {("delivery", 4, 1, 1): "≥ 2,000", ("delivery", 4, 16, 500): "≥ 6,000", ("delivery", 4, 64, 1): "≥ 6,000", ("delivery", 50, 16, 500): "≥ 4,000",
-                   ("append", 4, 1, 1): "≥ 2,500", ("append", 4, 16, 500): "≥ 12,000"}
-        for size in (4, 50, 1024):
-            for conns, users in ((1, 1), (16, 1), (64, 1), (1, 500), (16, 500), (64, 500)):
-                for batch in ((None,) if test == "delivery" else (1, 10)):
-                    chosen = {"size": size * 1024, "conns": conns, "users": users, **({} if batch is None else {"batch": batch})}
-                    name = f"{verb} {size} KB, {conns} connection{'s' * (conns > 1)} to {users} user{'s' * (users > 1)}" + (f", {batch} at once" if batch and batch > 1 else "")
-                    yield name, test, where("rate", **chosen), RATE, targets.get((test, size, conns, users)) if batch in (None, 1) else None
-                    yield f"{name}: server CPU each", test, where("cpu_ms_each", **chosen), MS, None
-                    yield f"{name}: written per message byte", test, where("write_amp", **chosen), TIMES, None
+    yield from small_and_large("", ("delivery", "append"))
+    yield from small_and_large("5 ms sync: ", ("slow-delivery", "slow-append"))
+    yield from grown()
     for count in (1000, 10000, 100000, 1000000):
         yield f"filling {count:,} messages by MULTIAPPEND", "fill", where("rate", mailbox=f"m{count}"), RATE, "≥ 10,000 /s"
     names = {name for server in (OURS, PEER) for name in (results(server, "latency") or {})}
@@ -52,6 +43,37 @@ def rows():
         yield name, "latency", lambda data, name=name: median(data.get(name, {}).get("secs"), 1000), MS, None
         if name.startswith("FETCH 1:*"):
             yield f"{name}: server CPU", "latency", lambda data, name=name: median(data.get(name, {}).get("cpu"), 1000), MS, None
+
+
+def small_and_large(disk, tests):
+    """Rows of mail that comes in."""
+    for test in tests:
+        verb = "LMTP" if test.endswith("delivery") else "APPEND"
+        targets = {("delivery", 4, 1, 1): "≥ 2,000", ("delivery", 4, 16, 500): "≥ 6,000", ("delivery", 4, 64, 1): "≥ 6,000", ("delivery", 50, 16, 500): "≥ 4,000",
+                   ("append", 4, 1, 1): "≥ 2,500", ("append", 4, 16, 500): "≥ 12,000"}
+        for size in (4, 50, 1024):
+            for conns, users in ((1, 1), (16, 1), (64, 1), (1, 500), (16, 500), (64, 500)):
+                for batch in ((None,) if test.endswith("delivery") else (1, 10)):
+                    chosen = {"size": size * 1024, "conns": conns, "users": users, **({} if batch is None else {"batch": batch})}
+                    name = f"{disk}{verb} {size} KB, {conns} connection{'s' * (conns > 1)} to {users} user{'s' * (users > 1)}" + (f", {batch} at once" if batch and batch > 1 else "")
+                    yield name, test, where("rate", **chosen), RATE, targets.get((test, size, conns, users)) if batch in (None, 1) else None
+                    yield f"{name}: server CPU each", test, where("cpu_ms_each", **chosen), MS, None
+                    yield f"{name}: written per message byte", test, where("write_amp", **chosen), TIMES, None
+
+
+def grown():
+    """Rows of what must stay as it is, or grow slowly, while something else grows."""
+    for figure, unit, name, target in (("secs", SECONDS, "all of them in", None), ("cpu_ms_each", MS, "server CPU each", None), ("grown_kib", KIB, "memory at the most", None),
+                                       ("noop_alone_p99_ms", MS, "NOOP of a session that is in, without them: 99 %", None), ("noop_p99_ms", MS, "the same beside them", "≤ 2 times that")):
+        yield f"logins never seen before: {name}", "newlogins", where(figure), unit, target
+    for figure, name in (("selected", "SELECT"), ("read", "SELECT and FETCH 1:* (UID FLAGS)"), ("sorted", "the same and SORT")):
+        yield f"mailbox of 100,000, by three sessions each: {name}: PSS for each mailbox", "memory", where(f"{figure}_mib_per_mailbox"), MIB, "< 12 MiB"
+    for size in (1000, 10000, 100000, 1000000):
+        for name in ("SELECT", "STORE one", "APPEND one", "EXPUNGE one", "FETCH 1:* (FLAGS)", "STORE 1:* +FLAGS.SILENT", "SEARCH UNSEEN"):
+            yield f"mailbox of {size:,}: {name}", "scale", where(name, size=size), MS, None
+        yield f"mailbox of {size:,}: push", "scale", where("push_ms", size=size), MS, None
+        for figure, name in (("selected_kib", "selected"), ("read_kib", "selected, FETCH 1:* (FLAGS)"), ("slow_reader_kib", "each client that asks for everything and reads nothing")):
+            yield f"mailbox of {size:,}: memory, {name}", "scale", where(figure, size=size), KIB, None
 
 
 def where(figure, **chosen):

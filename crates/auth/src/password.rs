@@ -114,8 +114,13 @@ impl PasswordHash {
     }
 }
 
-/// The memory in which a hash is computed, 19 MiB once it was used. Keep it: an allocator that gets
-/// so much back from many threads may keep a piece for each of them.
+/// What a [`Workspace`] reserves at least, in blocks: 33 MiB, of which only what is used costs anything. glibc
+/// maps what is larger than 32 MiB on its own and gives it back to the system when it is dropped; a smaller
+/// piece may stay in its heap for ever.
+const RESERVED: usize = 33 << 10;
+
+/// The memory in which a hash is computed, 19 MiB once it was used. Keep it for as long as there are hashes
+/// to compute: the system needs milliseconds to provide it.
 #[derive(Default)]
 pub struct Workspace(Vec<Block>);
 
@@ -128,6 +133,9 @@ impl Workspace {
         let argon2 = Argon2::new(Algorithm::try_from(stored.algorithm)?, version, params);
         let mut octets = [0; Salt::MAX_LENGTH];
         let salt = salt.decode_b64(&mut octets)?;
+        if self.0.capacity() < blocks {
+            self.0 = Vec::with_capacity(blocks.max(RESERVED));
+        }
         self.0.resize(self.0.len().max(blocks), Block::default());
         let memory = self.0.get_mut(..blocks).unwrap_or_default();
         let computed = password_hash::Output::init_with(expected.len(), |out| {

@@ -8,6 +8,7 @@
 mod imap;
 mod lmtp;
 mod message;
+mod response;
 mod segment;
 mod session;
 pub mod smoke;
@@ -34,6 +35,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "lmtp_session", run: lmtp::session, words: lmtp::WORDS },
     Target { name: "imap_session", run: session::imap, words: imap::WORDS },
     Target { name: "lmtp_delivery", run: session::lmtp, words: lmtp::WORDS },
+    Target { name: "imap_response", run: response::response, words: response::WORDS },
     Target { name: "segment_scan", run: segment::scan, words: &[] },
 ];
 

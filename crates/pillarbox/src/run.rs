@@ -181,7 +181,7 @@ impl Server {
         if let Some(warnings) = warnings {
             tokio::spawn(warnings.give(context.store.clone(), shutdown.clone()));
         }
-        tokio::spawn(evict(context.store.clone(), shutdown.clone()));
+        tokio::spawn(evict(context.clone(), shutdown.clone()));
         tokio::spawn(purge::regularly(context.store.clone(), shutdown.clone()));
         let mut places = Vec::new();
         for (protocol, listener) in listeners {
@@ -270,12 +270,15 @@ fn accept(
     }
 }
 
-async fn evict(store: Store, mut shutdown: Shutdown) {
+async fn evict(context: Arc<Context>, mut shutdown: Shutdown) {
     let mut ticks = tokio::time::interval(EVICTION);
     loop {
         tokio::select! {
             () = shutdown.requested() => return,
-            _ = ticks.tick() => store.evict_idle(),
+            _ = ticks.tick() => {
+                context.store.evict_idle();
+                context.login.release();
+            }
         }
     }
 }

@@ -9,6 +9,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -156,7 +157,13 @@ impl Listener {
                 Ok(stream) => match connections.admit(stream.peer()) {
                     Ok(admission) => {
                         let connection = Connection { stream, admission, shutdown: shutdown.clone() };
-                        tokio::spawn(receive(connection, reception.clone(), session.clone()));
+                        let (received, session) = (receive(connection, reception.clone()), session.clone());
+                        tokio::spawn(async move {
+                            let received = received.await;
+                            if let Some(connection) = received {
+                                session(connection).await;
+                            }
+                        });
                     }
                     Err(reason) => refuse(stream, &reception, reason),
                 },
@@ -181,22 +188,23 @@ fn set_options(stream: &TcpStream) {
     let _ = SockRef::from(stream).set_tcp_keepalive(&keepalive);
 }
 
-async fn receive<S, F>(mut connection: Connection, reception: Reception, session: S)
-where
-    S: Fn(Connection) -> F,
-    F: Future<Output = ()>,
-{
-    let peer = connection.stream.peer();
-    if let Some(tls) = &reception.implicit_tls {
-        let handshake = Box::pin(connection.stream.start_tls(tls, reception.handshake_timeout));
-        if let Err(error) = handshake.await {
-            info!("{}: {peer}: TLS handshake failed: {error}", reception.name);
-            return;
+/// The beginning of a connection, until its session begins. Boxed: the task holds a place for it to its end.
+fn receive(
+    mut connection: Connection,
+    reception: Reception,
+) -> Pin<Box<impl Future<Output = Option<Connection>> + Send>> {
+    Box::pin(async move {
+        let peer = connection.stream.peer();
+        if let Some(tls) = &reception.implicit_tls {
+            let handshake = connection.stream.start_tls(tls, reception.handshake_timeout);
+            if let Err(error) = handshake.await {
+                info!("{}: {peer}: TLS handshake failed: {error}", reception.name);
+                return None;
+            }
         }
-    }
-    info!("{}: {peer}: connected", reception.name);
-    drop(reception);
-    session(connection).await;
+        info!("{}: {peer}: connected", reception.name);
+        Some(connection)
+    })
 }
 
 /// Says why and closes. The few octets fit into a fresh socket's buffer; a peer for whom they do not

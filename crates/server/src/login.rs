@@ -17,11 +17,16 @@ use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use types::{AccountId, Limits};
 
+/// The priority of threads that hash, as `nice` counts: far behind the sessions (0), and yet not so far that nobody
+/// gets in while the machine is busy with something else.
+#[cfg(target_os = "linux")]
+const BEHIND: i32 = 10;
+
 /// Decides about logins.
 #[derive(Debug)]
 pub struct LoginGate {
     hashing: Arc<Semaphore>,
-    /// The memory of those hashes that are not computed at this moment.
+    /// The memory of those hashes that are not computed at this moment, for the next ones.
     workspaces: Arc<Mutex<Vec<Workspace>>>,
     /// Those who hash and those who wait for it.
     queue: Semaphore,
@@ -88,6 +93,11 @@ impl LoginGate {
         }
     }
 
+    /// Gives the memory of hashes back that nobody computes. Call it every few seconds.
+    pub fn release(&self) {
+        self.workspaces.lock().clear();
+    }
+
     async fn hash(&self, credentials: &Credentials, hash: PasswordHash) -> Result<bool, LoginError> {
         let _place = self.queue.try_acquire().map_err(|_| LoginError::Busy)?;
         let permit = self.hashing.clone().acquire_owned().await.map_err(|_| LoginError::Busy)?;
@@ -96,13 +106,27 @@ impl LoginGate {
         let work = tokio::task::spawn_blocking(move || {
             // Held by the work itself: a client that goes away does not make room for another hash.
             let _permit = permit;
-            let mut workspace = workspaces.lock().pop().unwrap_or_default();
-            let matches = hash.matches_in(&password, &mut workspace);
-            workspaces.lock().push(workspace);
-            matches
+            behind_everybody(move || {
+                let mut workspace = workspaces.lock().pop().unwrap_or_default();
+                let matches = hash.matches_in(&password, &mut workspace);
+                workspaces.lock().push(workspace);
+                matches
+            })
         });
-        work.await.map_err(|_| LoginError::Busy)
+        work.await.ok().flatten().ok_or(LoginError::Busy)
     }
+}
+
+/// Runs `work` on a thread that leaves the processors to the others: those who are in must not wait for those
+/// who come. A thread of its own, because nobody but root can give a priority back.
+fn behind_everybody<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    let politely = move || {
+        // On Linux this is the thread's, not the process's. Where it fails, logins are in the way of others.
+        #[cfg(target_os = "linux")]
+        let _ = rustix::process::setpriority_process(None, BEHIND);
+        work()
+    };
+    std::thread::Builder::new().name("password".to_owned()).spawn(politely).ok()?.join().ok()
 }
 
 #[cfg(test)]
@@ -157,7 +181,18 @@ mod tests {
         for login in logins {
             assert_eq!(login.await.unwrap(), Err(LoginError::Wrong));
         }
-        assert!(gate.workspaces.lock().len() <= 2);
+        assert!(matches!(gate.workspaces.lock().len(), 1..=2));
+        gate.release();
+        assert!(gate.workspaces.lock().is_empty(), "nobody logs in, and memory is kept for it");
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn hashing_comes_behind_everybody_and_changes_nobody_else() {
+        let priority = || rustix::process::getpriority_process(None).unwrap();
+        let before = priority();
+        assert_eq!(behind_everybody(priority), Some(BEHIND));
+        assert_eq!(priority(), before);
     }
 
     #[tokio::test]

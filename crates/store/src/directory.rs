@@ -1,11 +1,14 @@
 //! The list of accounts: account 0 holds it, one record a name.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use engine::{AccountBatch, BlobId, CommitNumber, NewBlob, Write};
+use parking_lot::Mutex;
 use types::{AccountId, AccountName, MailboxName, SpecialUse, UnixTime};
 
 use crate::account::{Account, each, undamaged};
+use crate::blocking::brief;
 use crate::codec::{Reader, Writer};
 use crate::damage::each_readable;
 use crate::error::{Error, Result};
@@ -68,6 +71,29 @@ impl AccountRecord {
     }
 }
 
+/// Records that are kept in memory, some hundred octets each.
+const MOST_RECORDS: usize = 10_000;
+
+/// Records that were read, each with the commit of the directory that it was read from: those who log
+/// in and those who get mail are mostly the same.
+#[derive(Default)]
+pub(crate) struct Records(Mutex<HashMap<AccountName, (CommitNumber, AccountRecord)>>);
+
+impl Records {
+    /// The record, if it is as this commit left it.
+    fn get(&self, name: &AccountName, now: CommitNumber) -> Option<AccountRecord> {
+        self.0.lock().get(name).filter(|(commit, _)| *commit == now).map(|(_, record)| record.clone())
+    }
+
+    fn keep(&self, commit: CommitNumber, record: AccountRecord) {
+        let mut records = self.0.lock();
+        if records.len() >= MOST_RECORDS {
+            records.clear();
+        }
+        records.insert(record.name.clone(), (commit, record));
+    }
+}
+
 impl Store {
     /// All accounts by name.
     pub fn accounts(&self) -> Result<Vec<AccountRecord>> {
@@ -89,8 +115,18 @@ impl Store {
 
     /// The account of that name.
     pub fn find_account(&self, name: &AccountName) -> Result<Option<AccountRecord>> {
-        let view = self.directory()?.read()?;
-        find(&*view, name)
+        let directory = self.directory()?;
+        if let Some(record) = directory.settled().and_then(|now| self.records().get(name, now)) {
+            return Ok(Some(record));
+        }
+        brief(|| {
+            let view = directory.read()?;
+            let found = find(&*view, name)?;
+            if let Some(record) = &found {
+                self.records().keep(view.commit_number(), record.clone());
+            }
+            Ok(found)
+        })
     }
 
     /// Creates an account with its first mailboxes, all of them or nothing.
@@ -282,6 +318,29 @@ mod tests {
         let off = off.iter().map(|name| (*name).to_owned()).collect();
         let name = AccountName::new("alice").unwrap();
         AccountRecord { id: AccountId(7), name, password_hash: "hash".into(), created: UnixTime(-5), off }
+    }
+
+    #[tokio::test]
+    async fn a_record_is_kept_until_the_directory_changes() {
+        let options = crate::Options::default();
+        let store =
+            Store::open(Arc::new(engine::memory::Memory::new()), Arc::new(crate::SystemClock), options).unwrap();
+        let (alice, bob) = (AccountName::new("alice").unwrap(), AccountName::new("bob").unwrap());
+        store.create_account(&alice, "one".into()).await.unwrap();
+        let hash = |name| store.find_account(name).unwrap().map(|record| record.password_hash);
+        // Twice each: from the engine, and as it is kept.
+        for _ in 0..2 {
+            assert_eq!(hash(&alice).as_deref(), Some("one"));
+            assert_eq!(hash(&bob), None);
+        }
+        assert_eq!(store.records().0.lock().len(), 1);
+        store.set_password(&alice, "two".into()).await.unwrap();
+        store.create_account(&bob, "three".into()).await.unwrap();
+        for _ in 0..2 {
+            assert_eq!((hash(&alice).as_deref(), hash(&bob).as_deref()), (Some("two"), Some("three")));
+        }
+        store.delete_account(&alice).await.unwrap();
+        assert_eq!((hash(&alice), hash(&bob).as_deref()), (None, Some("three")));
     }
 
     #[test]

@@ -186,6 +186,19 @@ impl Snapshot {
         uids.difference(&here)
     }
 
+    /// The messages with `\Deleted`. Looks only into chunks that have some.
+    pub(crate) fn deleted(&self) -> Result<IdSet<Uid>> {
+        let mut deleted = IdSet::new();
+        let nodes = self.nodes.iter().filter(|node| node.sums.deleted > 0);
+        for chunk in nodes.flat_map(|node| &node.chunks).filter(|chunk| chunk.sums.deleted > 0) {
+            let chunk = self.load(chunk)?;
+            let rows = chunk.rows().iter().enumerate();
+            let marked = rows.filter(|&(at, _)| chunk.system_bits(at) & types::Flags::DELETED_BIT != 0);
+            deleted.extend(marked.map(|(_, row)| row.uid));
+        }
+        Ok(deleted)
+    }
+
     /// Every UID that was ever given in this mailbox: all below UIDNEXT.
     pub fn uids_given(&self) -> IdSet<Uid> {
         Uid::new(self.uid_next().get() - 1).map_or_else(IdSet::new, |last| IdSet::range(Uid::MIN, last))

@@ -12,6 +12,7 @@ use types::{AccountId, Limits, MailboxName, SpecialUse, UnixTime};
 use crate::account::{Account, AccountCell, Shared};
 use crate::blocking::{blocking, brief};
 use crate::clock::Clock;
+use crate::directory::Records;
 use crate::error::{Error, Result};
 use crate::quota::QuotaOptions;
 use crate::retention::Retention;
@@ -43,6 +44,7 @@ struct Inner {
     shared: Arc<Shared>,
     default_mailboxes: Vec<(MailboxName, Option<SpecialUse>)>,
     accounts: Mutex<HashMap<AccountId, Slot>>,
+    records: Records,
     uses: AtomicU64,
 }
 
@@ -77,6 +79,7 @@ impl Store {
             shared,
             default_mailboxes,
             accounts: Mutex::default(),
+            records: Records::default(),
             uses: AtomicU64::new(0),
         }));
         store.load(AccountId::DIRECTORY)?;
@@ -147,6 +150,10 @@ impl Store {
         let mut accounts = self.0.accounts.lock();
         let slot = accounts.entry(id).or_insert_with(|| Slot { cell: Arc::new(cell), used });
         Ok(Account(Arc::clone(&slot.cell)))
+    }
+
+    pub(crate) fn records(&self) -> &Records {
+        &self.0.records
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {

@@ -157,6 +157,11 @@ impl Counters {
 }
 
 impl Account {
+    /// The commit that the account is at, if nothing is being written.
+    pub(crate) fn settled(&self) -> Option<CommitNumber> {
+        self.0.queue.lock().idle.map(|state| state.commit)
+    }
+
     /// Queues a verb and waits until it is durable. One that would break the rule of [`crate::quota`] fails.
     pub(crate) async fn write<T: Send + 'static>(
         &self,

@@ -112,7 +112,7 @@ async fn authenticated(mut user: Authenticated, room: &mut Room<'_>, command: Co
     let outcome = match command {
         Command::Select(select) => return Box::pin(cmd::select::select(user, wire, select, false)).await,
         Command::Examine(select) => return Box::pin(cmd::select::select(user, wire, select, true)).await,
-        Command::Idle => cmd::idle::idle(wire, room.server, None).await,
+        Command::Idle => Ok(cmd::idle::idle(wire)),
         command if needs_selection(&command) => Ok(no_mailbox()),
         command => Box::pin(for_account(&mut user, wire, room.server, command)).await,
     };
@@ -130,7 +130,7 @@ async fn selected(mut selected: Box<Selected>, room: &mut Room<'_>, command: Com
         Command::Unselect => return (State::Authenticated(selected.user), Ok(Answer::ok("Unselected"))),
         Command::Check => Ok(Answer::ok("Everything is stored")),
         Command::Enable(names) => Ok(cmd::enable::enable(wire, &server.imap, &names, Some(it))),
-        Command::Idle => cmd::idle::idle(wire, server, Some(it)).await,
+        Command::Idle => Ok(cmd::idle::idle(wire)),
         Command::Expunge => at_work(wire, cmd::expunge::expunge(it)).await,
         Command::UidExpunge(ids) => at_work(wire, cmd::expunge::uid_expunge(it, &ids)).await,
         Command::Store(store) => Box::pin(cmd::store::store(it, wire, store)).await,

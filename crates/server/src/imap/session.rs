@@ -1,5 +1,6 @@
 //! The life of one connection: reads, has commands carried out, answers, says goodbye.
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use proto::imap::command::AppendHead;
@@ -11,12 +12,14 @@ use types::{IdSet, ModSeq};
 
 use super::answer::{Answer, End, Failure, Outcome, sentence};
 use super::capability::capabilities;
+use super::cmd::idle::{self, Idling};
 use super::dispatch;
 use super::lost;
 use super::refusal::refusal;
 use super::state::{NotAuthenticated, State};
+use super::updates::CatchUp;
 use super::upload;
-use super::wire::{END_OF_SERVER, Wire};
+use super::wire::{END_OF_SERVER, Wire, Woken};
 use crate::connections::Admission;
 use crate::context::Context;
 use crate::listen::Connection;
@@ -24,14 +27,12 @@ use crate::log_id::LogId;
 use crate::stream::Carried;
 
 /// Serves one IMAP connection until it ends.
-pub async fn serve_imap(connection: Connection, server: Arc<Context>) {
+// No async function: its future would hold the connection beside the session that is made of it.
+pub fn serve_imap(connection: Connection, server: Arc<Context>) -> impl Future<Output = ()> + Send {
     let Connection { stream, admission, shutdown } = connection;
     let wire = Wire::new(stream, shutdown, &server);
     let state = State::NotAuthenticated(NotAuthenticated::default());
-    let mut session = Session { wire, server, admission, state, name: None, commands: 0, errors: 0 };
-    let end = session.live().await;
-    // Boxed, as everything that is not waiting: what a connection that waits costs is decided here.
-    Box::pin(session.finish(end)).await;
+    Session { wire, server, admission, state, idling: None, name: None, commands: 0, errors: 0 }.serve()
 }
 
 /// A connection and what it has come to.
@@ -40,6 +41,8 @@ struct Session {
     server: Arc<Context>,
     admission: Admission,
     state: State,
+    /// The IDLE that waits for its end.
+    idling: Option<Box<Idling>>,
     /// Who logged in, for the log.
     name: Option<types::AccountName>,
     commands: u64,
@@ -52,7 +55,13 @@ enum Input {
     Request(Result<Request, ParseError>),
     Append(Result<AppendHead, ParseError>),
     Continue,
-    Refused { tag: Option<Tag>, why: Refusal, hang_up: bool },
+    /// While idling.
+    Idled(Outcome),
+    Refused {
+        tag: Option<Tag>,
+        why: Refusal,
+        hang_up: bool,
+    },
 }
 
 /// What is to be carried out.
@@ -82,9 +91,14 @@ impl Turn {
 }
 
 impl Session {
+    async fn serve(mut self) {
+        let end = self.live().await;
+        // Boxed, as everything that is not waiting: what a connection that waits costs is decided here.
+        Box::pin(self.finish(end)).await;
+    }
+
     async fn live(&mut self) -> Result<(), End> {
-        let greeting = Code::Capability(capabilities(&self.wire, &self.server, false));
-        self.wire.encoder().untagged(Condition::Ok, Some(&greeting), "Pillarbox is ready");
+        self.greet();
         loop {
             match self.next_input() {
                 Some(input) => {
@@ -100,12 +114,52 @@ impl Session {
                         return Err(END_OF_SERVER);
                     }
                 }
-                None => self.wire.wait().await?,
+                None => self.wait().await?,
             }
         }
     }
 
+    fn greet(&mut self) {
+        let greeting = Code::Capability(capabilities(&self.wire, &self.server, false));
+        self.wire.encoder().untagged(Condition::Ok, Some(&greeting), "Pillarbox is ready");
+    }
+
+    /// Waits for the client, and while it idles also for what there is to tell.
+    async fn wait(&mut self) -> Result<(), End> {
+        match self.sleep().await? {
+            Woken::Heard => {}
+            Woken::By(()) => Box::pin(self.push()).await?,
+            Woken::Alarm => {
+                if let Some(idling) = &mut self.idling {
+                    idling.keep_alive(&mut self.wire, &self.server.limits);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn sleep(&mut self) -> Result<Woken<()>, End> {
+        let keepalive = self.idling.as_ref().map(|idling| idling.keepalive);
+        let ticks = match &mut self.state {
+            State::Selected(selected) if keepalive.is_some() => Some(&mut selected.ticks),
+            _ => None,
+        };
+        let tick = pin!(async {
+            // The mailbox holds the other end for as long as it is selected, so an error is none of ours.
+            let Some(Ok(())) = (match ticks {
+                Some(ticks) => Some(ticks.changed().await),
+                None => None,
+            }) else {
+                return std::future::pending().await;
+            };
+        });
+        self.wire.wait_or(tick, keepalive).await
+    }
+
     fn next_input(&mut self) -> Option<Input> {
+        if self.idling.is_some() {
+            return self.wire.next_event().map(|event| Input::Idled(idle::end(&event)));
+        }
         let (dialect, limits) = (self.wire.dialect(), &self.server.limits);
         Some(match self.wire.next_event()? {
             Event::Command(octets) => {
@@ -147,6 +201,7 @@ impl Session {
                 self.wire.encoder().continuation("Ready for the literal");
                 Ok(())
             }
+            Input::Idled(outcome) => self.end_idle(outcome).await,
             Input::Refused { tag, why, hang_up } => {
                 let answer = Answer { code: why.code(), ..Answer::bad(sentence(&why)) };
                 self.conclude(tag.as_ref(), Ok(answer)).await?;
@@ -160,6 +215,7 @@ impl Session {
         self.commands += 1;
         self.wire.begin(&tag, &self.server.limits);
         let turn = Turn::behind(&task);
+        let idles = matches!(task, Task::Command(Command::Idle));
         let how = match &task {
             Task::Command(command) => dispatch::catch_up_after(command),
             Task::Append(head) => Some(dispatch::catch_up_after_append(head)),
@@ -173,12 +229,34 @@ impl Session {
         let state = std::mem::replace(&mut self.state, State::Logout);
         let mut room =
             dispatch::Room { tag: &tag, wire: &mut self.wire, server: &self.server, admission: &mut self.admission };
-        let (state, mut outcome) = match task {
+        let (state, outcome) = match task {
             Task::Command(command) => dispatch::carry_out(state, &mut room, command).await,
             Task::Append(head) => dispatch::append(state, &mut room, head).await,
         };
         self.state = state;
         self.note_login();
+        let done = matches!(&outcome, Ok(answer) if answer.condition == Condition::Ok);
+        if idles && done {
+            self.wire.end();
+            self.idling = Some(Box::new(Idling::new(tag, reported, &self.server.limits)));
+            // What had happened before comes at once.
+            return self.push().await;
+        }
+        let done = self.end_command(&tag, outcome, how, reported).await?;
+        match turn {
+            Some(turn) if done => Box::pin(self.turn(turn)).await,
+            _ => Ok(()),
+        }
+    }
+
+    /// What has happened meanwhile, and the tagged answer; true for OK. `reported` is what was before.
+    async fn end_command(
+        &mut self,
+        tag: &Tag,
+        mut outcome: Outcome,
+        how: Option<CatchUp<'_>>,
+        reported: ModSeq,
+    ) -> Result<bool, End> {
         if let (State::Selected(selected), Some(how)) = (&mut self.state, how)
             && !matches!(outcome, Err(Failure::End(_) | Failure::Last(..)))
         {
@@ -186,14 +264,25 @@ impl Session {
             outcome = selected.with_modseq(&mut self.wire, reported, outcome);
             outcome = self.told(outcome, caught_up);
         }
-
         let done = matches!(&outcome, Ok(answer) if answer.condition == Condition::Ok);
-        self.conclude(Some(&tag), outcome).await?;
+        self.conclude(Some(tag), outcome).await?;
         self.wire.end();
-        match turn {
-            Some(turn) if done => Box::pin(self.turn(turn)).await,
-            _ => Ok(()),
+        Ok(done)
+    }
+
+    /// Tells a client that idles what its mailbox has become.
+    async fn push(&mut self) -> Result<(), End> {
+        let State::Selected(selected) = &mut self.state else { return Ok(()) };
+        match idle::push(&mut self.wire, selected).await {
+            Ok(()) => Ok(()),
+            Err(failure) => self.end_idle(Err(failure)).await,
         }
+    }
+
+    async fn end_idle(&mut self, outcome: Outcome) -> Result<(), End> {
+        let Some(idling) = self.idling.take() else { return Ok(()) };
+        let how = dispatch::catch_up_after(&Command::Idle);
+        self.end_command(&idling.tag, outcome, how, idling.reported).await.map(drop)
     }
 
     async fn turn(&mut self, turn: Turn) -> Result<(), End> {
@@ -346,4 +435,27 @@ fn ratio(on_line: Carried, received: u64, sent: u64) -> String {
     let Carried { received: packed_in, sent: packed_out } = on_line;
     let (of_in, of_out) = (percent(packed_in, received), percent(packed_out, sent));
     format!(" (compressed to {packed_in} and {packed_out}, {of_in} and {of_out} %)")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::connections::Connections;
+    use crate::imap::wire::tests::server;
+    use crate::shutdown::Stopper;
+    use crate::stream::{Peer, Stream};
+
+    /// What a connection costs that waits, also in IDLE: its task, and a few hundred octets beside it. Whoever
+    /// awaits something large in the loop of the session makes it large for everybody: box that.
+    #[tokio::test]
+    async fn a_connection_that_waits_is_small() {
+        let server = Arc::new(server());
+        let (stopper, shutdown) = Stopper::new();
+        let admission = Connections::new(&server.limits).admit(Peer::Memory).unwrap();
+        let stream = Stream::memory(tokio::io::duplex(1).0, Peer::Memory);
+        let session = serve_imap(Connection { stream, admission, shutdown }, server);
+        let size = size_of_val(&session);
+        assert!(size <= 1900, "{size} octets");
+        drop(stopper);
+    }
 }

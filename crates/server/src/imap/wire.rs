@@ -7,7 +7,7 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -47,6 +47,16 @@ pub(crate) struct Wire {
     /// While a command is at work. Boxed: a connection that waits is small.
     progress: Option<Box<Progress>>,
     received: u64,
+}
+
+/// Why a wait ended well.
+pub(crate) enum Woken<T> {
+    /// The client sent something.
+    Heard,
+    /// What else was waited for.
+    By(T),
+    /// The moment came.
+    Alarm,
 }
 
 /// When the running command says next that it is at work (RFC 9585).
@@ -139,7 +149,7 @@ impl Wire {
     /// Waits for `work` to be done, and says now and then that it is not yet. The work is done also
     /// where the client has gone meanwhile: it is not for us to break it off.
     pub(crate) async fn meanwhile<T>(&mut self, work: impl Future<Output = T>) -> Result<T, End> {
-        let mut work = std::pin::pin!(work);
+        let mut work = pin!(work);
         let mut lost = None;
         loop {
             let next = self.progress.as_ref().map(|progress| progress.next).filter(|_| lost.is_none());
@@ -190,11 +200,7 @@ impl Wire {
     /// Sends what waits, then waits for the client. Ends when the client or the server ends, or when
     /// there was silence for too long.
     pub(crate) async fn wait(&mut self) -> Result<(), End> {
-        self.settle().await?;
-        match self.fragmenter.memory() {
-            0 => self.read_or(std::future::pending::<()>()).await.map(drop),
-            held => self.read_lent(held, std::future::pending::<()>()).await.map(drop),
-        }
+        self.wait_or(pin!(std::future::pending::<()>()), None).await.map(drop)
     }
 
     /// As [`Wire::wait`], in the middle of an APPEND that holds so many octets.
@@ -202,15 +208,20 @@ impl Wire {
         self.settle().await?;
         self.sink.stream.acknowledge();
         let held = held.saturating_add(self.fragmenter.memory());
-        self.read_lent(held, std::future::pending::<()>()).await.map(drop)
+        self.read_lent(held, pin!(std::future::pending::<()>()), None).await.map(drop)
     }
 
-    /// As [`Wire::wait`], but comes back with what `other` gives, if that is first.
-    pub(crate) async fn wait_or<T: Send>(&mut self, other: impl Future<Output = T> + Send) -> Result<Option<T>, End> {
+    /// As [`Wire::wait`], but ends also with what `other` gives, and at `alarm`.
+    pub(crate) async fn wait_or<T: Send>(
+        &mut self,
+        // Pinned by the caller, or it would take its place twice in every connection that waits.
+        other: Pin<&mut (impl Future<Output = T> + Send)>,
+        alarm: Option<Instant>,
+    ) -> Result<Woken<T>, End> {
         self.settle().await?;
         match self.fragmenter.memory() {
-            0 => self.read_or(other).await,
-            held => self.read_lent(held, other).await,
+            0 => self.read_or(other, alarm).await,
+            held => self.read_lent(held, other, alarm).await,
         }
     }
 
@@ -231,14 +242,20 @@ impl Wire {
     fn read_lent<'a, T: Send + 'a>(
         &'a mut self,
         held: usize,
-        other: impl Future<Output = T> + Send + 'a,
-    ) -> Pin<Box<dyn Future<Output = Result<Option<T>, End>> + Send + 'a>> {
+        other: Pin<&'a mut (impl Future<Output = T> + Send)>,
+        alarm: Option<Instant>,
+    ) -> Pin<Box<dyn Future<Output = Result<Woken<T>, End>> + Send + 'a>> {
         let borrower = self.sink.borrower.clone();
-        Box::pin(async move { borrower.during(held, self.read_or(other)).await.unwrap_or(Err(CALLED_BACK)) })
+        Box::pin(async move { borrower.during(held, self.read_or(other, alarm)).await.unwrap_or(Err(CALLED_BACK)) })
     }
 
-    async fn read_or<T>(&mut self, other: impl Future<Output = T>) -> Result<Option<T>, End> {
+    async fn read_or<T>(
+        &mut self,
+        other: Pin<&mut impl Future<Output = T>>,
+        alarm: Option<Instant>,
+    ) -> Result<Woken<T>, End> {
         let Self { sink, fragmenter, shutdown, deadline, received, .. } = self;
+        let alarm = alarm.filter(|alarm| alarm <= deadline);
         tokio::select! {
             biased;
             () = shutdown.requested() => Err(END_OF_SERVER),
@@ -246,11 +263,11 @@ impl Wire {
                 0 => Err(End::Lost(io::ErrorKind::UnexpectedEof.into())),
                 read => {
                     *received += read as u64;
-                    Ok(None)
+                    Ok(Woken::Heard)
                 }
             },
-            other = other => Ok(Some(other)),
-            () = sleep_until(*deadline) => Err(AUTOLOGOUT),
+            other = other => Ok(Woken::By(other)),
+            () = sleep_until(alarm.unwrap_or(*deadline)) => alarm.map_or(Err(AUTOLOGOUT), |_| Ok(Woken::Alarm)),
         }
     }
 
@@ -474,4 +491,4 @@ pub(crate) const AUTOLOGOUT: End = End::Bye { code: None, text: "Nothing was hea
 pub(crate) const END_OF_SERVER: End = End::Bye { code: None, text: "The server is shutting down" };
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

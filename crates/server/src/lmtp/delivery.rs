@@ -31,11 +31,8 @@ impl Recipient {
             return Err(reply(550, (5, 1, 2), format!("<{address}> is not of a domain that is served here")));
         }
         for candidate in recipient::candidates(&address) {
-            let found = store::brief(|| match context.store.find_account(&candidate.account)? {
-                Some(record) => context.store.account(record.id).map(Some),
-                None => Ok(None),
-            });
-            let account = match found {
+            let found = context.store.find_account(&candidate.account);
+            let account = match found.and_then(|found| found.map(|it| context.store.account(it.id)).transpose()) {
                 Ok(Some(account)) => account,
                 Ok(None) => continue,
                 Err(error) => return Err(refusal(&error, over_quota, "-")),

@@ -1,8 +1,6 @@
 //! EXPUNGE, UID EXPUNGE and CLOSE.
 
-use std::ops::ControlFlow;
-
-use types::{Flags, IdSet, MailboxId, Principal, Uid};
+use types::{IdSet, MailboxId, Principal, Uid};
 
 use super::relocate::take_out;
 use crate::error::Result;
@@ -29,19 +27,55 @@ impl Mailbox {
 
 fn expunge(txn: &mut Txn, id: MailboxId, among: Option<&IdSet<Uid>>) -> Result<IdSet<Uid>> {
     let mut mailbox = (*txn.mailbox(id)?).clone();
-    let mut deleted = IdSet::new();
-    if mailbox.sums().deleted > 0 {
-        let all = mailbox.uids();
-        mailbox.walk(among.unwrap_or(&all), |chunk, at, row| {
-            if chunk.system_bits(at) & Flags::DELETED_BIT != 0 {
-                deleted.insert(row.uid);
-            }
-            ControlFlow::Continue(())
-        })?;
-    }
+    let deleted = mailbox.deleted()?;
+    let deleted = match among {
+        Some(among) => deleted.intersection(among),
+        None => deleted,
+    };
     if !deleted.is_empty() {
         take_out(txn, &mut mailbox, &deleted, Reason::Expunged)?;
         txn.put(mailbox);
     }
     Ok(deleted)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use types::{AccountName, Flag, Flags, MailboxName};
+
+    use super::*;
+    use crate::{FlagChange, FlagMode, NewMessage, Options, Store, SystemClock};
+
+    /// What EXPUNGE costs does not depend on how many messages stay.
+    #[tokio::test]
+    async fn expunge_reads_only_where_something_is_deleted() {
+        let store =
+            Store::open(Arc::new(engine::memory::Memory::new()), Arc::new(SystemClock), Options::default()).unwrap();
+        let id = store.create_account(&AccountName::new("a").unwrap(), "hash".into()).await.unwrap();
+        let (account, who) = (store.account(id).unwrap(), Principal { account: id });
+        let inbox = MailboxName::new("INBOX").unwrap();
+        let messages = (0..1000).map(|_| {
+            let mut incoming = account.receive().unwrap();
+            incoming.push(b"Subject: x\r\n\r\n").unwrap();
+            NewMessage { content: incoming.finish().unwrap(), flags: Flags::NONE, internal_date: None }
+        });
+        account.append(&who, &inbox, messages.collect()).await.unwrap();
+        let mailbox = account.open(&who, &inbox).unwrap();
+        assert!(mailbox.cell.evict() > 0, "somebody holds the snapshot");
+
+        let three = IdSet::from_iter([Uid::new(3).unwrap(), Uid::new(7).unwrap(), Uid::new(500).unwrap()]);
+        let flags = Flags::from_iter([Flag::Deleted]);
+        let change = FlagChange { mode: FlagMode::Add, flags, unchanged_since: None };
+        mailbox.store_flags(&who, three.clone(), change, mailbox.snapshot().unwrap().highest_modseq()).await.unwrap();
+        let among = IdSet::range(Uid::new(5).unwrap(), Uid::new(400).unwrap());
+        let some = mailbox.expunge(&who, Some(among.clone())).await.unwrap();
+        assert_eq!(some, three.intersection(&among));
+        assert_eq!(mailbox.expunge(&who, None).await.unwrap(), three.difference(&among));
+        let snapshot = mailbox.snapshot().unwrap();
+        assert_eq!(snapshot.absent(&three), three);
+        let read = snapshot.chunk_refs().filter(|chunk| chunk.cell.get().is_some()).count();
+        assert_eq!(read, 2, "of {} chunks", snapshot.chunk_refs().count());
+    }
 }

@@ -31,12 +31,13 @@ impl Mailbox {
 fn replace(txn: &mut Txn, from: MailboxId, uid: Uid, to: &MailboxName, by: NewMessage) -> Result<Appended> {
     txn.tree().get(to).ok_or(Error::NoSuchTarget)?;
     let mut mailbox = (*txn.mailbox(from)?).clone();
-    if !mailbox.uids().contains(uid) {
+    let uids = IdSet::from_iter([uid]);
+    if !mailbox.absent(&uids).is_empty() {
         return Err(Error::Expunged);
     }
     // RFC 8508 §3.4: only the net consumption counts, so first what goes. Whoever looks sees both or
     // neither.
-    take_out(txn, &mut mailbox, &IdSet::from_iter([uid]), Reason::Expunged)?;
+    take_out(txn, &mut mailbox, &uids, Reason::Expunged)?;
     txn.put(mailbox);
     append(txn, to, vec![by])
 }

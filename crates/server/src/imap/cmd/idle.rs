@@ -1,58 +1,65 @@
 //! IDLE (RFC 9051 §6.3.13, RFC 2177): says what happens when it happens, until the client says DONE.
+//!
+//! A connection that idles runs no command: the session keeps an [`Idling`] and waits, as between two
+//! commands, so that it costs no more than any other that waits.
 
-use proto::imap::Event;
 use proto::imap::response::Condition;
+use proto::imap::{Event, Tag};
 use store::Error;
-use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
+use types::{Limits, ModSeq};
 
-use crate::context::Context;
 use crate::imap::answer::{Answer, End, Failure, Outcome};
 use crate::imap::lost::MAILBOX_DELETED;
 use crate::imap::state::Selected;
 use crate::imap::updates::CatchUp;
 use crate::imap::wire::Wire;
 
-/// Why an idle session woke up, other than by its client.
-enum Wake {
-    Tick,
-    Keepalive,
+/// The IDLE of a session.
+pub(crate) struct Idling {
+    /// Of the command, which is answered at its end.
+    pub(crate) tag: Tag,
+    /// What was reported before it.
+    pub(crate) reported: ModSeq,
+    /// When the client is told next that we are here.
+    pub(crate) keepalive: Instant,
 }
 
-pub(crate) async fn idle(wire: &mut Wire, server: &Context, mut selected: Option<&mut Selected>) -> Outcome {
+impl Idling {
+    /// IDLE has just been let in.
+    pub(crate) fn new(tag: Tag, reported: ModSeq, limits: &Limits) -> Self {
+        Self { tag, reported, keepalive: Instant::now() + limits.idle_keepalive }
+    }
+
+    /// Says that we are here.
+    pub(crate) fn keep_alive(&mut self, wire: &mut Wire, limits: &Limits) {
+        self.keepalive = Instant::now() + limits.idle_keepalive;
+        wire.encoder().untagged(Condition::Ok, None, "Still here");
+        // A peer that takes this is there, however long it has nothing to say; one that does not is found
+        // by the write and by TCP's own keepalive.
+        wire.heard();
+    }
+}
+
+/// Lets the client idle. The answer is for DONE.
+pub(crate) fn idle(wire: &mut Wire) -> Answer {
     wire.encoder().continuation("idling");
     wire.fragmenter().expect_line();
-    let interval = server.limits.idle_keepalive;
-    let mut keepalive = Instant::now() + interval;
-    // What had happened before comes at once.
-    let mut wake = Some(Wake::Tick);
-    loop {
-        match wake {
-            Some(Wake::Tick) => push(wire, selected.as_deref_mut()).await?,
-            Some(Wake::Keepalive) => {
-                keepalive = Instant::now() + interval;
-                wire.encoder().untagged(Condition::Ok, None, "Still here");
-                // A peer that takes this is there, however long it has nothing to say; one that does
-                // not is found by the write and by TCP's own keepalive.
-                wire.heard();
-            }
-            None => {}
-        }
-        match wire.next_event() {
-            // RFC 9051 §9: "DONE" is case-insensitive.
-            Some(Event::Line(line)) if line.eq_ignore_ascii_case(b"DONE") => return Ok(Answer::ok("Idled")),
-            Some(Event::HangUp { .. }) => return Err(End::bye("Only DONE ends IDLE").into()),
-            Some(_) => return Err(Failure::bad("Only DONE ends IDLE")),
-            None => {}
-        }
-        let ticks = selected.as_deref_mut().map(|selected| &mut selected.ticks);
-        wake = wire.wait_or(asleep(ticks, keepalive)).await?;
+    Answer::ok("Idled")
+}
+
+/// What IDLE ends with when this comes.
+pub(crate) fn end(event: &Event<&[u8]>) -> Outcome {
+    match event {
+        // RFC 9051 §9: "DONE" is case-insensitive.
+        Event::Line(line) if line.eq_ignore_ascii_case(b"DONE") => Ok(Answer::ok("Idled")),
+        Event::HangUp { .. } => Err(End::bye("Only DONE ends IDLE").into()),
+        _ => Err(Failure::bad("Only DONE ends IDLE")),
     }
 }
 
 /// Tells what the mailbox has become. A deleted one cannot be idled on: see [`crate::imap::lost`].
-async fn push(wire: &mut Wire, selected: Option<&mut Selected>) -> Result<(), Failure> {
-    let Some(selected) = selected else { return Ok(()) };
+pub(crate) async fn push(wire: &mut Wire, selected: &mut Selected) -> Result<(), Failure> {
     if selected.mailbox.is_gone() {
         return Err(MAILBOX_DELETED.into());
     }
@@ -60,22 +67,5 @@ async fn push(wire: &mut Wire, selected: Option<&mut Selected>) -> Result<(), Fa
     match selected.catch_up(wire, how).await {
         Err(Failure::Store(Error::NoSuchMailbox)) => Err(MAILBOX_DELETED.into()),
         caught_up => caught_up,
-    }
-}
-
-async fn asleep(ticks: Option<&mut watch::Receiver<u64>>, keepalive: Instant) -> Wake {
-    let tick = async {
-        // The mailbox holds the other end for as long as it is selected, so an error is none of ours.
-        let Some(Ok(())) = (match ticks {
-            Some(ticks) => Some(ticks.changed().await),
-            None => None,
-        }) else {
-            return std::future::pending().await;
-        };
-    };
-    tokio::select! {
-        biased;
-        () = tick => Wake::Tick,
-        () = sleep_until(keepalive) => Wake::Keepalive,
     }
 }

@@ -41,7 +41,7 @@ pub(crate) async fn enter(
 ) -> Result<(Authenticated, Answer), Failure> {
     let server = room.server;
     let record = match AccountName::new(&credentials.name) {
-        Ok(name) => store::brief(|| server.store.find_account(&name))?,
+        Ok(name) => server.store.find_account(&name)?,
         Err(_) => None,
     };
     let stored = record.as_ref().and_then(|record| Some((record.id, stored_hash(record)?)));
@@ -61,7 +61,7 @@ fn stored_hash(record: &AccountRecord) -> Option<PasswordHash> {
 }
 
 fn admit(room: &mut Room<'_>, record: AccountRecord) -> Result<(Authenticated, Answer), Failure> {
-    let account = store::brief(|| room.server.store.account(record.id))?;
+    let account = room.server.store.account(record.id)?;
     // RFC 5530 §3 LIMIT, and not a failed authentication: clients would ask for the password again.
     let too_many = |error: crate::connections::TooMany| Failure::no(Code::Limit, sentence(&error));
     room.admission.log_in(record.id).map_err(too_many)?;

@@ -11,7 +11,7 @@ use crate::lent::Lender;
 use crate::login::LoginGate;
 use crate::shutdown::Stopper;
 
-fn wire() -> (Wire, DuplexStream, Stopper) {
+pub(in crate::imap) fn server() -> Context {
     let clock = Arc::new(SystemClock);
     let engine = Arc::new(engine::memory::Memory::new());
     let store = Store::open(engine, clock.clone(), store::Options::default()).unwrap();
@@ -19,10 +19,13 @@ fn wire() -> (Wire, DuplexStream, Stopper) {
     let login = LoginGate::new(&limits, FingerprintKey::new([1; 64]));
     let lender = Lender::new(&limits);
     let (imap, lmtp) = (ImapOptions::default(), LmtpOptions::default());
-    let server = Context { store, clock, limits, tls: None, login, lender, hostname: "x".into(), imap, lmtp };
+    Context { store, clock, limits, tls: None, login, lender, hostname: "x".into(), imap, lmtp }
+}
+
+fn wire() -> (Wire, DuplexStream, Stopper) {
     let (near, far) = tokio::io::duplex(1 << 16);
     let (stopper, shutdown) = Stopper::new();
-    (Wire::new(Stream::memory(near, Peer::Memory), shutdown, &server), far, stopper)
+    (Wire::new(Stream::memory(near, Peer::Memory), shutdown, &server()), far, stopper)
 }
 
 async fn said(far: &mut DuplexStream) -> Vec<String> {
