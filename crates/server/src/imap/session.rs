@@ -45,7 +45,7 @@ struct Session {
     idling: Option<Box<Idling>>,
     /// Who logged in, for the log.
     name: Option<types::AccountName>,
-    commands: u64,
+    commands: u32,
     /// Commands that were BAD and logins that failed.
     errors: u32,
 }
@@ -212,7 +212,7 @@ impl Session {
 
     /// One command: what the handler does, what has happened meanwhile, the tagged answer.
     async fn carry_out(&mut self, tag: Tag, task: Task) -> Result<(), End> {
-        self.commands += 1;
+        self.commands = self.commands.saturating_add(1);
         self.wire.begin(&tag, &self.server.limits);
         let turn = Turn::behind(&task);
         let idles = matches!(task, Task::Command(Command::Idle));
