@@ -11,6 +11,10 @@ from harness import Server, until
 
 
 class Dovecot(Server):
+    mail_location = "maildir:~/Maildir"
+    separator = "/"
+    prefix = ""
+
     def configure(self, plaintext, limits):
         self.imap, self.imaps, self.lmtp = free_ports(3)
         os.chmod(self.dir, 0o755)
@@ -28,7 +32,7 @@ disable_plaintext_auth = no
 ssl = yes
 ssl_cert = <{self.cert}
 ssl_key = <{self.key}
-mail_location = maildir:~/Maildir
+mail_location = {self.mail_location}
 mail_fsync = always
 auth_failure_delay = 0
 first_valid_uid = 1
@@ -46,7 +50,8 @@ userdb {{
 }}
 namespace inbox {{
   inbox = yes
-  separator = /
+  separator = {self.separator}
+  prefix = {self.prefix}
   mailbox Drafts {{
     auto = subscribe
     special_use = \\Drafts

@@ -8,6 +8,7 @@
 mod imap;
 mod lmtp;
 mod message;
+mod response;
 mod segment;
 pub mod smoke;
 mod wire;
@@ -31,6 +32,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "imap_command", run: imap::command, words: imap::WORDS },
     Target { name: "message", run: message::parse, words: message::WORDS },
     Target { name: "lmtp_session", run: lmtp::session, words: lmtp::WORDS },
+    Target { name: "imap_response", run: response::response, words: response::WORDS },
     Target { name: "segment_scan", run: segment::scan, words: &[] },
 ];
 

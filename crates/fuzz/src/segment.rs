@@ -51,8 +51,9 @@ fn damaged(kind: u8, data: &[u8]) {
 fn record(mark: u64, n: usize, body: &[u8], out: &mut Vec<u8>) {
     let hash = xxhash_rust::xxh3::xxh3_64(body);
     let piece = Content::Piece { upload: n as u64, index: n as u32, hash };
-    let content = match n % 3 {
+    let content = match n % 4 {
         _ if body.is_empty() => Content::Segment { id: n as u32 },
+        3 => Content::Journal { part: 0, parts: 1, hash },
         0 => {
             let (account, id) = (types::AccountId(n as u64 + 1), engine::BlobId(n as u64 + 1));
             let at = |offset| Piece { segment: 1, offset, len: body.len() as u32, hash };

@@ -1,10 +1,11 @@
 //! Other people's stores: reads mail from them and writes mail for them.
 //!
-//! [`maildir`] (Maildir++ and nested) and [`mbox`]. Both stream: no message is held in memory. Line ends
+//! [`imap`], another server; [`maildir`] (Maildir++ and nested) and [`mbox`], files. All stream: no message is held in memory. Line ends
 //! are LF in the files and CRLF in the store. What a format cannot say by itself stands in a small file
 //! beside the mail: special uses and subscriptions (`pillarbox.json`).
 
 mod details;
+pub mod imap;
 mod lines;
 pub mod maildir;
 pub mod mbox;
@@ -24,8 +25,12 @@ pub struct Report {
     pub octets: u64,
     /// Messages and mailboxes that could not be taken over.
     pub failed: u64,
+    /// Flags that were brought up to date: messages.
+    pub flags: u64,
     /// What was the matter with the first of them.
     pub problems: Vec<String>,
+    /// What is worth knowing and no failure.
+    pub remarks: Vec<String>,
 }
 
 /// So many problems are told.
@@ -37,6 +42,24 @@ impl Report {
         if self.problems.len() < MAX_PROBLEMS {
             self.problems.push(what);
         }
+    }
+
+    pub(crate) fn remark(&mut self, what: String) {
+        if self.remarks.len() < MAX_PROBLEMS {
+            self.remarks.push(what);
+        }
+    }
+
+    /// What two did.
+    pub(crate) fn add(&mut self, other: Self) {
+        self.mailboxes += other.mailboxes;
+        self.messages += other.messages;
+        self.octets += other.octets;
+        self.flags += other.flags;
+        let failed = self.failed + other.failed;
+        other.problems.into_iter().for_each(|problem| self.problem(problem));
+        other.remarks.into_iter().for_each(|remark| self.remark(remark));
+        self.failed = failed;
     }
 }
 
@@ -54,6 +77,17 @@ pub enum Error {
     /// An export goes into a directory of its own.
     #[error("{} is there already", .0.display())]
     Exists(PathBuf),
+    /// The other server.
+    #[error("{host}: {why}")]
+    Server {
+        /// Its name.
+        host: String,
+        /// What it did.
+        why: String,
+    },
+    /// Two imports would bring everything twice.
+    #[error("another import into this account is at work")]
+    Busy,
     /// The store.
     #[error(transparent)]
     Store(#[from] store::Error),

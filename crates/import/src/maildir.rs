@@ -67,11 +67,12 @@ pub fn export(account: &Account, who: &Principal, directory: &Path, layout: Layo
 }
 
 fn path_of(name: &MailboxName, layout: Layout) -> PathBuf {
-    let levels = name.levels().map(names::encode);
     match layout {
         _ if name.is_inbox() => PathBuf::new(),
-        Layout::Nested => levels.collect(),
-        Layout::MaildirPlusPlus => levels.map(|level| format!(".{level}")).collect::<String>().into(),
+        Layout::Nested => name.levels().map(names::encode_nested).collect(),
+        Layout::MaildirPlusPlus => {
+            name.levels().map(|level| format!(".{}", names::encode(level))).collect::<String>().into()
+        }
     }
 }
 

@@ -19,7 +19,15 @@ const TAKEN: [&str; 3] = ["cur", "new", "tmp"];
 
 /// One level of a name as a file name without dots.
 pub(crate) fn encode(level: &str) -> String {
-    let taken = TAKEN.iter().any(|taken| level.eq_ignore_ascii_case(taken));
+    encoded(level, false)
+}
+
+/// The same where it stands beside the folders of a maildir. Dovecot does not open what is encoded without need.
+pub(crate) fn encode_nested(level: &str) -> String {
+    encoded(level, TAKEN.iter().any(|taken| level.eq_ignore_ascii_case(taken)))
+}
+
+fn encoded(level: &str, taken: bool) -> String {
     let mut out = String::new();
     let mut run = String::new();
     for (at, c) in level.chars().enumerate() {
@@ -80,23 +88,20 @@ mod tests {
 
     #[test]
     fn as_others_have_it() {
-        for (level, file) in [
-            ("Entwürfe", "Entw&APw-rfe"),
-            ("a&b", "a&-b"),
-            ("台北", "&U,BTFw-"),
-            ("v1.0", "v1&AC4-0"),
-            ("cur", "&AGM-ur"),
-        ] {
+        for (level, file) in
+            [("Entwürfe", "Entw&APw-rfe"), ("a&b", "a&-b"), ("台北", "&U,BTFw-"), ("v1.0", "v1&AC4-0"), ("cur", "cur")]
+        {
             assert_eq!(encode(level), file);
             assert_eq!(decode(file), level);
         }
         assert_eq!(decode("R&D"), "R&D");
+        assert_eq!((encode_nested("cur"), decode("&AGM-ur")), ("&AGM-ur".to_owned(), "cur".to_owned()));
     }
 
     proptest! {
         #[test]
         fn there_and_back(level in "\\PC{1,12}") {
-            let file = encode(&level);
+            let file = encode_nested(&level);
             prop_assert!(!file.contains(['.', '/']) && file.is_ascii());
             prop_assert_eq!(decode(&file), level);
         }

@@ -57,7 +57,7 @@ impl<'a> Importer<'a> {
         let (mut filling, mut uid_next) = (None, Uid::MIN);
         if let Some(numbering) = numbering.filter(|_| empty) {
             let uid_validity = Some(numbering.uid_validity);
-            filling = Some(self.account.fill(self.who, name.clone(), special_use, uid_validity).await?);
+            filling = Some(self.account.fill(self.who, name.clone(), special_use, uid_validity, vec![]).await?);
             uid_next = numbering.uid_next;
         } else if there.is_none() {
             match self.account.create_mailbox(self.who, name.clone(), special_use).await {
@@ -105,7 +105,7 @@ impl Target<'_, '_> {
     pub(crate) async fn close(mut self) -> Result<()> {
         self.flush().await?;
         if let Some(filling) = self.filling.take() {
-            filling.finish(self.importer.who, self.uid_next).await?;
+            filling.finish(self.importer.who, self.uid_next, vec![]).await?;
         }
         Ok(())
     }
@@ -119,7 +119,7 @@ impl Target<'_, '_> {
         let count = messages.len() as u64;
         let Importer { account, who, report, .. } = &mut *self.importer;
         match &self.filling {
-            Some(filling) => filling.push(who, messages).await?,
+            Some(filling) => filling.push(who, messages, vec![]).await?,
             None => account.append(who, &self.name, messages.into_iter().map(|(_, message)| message).collect()).await?,
         };
         report.messages += count;

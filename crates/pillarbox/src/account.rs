@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
+use import::imap::{Progress, Shown};
 
-use crate::admin::{Request, Response, ask, execute};
+use crate::admin::{Request, Response, TICK, ask, execute};
 use crate::config::Config;
 use crate::quota::Change;
 use crate::recover::recover;
@@ -101,7 +102,12 @@ fn password(name: &str) -> Result<String> {
 
 /// Lets the running server do it, or does it here where none is running.
 pub(crate) fn perform(config: &Config, request: Request) -> Result<Vec<String>> {
-    let response = match ask(&config.store.path, &request)? {
+    perform_shown(config, request, &mut |_| {})
+}
+
+/// As [`perform`], for what takes long: `show` hears how far it is.
+pub(crate) fn perform_shown(config: &Config, request: Request, show: &mut dyn FnMut(Shown)) -> Result<Vec<String>> {
+    let response = match ask(&config.store.path, &request, show)? {
         Some(response) => response,
         None => {
             refuse_foreign_store(&config.store.path)?;
@@ -110,7 +116,15 @@ pub(crate) fn perform(config: &Config, request: Request) -> Result<Vec<String>> 
             let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
             let response = runtime.block_on(async {
                 recover(&config.store.path, &store).await?;
-                anyhow::Ok(execute(&store, request).await)
+                let progress = Progress::default();
+                let mut work = std::pin::pin!(execute(&store, request, progress.clone()));
+                let mut ticks = tokio::time::interval(TICK);
+                loop {
+                    tokio::select! {
+                        response = &mut work => return anyhow::Ok(response),
+                        _ = ticks.tick() => show(progress.show()),
+                    }
+                }
             })?;
             drop((runtime, store, engine));
             response
@@ -119,6 +133,7 @@ pub(crate) fn perform(config: &Config, request: Request) -> Result<Vec<String>> 
     match response {
         Response::Done(lines) => Ok(lines),
         Response::Failed(why) => bail!(why),
+        Response::Progress(_) => bail!("the running server gave no answer"),
     }
 }
 

@@ -9,11 +9,13 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use auth::{PasswordHash, Secret};
+use import::imap::{Progress, Shown};
 use serde::{Deserialize, Serialize};
 use server::connections::Connections;
 use server::imap::switch::known_name;
 use server::listen::{Connection, Listener, Reception};
 use server::shutdown::Shutdown;
+use server::stream::Stream;
 use store::Store;
 use tracing::{info, warn};
 use types::{AccountName, DateTime, Limits, UnixTime};
@@ -24,6 +26,9 @@ use crate::{backup, migrate, purge, random, undelete};
 
 /// Octets of one request: a name and a password.
 const MAX_REQUEST: usize = 16 << 10;
+
+/// Between two looks at how far something is.
+pub(crate) const TICK: Duration = Duration::from_millis(500);
 
 /// What is asked.
 #[derive(Debug, Serialize, Deserialize)]
@@ -60,6 +65,8 @@ pub(crate) enum Request {
     Purge { account: Option<String>, older_than: Option<u64> },
     /// Mail is read from files or written to them, on the machine of the server.
     Migrate { account: String, direction: migrate::Direction, files: migrate::Files },
+    /// Mail is taken over from another server. The answers before the last one tell how far it is.
+    ImportImap { account: String, source: migrate::imap::Source },
     /// What was expunged or deleted is listed or comes back.
     Undelete { account: String, action: undelete::Action },
 }
@@ -68,6 +75,8 @@ pub(crate) enum Request {
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Response {
+    /// It is at work, and so far.
+    Progress(Shown),
     /// Done.
     Done(Vec<String>),
     /// Not done.
@@ -78,8 +87,8 @@ fn socket_path(store: &Path) -> PathBuf {
     store.join("admin.sock")
 }
 
-/// Asks the server that owns the store; `None` where none is running.
-pub(crate) fn ask(store: &Path, request: &Request) -> Result<Option<Response>> {
+/// Asks the server that owns the store; `None` where none is running. `show` hears of the progress.
+pub(crate) fn ask(store: &Path, request: &Request, show: &mut dyn FnMut(Shown)) -> Result<Option<Response>> {
     let path = socket_path(store);
     let stream = match UnixStream::connect(&path) {
         Ok(stream) => stream,
@@ -93,20 +102,26 @@ pub(crate) fn ask(store: &Path, request: &Request) -> Result<Option<Response>> {
     let mut line = serde_json::to_vec(request)?;
     line.push(b'\n');
     (&stream).write_all(&line).context("the running server does not listen")?;
-    let mut answer = String::new();
-    BufReader::new(&stream).read_line(&mut answer).context("the running server does not answer")?;
-    serde_json::from_str(&answer).context("the running server gave no answer").map(Some)
+    let mut answers = BufReader::new(&stream);
+    loop {
+        let mut answer = String::new();
+        answers.read_line(&mut answer).context("the running server does not answer")?;
+        match serde_json::from_str(&answer).context("the running server gave no answer")? {
+            Response::Progress(shown) => show(shown),
+            response => return Ok(Some(response)),
+        }
+    }
 }
 
-/// Does what is asked.
-pub(crate) async fn execute(store: &Store, request: Request) -> Response {
-    match apply(store, request).await {
+/// Does what is asked; `progress` says how far it is, of what takes long.
+pub(crate) async fn execute(store: &Store, request: Request, progress: Progress) -> Response {
+    match apply(store, request, progress).await {
         Ok(lines) => Response::Done(lines),
         Err(error) => Response::Failed(format!("{error:#}")),
     }
 }
 
-async fn apply(store: &Store, request: Request) -> Result<Vec<String>> {
+async fn apply(store: &Store, request: Request, progress: Progress) -> Result<Vec<String>> {
     let account = |name: &str| AccountName::new(name).with_context(|| format!("{name:?}"));
     match request {
         Request::Create { name, password } => {
@@ -145,6 +160,7 @@ async fn apply(store: &Store, request: Request) -> Result<Vec<String>> {
             let accounts = store::blocking(|| store.accounts())?;
             Ok(accounts.into_iter().map(|account| account.name.to_string()).collect())
         }
+        Request::ImportImap { account, source } => migrate::imap::perform(store, &account, source, progress).await,
         Request::Migrate { account, direction, files } => migrate::perform(store, &account, direction, files).await,
         Request::Undelete { account, action } => undelete::perform(store, &account, action).await,
         Request::Purge { account, older_than } => purge::perform(store, account.as_deref(), older_than).await,
@@ -242,14 +258,36 @@ async fn session(mut connection: Connection, store: Store, running: Arc<Running>
         },
         // It may take long; the end of the server does not wait for it.
         Ok(request @ Request::Reclaim) => tokio::select! {
-            response = execute(&store, request) => response,
+            response = execute(&store, request, Progress::default()) => response,
             () = connection.shutdown.requested() => Response::Failed("the server is stopping".to_owned()),
         },
-        Ok(request) => execute(&store, request).await,
+        Ok(request @ Request::ImportImap { .. }) => match shown(&mut connection, &store, request).await {
+            Some(response) => response,
+            None => return,
+        },
+        Ok(request) => execute(&store, request, Progress::default()).await,
         Err(error) => Response::Failed(error.to_string()),
     };
-    if let Ok(mut answer) = serde_json::to_vec(&response) {
-        answer.push(b'\n');
-        let _ = connection.stream.send(&answer, Duration::from_secs(30)).await;
+    let _ = send(&mut connection.stream, &response).await;
+}
+
+/// Does what takes long, and says how far it is. `None` where nobody listens any more: then it ends.
+async fn shown(connection: &mut Connection, store: &Store, request: Request) -> Option<Response> {
+    let progress = Progress::default();
+    let mut work = std::pin::pin!(execute(store, request, progress.clone()));
+    let mut ticks = tokio::time::interval(TICK);
+    loop {
+        tokio::select! {
+            response = &mut work => return Some(response),
+            () = connection.shutdown.requested() => return Some(Response::Failed("the server is stopping".to_owned())),
+            _ = ticks.tick() => {}
+        }
+        send(&mut connection.stream, &Response::Progress(progress.show())).await.ok()?;
     }
+}
+
+async fn send(stream: &mut Stream, response: &Response) -> std::io::Result<()> {
+    let mut answer = serde_json::to_vec(response)?;
+    answer.push(b'\n');
+    stream.send(&answer, Duration::from_secs(30)).await
 }

@@ -41,10 +41,10 @@ enum Command {
     Demo(demo::Options),
     /// Creates, lists and deletes accounts, sets their passwords and quotas, also while the server runs.
     Account(account::Options),
-    /// Takes over mail from files of another mail server.
-    Import(migrate::Options),
+    /// Takes over mail from another server, or from its files.
+    Import(migrate::ImportOptions),
     /// Writes the mail of an account into files that other mail servers and programs read.
-    Export(migrate::Options),
+    Export(migrate::ExportOptions),
     /// Lists what was expunged or deleted and brings it back, also while the server runs.
     Undelete(undelete::Options),
     /// Takes away now, for good, what was expunged or deleted: retention does it by itself later.
@@ -93,8 +93,8 @@ fn main() -> ExitCode {
         Command::Check(options) => check::check(&options),
         Command::Backup(options) => backup::backup(&options),
         Command::Restore(options) => backup::restore(&options),
-        Command::Import(options) => migrate::migrate(options, migrate::Direction::Import),
-        Command::Export(options) => migrate::migrate(options, migrate::Direction::Export),
+        Command::Import(options) => migrate::import(options),
+        Command::Export(options) => migrate::export(options),
         Command::Undelete(options) => undelete::undelete(options),
         Command::Purge(options) => purge::purge(&options),
         Command::Status(file) => status::status(&file.config),

@@ -46,6 +46,8 @@ pub(crate) struct AccountCell {
     pub(crate) attending: Mutex<BTreeMap<(MailboxId, ModSeq), usize>>,
     /// Whoever purges or restores holds it: what nothing refers to stays so meanwhile.
     pub(crate) bin: tokio::sync::Mutex<()>,
+    /// Whoever imports holds it.
+    pub(crate) importing: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// A handle to an account. Everything that changes it is a verb that takes the [`Principal`].
@@ -65,6 +67,7 @@ impl AccountCell {
             gone: AtomicBool::new(false),
             attending: Mutex::default(),
             bin: tokio::sync::Mutex::default(),
+            importing: Arc::default(),
         })
     }
 

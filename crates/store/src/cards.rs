@@ -27,7 +27,7 @@ use value::entries;
 pub(crate) use value::{Pack, without};
 
 /// Octets that are read ahead where cards are asked for in order: first so many, then twice as many each time.
-const AHEAD: Range<usize> = 32 << 10..256 << 10;
+const AHEAD: Range<usize> = 32 << 10..128 << 10;
 
 /// Emails that may lie between two that are asked for in order; the others are in other mailboxes.
 const NEAR: u64 = 16;
@@ -107,6 +107,11 @@ impl Cards {
     /// message never changes.
     pub fn rest(&mut self) {
         self.view.take();
+    }
+
+    /// Octets that it holds while it rests, about.
+    pub fn memory(&self) -> usize {
+        [&self.card, &self.common, &self.rare].iter().map(|ahead| ahead.memory()).sum()
     }
 
     /// The card of a message.
@@ -220,6 +225,10 @@ impl Ahead {
     fn get(&self, email: EmailId) -> Option<&[u8]> {
         let (_, range) = self.places.get(self.at).filter(|(id, _)| *id == email)?;
         self.values.get(range.clone())
+    }
+
+    fn memory(&self) -> usize {
+        self.values.capacity() + self.places.capacity() * size_of::<(EmailId, Range<usize>)>()
     }
 
     fn clear(&mut self) {

@@ -101,6 +101,16 @@ pub(crate) fn deleted_mailbox(id: MailboxId) -> Vec<u8> {
     numbered(b'y', &[id.0])
 }
 
+/// What an importer keeps with a mailbox.
+pub(crate) fn note(id: MailboxId, source: u64, note: u64) -> Vec<u8> {
+    numbered(b'i', &[id.0, source, note])
+}
+
+/// All notes of a source.
+pub(crate) fn notes(id: MailboxId, source: u64) -> Range<Vec<u8>> {
+    below(numbered(b'i', &[id.0, source]))
+}
+
 /// An account that is being deleted, in the directory, until its content is gone.
 pub(crate) fn tombstone(id: AccountId) -> Vec<u8> {
     numbered(b'z', &[id.0])

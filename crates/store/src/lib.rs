@@ -76,7 +76,7 @@ pub use store::{Options, Store};
 pub use thread::{Algorithm, Step, Threading, Threads};
 pub use tree::{Entry, Summary, Tree};
 pub use verb::{
-    Appended, Copied, DeletedMailbox, Filling, FlagChange, FlagMode, FlagsStored, Lost, LostQuery, Missing, NewMessage,
-    Restored,
+    Appended, Copied, DeletedMailbox, Filling, FlagChange, FlagMode, FlagsStored, Importing, Lost, LostQuery, Missing,
+    NewMessage, Note, Restored,
 };
 pub use view::{Silent, Told, Updates, View};

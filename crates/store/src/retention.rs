@@ -218,7 +218,7 @@ impl Round {
             return Ok(());
         }
         let mut rest = vec![];
-        for letter in *b"nkwhl" {
+        for letter in *b"nkwhli" {
             walk(view, key::of_mailbox(letter, id), |key, _| {
                 rest.push(delete(key.to_vec()));
                 Ok(ControlFlow::Continue(()))

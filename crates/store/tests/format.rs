@@ -145,8 +145,12 @@ async fn stores_of_every_version_open_and_hold_what_they_held() {
     if let Ok(new) = std::env::var("STORE_FIXTURE") {
         let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(new);
         assert!(!dir.exists(), "a fixture is written once");
-        let store = open(&dir);
+        let open_store = tempfile::tempdir().unwrap();
+        let store = open(open_store.path());
         fill(&store).await;
+        // As a crash would leave it: what was committed is to be found in the segments.
+        copy(open_store.path(), &dir);
+        drop(fs::remove_file(dir.join("index.db-shm")));
         fs::write(dir.join("list.txt"), list(&store)).unwrap();
     }
     let mut versions = 0;

@@ -20,7 +20,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("import", &["proto", "store", "message", "types"]),
     ("pillarbox", &["server", "import", "store", "engine", "auth", "types"]),
     ("testkit", &["server", "store", "engine", "proto", "sieve", "auth", "message", "types"]),
-    ("fuzz", &["engine", "proto", "message", "types"]),
+    ("fuzz", &["engine", "import", "proto", "message", "types"]),
     ("xtask", &[]),
 ];
 
@@ -52,7 +52,7 @@ const KEPT: &[(&str, &[&str])] = &[
     ("rusqlite", &["engine"]),
     ("toml", &["pillarbox", "xtask"]),
     ("clap", &["pillarbox", "xtask", "testkit"]),
-    ("tokio-rustls", &["server", "testkit"]),
+    ("tokio-rustls", &["server", "import", "testkit"]),
     ("socket2", &["server", "testkit"]),
     ("anyhow", &["pillarbox", "xtask", "testkit"]),
 ];

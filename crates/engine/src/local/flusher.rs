@@ -52,7 +52,7 @@ impl Flusher {
     /// Sends all on its way that is committed. It may wait for the layer before.
     pub(crate) fn flush(&mut self, overlay: &Overlay) {
         // What a full disk has refused is tried once more.
-        if !self.is_done() && !self.is_done() {
+        if !self.is_done(overlay) && !self.is_done(overlay) {
             return;
         }
         if let Some(layer) = overlay.freeze() {
@@ -78,26 +78,26 @@ impl Flusher {
             match self.done.try_recv() {
                 Err(TryRecvError::Empty) => return,
                 Err(TryRecvError::Disconnected) => {}
-                Ok(done) => self.note(done),
+                Ok(done) => self.note(done, overlay),
             }
         }
         self.flush(overlay);
     }
 
     /// Waits for the layer that is on its way. `false` where it did not arrive and was sent again.
-    fn is_done(&mut self) -> bool {
+    fn is_done(&mut self, overlay: &Overlay) -> bool {
         if self.layer.is_some() {
             let done = self.done.recv().unwrap_or_else(|_| Err(Error::Io("the thread of the index has ended".into())));
-            self.note(done);
+            self.note(done, overlay);
         }
         self.layer.is_none()
     }
 
-    fn note(&mut self, done: Result<(), Error>) {
-        if let Some(layer) = self.layer.take()
-            && done.is_err()
-        {
-            self.send(layer);
+    fn note(&mut self, done: Result<(), Error>, overlay: &Overlay) {
+        match (self.layer.take(), done) {
+            (Some(layer), Err(_)) => self.send(layer),
+            (Some(_), Ok(())) => overlay.release(),
+            (None, _) => {}
         }
     }
 

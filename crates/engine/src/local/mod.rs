@@ -434,6 +434,8 @@ impl Engine for Local {
             .and_then(|connection| rebuild::settle(&connection))
             .map_err(index::error)?;
         if self.private.is_some() {
+            // Whoever looks at the index itself finds everything there from now on.
+            self.flush()?;
             self.segments.stop(private::REASON);
         }
         Ok(())

@@ -2,8 +2,7 @@
 //!
 //! Two layers lie over the index. The *active* one takes what is committed now. From time to time it is
 //! [frozen](Overlay::freeze), and becomes part of the index in one transaction, which says so (`flushed`);
-//! a new one begins. The frozen layer stays until the next one is frozen, for views whose read transaction
-//! began before that transaction ended.
+//! a new one begins. The frozen layer stays until that is done, and for those who hold it.
 //!
 //! * A view takes the layers above the state of the index that it sees ([`Overlay::over`]), and so has all
 //!   of an account's state as of one commit, whenever it looks.
@@ -118,6 +117,13 @@ impl Overlay {
         let frozen = Arc::new(std::mem::replace(&mut layers.active, next));
         layers.frozen = Arc::clone(&frozen);
         Some(frozen)
+    }
+
+    /// Lets go of the frozen layer, which is in the index. A view that has seen the index of before, and has not
+    /// taken its layers yet, begins again.
+    pub(crate) fn release(&self) {
+        let mut layers = self.0.lock();
+        layers.frozen = Arc::new(Layer::new(layers.active.base));
     }
 }
 

@@ -62,7 +62,8 @@ impl Private {
 
     /// How that is kept.
     pub(crate) fn options(&self, options: Options) -> Options {
-        let disk = Arc::new(Layered { disk: options.disk, below: self.dir.join(BELOW) });
+        let disk = Layered { disk: options.disk, above: self.dir.join("segments"), below: self.dir.join(BELOW) };
+        let disk = Arc::new(disk);
         let reclaim = Reclaim { every: None, ..options.reclaim };
         Options { disk, reclaim, reserve: 0, copies: None, ..options }
     }
@@ -93,16 +94,26 @@ fn share(store: &Path) -> Result<Option<File>, OpenError> {
     }
 }
 
-/// One directory for segments, which seems to have what another has as well.
+/// A disk on which the directory `above` seems to have what the directory `below` has as well.
 #[derive(Debug)]
 struct Layered {
     disk: Arc<dyn Disk>,
+    above: PathBuf,
     below: PathBuf,
 }
 
 impl Layered {
-    fn lower(&self, path: &Path) -> PathBuf {
-        path.file_name().map_or_else(|| self.below.clone(), |name| self.below.join(name))
+    /// What a path stands for that is not there above.
+    fn lower(&self, path: &Path) -> Option<PathBuf> {
+        path.strip_prefix(&self.above).ok().map(|name| self.below.join(name))
+    }
+
+    /// Does something with a path, or with what it stands for.
+    fn either<T>(&self, path: &Path, act: impl Fn(&Path) -> io::Result<T>) -> io::Result<T> {
+        match (act(path), self.lower(path)) {
+            (Err(e), Some(lower)) if e.kind() == ErrorKind::NotFound => act(&lower),
+            (done, _) => done,
+        }
     }
 }
 
@@ -116,15 +127,14 @@ impl Disk for Layered {
     }
 
     fn open(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
-        match self.disk.open(path) {
-            Err(e) if e.kind() == ErrorKind::NotFound => self.disk.open(&self.lower(path)),
-            opened => opened,
-        }
+        self.either(path, |path| self.disk.open(path))
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
         let mut names = self.disk.list(dir)?;
-        names.extend(self.disk.list(&self.below)?);
+        if dir == self.above {
+            names.extend(self.disk.list(&self.below)?);
+        }
         Ok(names)
     }
 
@@ -133,10 +143,7 @@ impl Disk for Layered {
     }
 
     fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
-        match self.disk.link(from, to) {
-            Err(e) if e.kind() == ErrorKind::NotFound => self.disk.link(&self.lower(from), to),
-            linked => linked,
-        }
+        self.either(from, |from| self.disk.link(from, to))
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
@@ -149,5 +156,32 @@ impl Disk for Layered {
 
     fn free(&self, dir: &Path) -> io::Result<u64> {
         self.disk.free(dir)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::RealDisk;
+
+    #[test]
+    fn only_one_directory_seems_to_have_what_another_has() {
+        let dir = tempfile::tempdir().unwrap();
+        let [above, below, other] = ["above", "below", "other"].map(|name| dir.path().join(name));
+        for place in [&above, &below, &other] {
+            fs::create_dir(place).unwrap();
+        }
+        fs::write(below.join("1.seg"), "lower").unwrap();
+        fs::write(above.join("2.seg"), "upper").unwrap();
+        let disk = Layered { disk: Arc::new(RealDisk), above: above.clone(), below };
+        let mut names = disk.list(&above).unwrap();
+        names.sort();
+        assert_eq!(names, ["1.seg", "2.seg"]);
+        assert_eq!(disk.open(&above.join("1.seg")).unwrap().len().unwrap(), 5);
+        disk.link(&above.join("1.seg"), &other.join("3.seg")).unwrap();
+        // A backup is not mixed up with the store.
+        assert_eq!(disk.list(&other).unwrap(), ["3.seg"]);
+        assert!(disk.open(&other.join("1.seg")).is_err());
+        assert!(disk.open(&above.join("4.seg")).is_err());
     }
 }

@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use clap::Args;
+use import::imap::Progress;
 use server::context::{ImapOptions, LmtpOptions};
 use server::tls::Tls;
 use store::Store;
@@ -176,7 +177,7 @@ async fn prepare(server: &Server, logins: &[Login]) -> Result<()> {
     }
     for Login { name, password } in logins {
         let request = Request::Create { name: (*name).to_owned(), password: password.clone() };
-        if let Response::Failed(why) = execute(store, request).await {
+        if let Response::Failed(why) = execute(store, request, Progress::default()).await {
             anyhow::bail!("cannot create the account {name}: {why}");
         }
     }

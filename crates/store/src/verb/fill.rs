@@ -9,6 +9,7 @@ use types::{MailboxId, MailboxName, Principal, SpecialUse, Uid, UidValidity};
 
 use super::append::{Appended, NewMessage, add};
 use super::mailboxes::new_entry;
+use super::notes::{self, Note};
 use super::undelete::{deleted_entry, deleted_value, show};
 use crate::account::{Account, each};
 use crate::attendance::Attendance;
@@ -28,13 +29,14 @@ pub struct Filling {
 }
 
 impl Account {
-    /// Begins a mailbox. Its UIDVALIDITY is the one given, unless a mailbox of the account has it.
+    /// Begins a mailbox, with notes. Its UIDVALIDITY is the one given, unless a mailbox of the account has it.
     pub async fn fill(
         &self,
         who: &Principal,
         name: MailboxName,
         special_use: Option<SpecialUse>,
         uid_validity: Option<UidValidity>,
+        notes: Vec<Note>,
     ) -> Result<Filling> {
         rights::may_change(who, self.id())?;
         let cell = Arc::clone(&self.0);
@@ -42,7 +44,38 @@ impl Account {
             .write(move |txn| {
                 txn.alive()?;
                 let id = begin(txn, name, special_use, uid_validity)?;
+                notes::write(txn, id, notes);
                 Ok((id, Attendance::new(cell, id)))
+            })
+            .await?;
+        Ok(Filling { account: self.clone(), id, _attendance: attendance })
+    }
+
+    /// No mailbox that is created from now on has a UIDVALIDITY up to this one: they belong to mailboxes that will be
+    /// filled. One that would leave too few others is passed over.
+    pub async fn pass_uid_validity(&self, who: &Principal, last: UidValidity) -> Result<()> {
+        rights::may_change(who, self.id())?;
+        self.write(move |txn| {
+            txn.alive()?;
+            txn.counters().take_uid_validity(last);
+            Ok(())
+        })
+        .await
+    }
+
+    /// Goes on with a mailbox of which [`Filling::finish`] was never reached, found among the deleted ones. Retention
+    /// begins anew.
+    pub async fn refill(&self, who: &Principal, id: MailboxId) -> Result<Filling> {
+        rights::may_change(who, self.id())?;
+        let cell = Arc::clone(&self.0);
+        let attendance = self
+            .write(move |txn| {
+                txn.alive()?;
+                let value = txn.get(&key::deleted_mailbox(id))?.ok_or(Error::NoSuchMailbox)?;
+                let entry = deleted_entry(txn.view()?, id, &value)?;
+                let now = txn.now;
+                txn.write(key::deleted_mailbox(id), Some(deleted_value(now, &entry)));
+                Ok(Attendance::new(cell, id))
             })
             .await?;
         Ok(Filling { account: self.clone(), id, _attendance: attendance })
@@ -50,8 +83,23 @@ impl Account {
 }
 
 impl Filling {
-    /// Puts messages behind the others, all or none. Their UIDs ascend, also from call to call.
-    pub async fn push(&self, who: &Principal, messages: Vec<(Uid, NewMessage)>) -> Result<Appended> {
+    /// Which mailbox this is and will be.
+    pub fn id(&self) -> MailboxId {
+        self.id
+    }
+
+    /// The first UID that [`Filling::push`] takes.
+    pub fn uid_next(&self) -> Result<Uid> {
+        Ok(self.account.0.mailbox(self.id).snapshot()?.uid_next())
+    }
+
+    /// The one that clients will see: the one wished for, or another where that was taken.
+    pub fn uid_validity(&self) -> Result<UidValidity> {
+        Ok(self.account.0.mailbox(self.id).snapshot()?.uid_validity())
+    }
+
+    /// Puts messages behind the others, all or none, and notes with them. Their UIDs ascend, also from call to call.
+    pub async fn push(&self, who: &Principal, messages: Vec<(Uid, NewMessage)>, notes: Vec<Note>) -> Result<Appended> {
         rights::may_change(who, self.account.id())?;
         let id = self.id;
         self.account
@@ -60,6 +108,7 @@ impl Filling {
                 let value = txn.get(&key::deleted_mailbox(id))?.ok_or(Error::NoSuchMailbox)?;
                 let entry = deleted_entry(txn.view()?, id, &value)?;
                 let mailbox = (*txn.hidden(id)?).clone();
+                notes::write(txn, id, notes);
                 add(txn, &entry, mailbox, messages.into_iter().map(|(uid, message)| (Some(uid), message)))
             })
             .await
@@ -67,12 +116,13 @@ impl Filling {
 
     /// It is whole: from now on it can be selected, and has at least this UIDNEXT. An empty mailbox of its name gives way
     /// (whoever has it selected is told that it is gone); one with messages does not.
-    pub async fn finish(self, who: &Principal, uid_next: Uid) -> Result<MailboxName> {
+    pub async fn finish(self, who: &Principal, uid_next: Uid, notes: Vec<Note>) -> Result<MailboxName> {
         rights::may_change(who, self.account.id())?;
         let id = self.id;
         self.account
             .write(move |txn| {
                 txn.alive()?;
+                notes::write(txn, id, notes);
                 finish(txn, id, uid_next)
             })
             .await
