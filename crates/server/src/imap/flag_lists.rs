@@ -5,7 +5,7 @@ use proto::imap::response::{FetchWriter, FlagList};
 use store::{Chunk, Keywords};
 
 /// How many lists are kept at one time.
-const KEPT: usize = 32;
+const KEPT: usize = 64;
 
 /// See the module. Of one mailbox.
 #[derive(Default)]
@@ -16,6 +16,8 @@ pub(crate) struct FlagLists {
 }
 
 struct Kept {
+    /// Of what follows: most that are not the same differ here.
+    digest: u64,
     system: u8,
     keywords: Box<[u32]>,
     recent: bool,
@@ -26,7 +28,12 @@ impl FlagLists {
     /// Writes the flags of the message at this position.
     pub(crate) fn write(&mut self, chunk: &Chunk, at: usize, names: &Keywords, recent: bool, to: &mut FetchWriter<'_>) {
         let (system, keywords) = (chunk.system_bits(at), chunk.keyword_ids(at));
-        let same = |kept: &Kept| kept.system == system && kept.recent == recent && *kept.keywords == *keywords;
+        let digest = keywords.iter().fold(u64::from(system) << 1 | u64::from(recent), |digest, &id| {
+            digest.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ u64::from(id)
+        });
+        let same = |kept: &Kept| {
+            kept.digest == digest && kept.system == system && kept.recent == recent && *kept.keywords == *keywords
+        };
         let found = match self.kept.get(self.last) {
             Some(last) if same(last) => Some(self.last),
             _ => self.kept.iter().position(same),
@@ -39,7 +46,7 @@ impl FlagLists {
             }
             self.last = self.kept.len();
             let list = FlagList::new(&chunk.flags(at, names), recent);
-            self.kept.push(Kept { system, keywords: keywords.into(), recent, list });
+            self.kept.push(Kept { digest, system, keywords: keywords.into(), recent, list });
         }
         if let Some(kept) = self.kept.get(self.last) {
             to.flags(&kept.list);
