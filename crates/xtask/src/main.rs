@@ -65,7 +65,7 @@ enum Task {
     Lines,
     /// Measures Pillarbox and Dovecot side by side, in one run (needs root; docs/performance.md)
     Bench {
-        /// fill latency delivery append login idle, and settings for them: latency.reps=5
+        /// fill latency delivery append login idle newlogins memory scale slow, and settings for them: latency.reps=5
         words: Vec<String>,
     },
     /// Measures what the README claims: release build time, lines, rates, latencies, memory, kill -9

@@ -27,12 +27,17 @@ use crate::log_id::LogId;
 use crate::stream::Carried;
 
 /// Serves one IMAP connection until it ends.
-// No async function: its future would hold the connection beside the session that is made of it.
+// No async function: its future would hold what it is given beside what it makes of it.
 pub fn serve_imap(connection: Connection, server: Arc<Context>) -> impl Future<Output = ()> + Send {
     let Connection { stream, admission, shutdown } = connection;
     let wire = Wire::new(stream, shutdown, &server);
     let state = State::NotAuthenticated(NotAuthenticated::default());
-    Session { wire, server, admission, state, idling: None, name: None, commands: 0, errors: 0 }.serve()
+    let mut session = Session { wire, server, admission, state, idling: None, name: None, commands: 0, errors: 0 };
+    async move {
+        let end = session.live().await;
+        // Boxed, as everything that is not waiting: what a connection that waits costs is decided here.
+        Box::pin(session.finish(end)).await;
+    }
 }
 
 /// A connection and what it has come to.
@@ -91,12 +96,6 @@ impl Turn {
 }
 
 impl Session {
-    async fn serve(mut self) {
-        let end = self.live().await;
-        // Boxed, as everything that is not waiting: what a connection that waits costs is decided here.
-        Box::pin(self.finish(end)).await;
-    }
-
     async fn live(&mut self) -> Result<(), End> {
         self.greet();
         loop {
@@ -114,7 +113,9 @@ impl Session {
                         return Err(END_OF_SERVER);
                     }
                 }
-                None => self.wait().await?,
+                // Boxed: not everybody who waits idles.
+                None if self.idling.is_some() => Box::pin(self.idle()).await?,
+                None => self.wire.wait().await?,
             }
         }
     }
@@ -124,8 +125,8 @@ impl Session {
         self.wire.encoder().untagged(Condition::Ok, Some(&greeting), "Pillarbox is ready");
     }
 
-    /// Waits for the client, and while it idles also for what there is to tell.
-    async fn wait(&mut self) -> Result<(), End> {
+    /// Waits for a client that idles, and for what there is to tell it.
+    async fn idle(&mut self) -> Result<(), End> {
         match self.sleep().await? {
             Woken::Heard => {}
             Woken::By(()) => Box::pin(self.push()).await?,
@@ -435,27 +436,4 @@ fn ratio(on_line: Carried, received: u64, sent: u64) -> String {
     let Carried { received: packed_in, sent: packed_out } = on_line;
     let (of_in, of_out) = (percent(packed_in, received), percent(packed_out, sent));
     format!(" (compressed to {packed_in} and {packed_out}, {of_in} and {of_out} %)")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::connections::Connections;
-    use crate::imap::wire::tests::server;
-    use crate::shutdown::Stopper;
-    use crate::stream::{Peer, Stream};
-
-    /// What a connection costs that waits, also in IDLE: its task, and a few hundred octets beside it. Whoever
-    /// awaits something large in the loop of the session makes it large for everybody: box that.
-    #[tokio::test]
-    async fn a_connection_that_waits_is_small() {
-        let server = Arc::new(server());
-        let (stopper, shutdown) = Stopper::new();
-        let admission = Connections::new(&server.limits).admit(Peer::Memory).unwrap();
-        let stream = Stream::memory(tokio::io::duplex(1).0, Peer::Memory);
-        let session = serve_imap(Connection { stream, admission, shutdown }, server);
-        let size = size_of_val(&session);
-        assert!(size <= 1900, "{size} octets");
-        drop(stopper);
-    }
 }

@@ -491,4 +491,4 @@ pub(crate) const AUTOLOGOUT: End = End::Bye { code: None, text: "Nothing was hea
 pub(crate) const END_OF_SERVER: End = End::Bye { code: None, text: "The server is shutting down" };
 
 #[cfg(test)]
-pub(super) mod tests;
+mod tests;

@@ -11,7 +11,7 @@ use crate::lent::Lender;
 use crate::login::LoginGate;
 use crate::shutdown::Stopper;
 
-pub(in crate::imap) fn server() -> Context {
+fn server() -> Context {
     let clock = Arc::new(SystemClock);
     let engine = Arc::new(engine::memory::Memory::new());
     let store = Store::open(engine, clock.clone(), store::Options::default()).unwrap();
