@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use engine::local::{Local, Options};
 use engine::segment::{Content, Found, scan};
 use engine::{AccountBatch, Batch, BlobId, CommitNumber, Engine, NewBlob, Write};
+use rusqlite::OpenFlags;
 use tempfile::TempDir;
 use types::AccountId;
 
@@ -113,6 +114,7 @@ fn recover(dir: &Path, strays: &[u64], named: bool) {
         (0..10).for_each(|n| assert!(read(&engine, account, n) == body(account, n)));
     }
     engine.settle().unwrap();
+    what_was_put_back_is_in_the_index_once_space_is_given_back(dir);
     assert_eq!(engine.setback().unwrap(), None);
     assert_eq!(engine.check().unwrap(), Vec::<String>::new());
     drop(engine);
@@ -122,6 +124,13 @@ fn recover(dir: &Path, strays: &[u64], named: bool) {
     let next = engine.read(A).unwrap().commit_number().0;
     put_after(&engine, A, 10, next);
     assert_eq!(engine.check().unwrap(), Vec::<String>::new());
+}
+
+/// As whoever gives space back looks at it: segment 1 was once removed with the bodies that were put back.
+fn what_was_put_back_is_in_the_index_once_space_is_given_back(dir: &Path) {
+    let index = rusqlite::Connection::open_with_flags(dir.join("index.db"), OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
+    let blobs: i64 = index.query_row("SELECT count(*) FROM blob", [], |row| row.get(0)).unwrap();
+    assert_eq!(blobs, 20);
 }
 
 fn lose(dir: &Path) {

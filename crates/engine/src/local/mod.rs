@@ -430,12 +430,12 @@ impl Engine for Local {
 
     fn settle(&self) -> Result<(), Error> {
         self.segments.writable()?;
+        // From here on space is given back: the index has to know what was put back where it lay.
+        self.flush()?;
         index::open_checkpointer(&self.store)
             .and_then(|connection| rebuild::settle(&connection))
             .map_err(index::error)?;
         if self.private.is_some() {
-            // Whoever looks at the index itself finds everything there from now on.
-            self.flush()?;
             self.segments.stop(private::REASON);
         }
         Ok(())

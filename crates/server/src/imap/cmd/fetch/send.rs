@@ -113,7 +113,8 @@ impl<'a> Delivery<'a> {
 
     /// Sends what waits, once it is enough, and lets other sessions have their turn.
     async fn send(&mut self) -> Result<(), End> {
-        let scratch = self.written.scratch.capacity();
+        let ahead = self.cards.as_ref().map_or(0, Cards::memory);
+        let scratch = self.written.scratch.capacity() + ahead;
         self.sink.holds(scratch);
         if !self.written.holes.is_empty() {
             let holes = std::mem::take(&mut self.written.holes);
