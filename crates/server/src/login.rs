@@ -66,6 +66,12 @@ impl LoginGate {
         self.hashed.load(Ordering::Relaxed)
     }
 
+    /// True where the password was right before, and still is.
+    pub fn recognises(&self, credentials: &Credentials, account: AccountId, hash: &PasswordHash) -> bool {
+        let fingerprint = self.key.fingerprint(account.0, &credentials.password, hash);
+        self.known.lock().get(&account) == Some(&fingerprint)
+    }
+
     /// Checks a password against what the store holds for its name; `None` where nobody has that
     /// name, or where nobody can log in to it.
     pub async fn check(

@@ -115,12 +115,18 @@ impl Store {
 
     /// The account of that name.
     pub fn find_account(&self, name: &AccountName) -> Result<Option<AccountRecord>> {
-        let directory = self.directory()?;
-        if let Some(record) = directory.settled().and_then(|now| self.records().get(name, now)) {
-            return Ok(Some(record));
-        }
+        self.kept_account(name).map_or_else(|| self.read_account(name), |record| Ok(Some(record)))
+    }
+
+    /// The same if it is in memory, because it was asked for lately.
+    pub fn kept_account(&self, name: &AccountName) -> Option<AccountRecord> {
+        self.directory().ok()?.settled().and_then(|now| self.records().get(name, now))
+    }
+
+    /// The same for a name that somebody else may have: the work does not tell whether its owner was here.
+    pub fn read_account(&self, name: &AccountName) -> Result<Option<AccountRecord>> {
         brief(|| {
-            let view = directory.read()?;
+            let view = self.directory()?.read()?;
             let found = find(&*view, name)?;
             if let Some(record) = &found {
                 self.records().keep(view.commit_number(), record.clone());

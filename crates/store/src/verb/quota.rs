@@ -75,7 +75,7 @@ impl Store {
         let administrators = self.quota_administrators()?;
         let found = blocking(|| match AccountName::new(root) {
             // RFC 9208 §3.2: an opaque string, which another spelling is not.
-            Ok(name) if name.as_str() == root => self.find_account(&name),
+            Ok(name) if name.as_str() == root => self.read_account(&name),
             _ => Ok(None),
         });
         let AccountRecord { id, .. } = found?.ok_or(Error::NoSuchQuotaRoot)?;
@@ -88,7 +88,7 @@ impl Store {
 
     fn quota_administrators(&self) -> Result<Vec<AccountId>> {
         let names = &self.quota_options().administrators;
-        let ids = blocking(|| names.iter().map(|name| self.find_account(name)).collect::<Result<Vec<_>>>())?;
+        let ids = blocking(|| names.iter().map(|name| self.read_account(name)).collect::<Result<Vec<_>>>())?;
         Ok(ids.into_iter().flatten().map(|record| record.id).collect())
     }
 }

@@ -40,10 +40,16 @@ pub(crate) async fn enter(
     credentials: Credentials,
 ) -> Result<(Authenticated, Answer), Failure> {
     let server = room.server;
-    let record = match AccountName::new(&credentials.name) {
-        Ok(name) => server.store.find_account(&name)?,
-        Err(_) => None,
+    let name = AccountName::new(&credentials.name).ok();
+    let kept = name.as_ref().and_then(|name| server.store.kept_account(name));
+    let recognised = |record: &AccountRecord| {
+        stored_hash(record).is_some_and(|hash| server.login.recognises(&credentials, record.id, &hash))
     };
+    if let Some(record) = kept.filter(recognised) {
+        return admit(room, record);
+    }
+    // Read for everybody else: the work does not tell whether somebody of that name was here.
+    let record = name.map(|name| server.store.read_account(&name)).transpose()?.flatten();
     let stored = record.as_ref().and_then(|record| Some((record.id, stored_hash(record)?)));
     match (room.wire.meanwhile(server.login.check(&credentials, stored)).await?, record) {
         (Ok(_), Some(record)) => admit(room, record),
