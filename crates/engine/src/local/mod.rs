@@ -9,9 +9,9 @@
 //! store/damaged/*.seg  segments that nobody refers to and that could not be read everywhere
 //! ```
 //!
-//! * What was acknowledged has been synced: the bodies and the [journal] of their group, with one sync of a
+//! * What was acknowledged has been synced: the bodies and the journal of their group, with one sync of a
 //!   segment. The index follows when it is worth it, or somebody wants to look at it: until then, what is
-//!   committed is in the [overlay]; after a crash it is [replayed](replay).
+//!   committed is in the overlay; after a crash it is replayed.
 //! * A segment is only ever written to by the process that created it. When a store is opened, the
 //!   segments that were growing are sealed where they end, and a new one begins.
 //! * A failed write or sync ends all writing until the store is opened again; reading goes on. A
