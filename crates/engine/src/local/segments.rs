@@ -156,6 +156,11 @@ impl Segments {
         })
     }
 
+    /// Octets that copies may take, which are there before what they are copied from is gone.
+    pub(crate) fn room_for_copies(&self) -> Result<u64, Error> {
+        Ok(self.free()?.saturating_sub(self.reserve / 4))
+    }
+
     /// Says no where the disk has no room for new bodies.
     pub(crate) fn room_for_blobs(&self) -> Result<(), Error> {
         if self.room()? == Room::Blobs { Ok(()) } else { Err(Error::Full) }

@@ -239,8 +239,13 @@ impl Reclaimer {
             });
             rows.and_then(Iterator::collect).map_err(index::error)?
         };
+        let room = self.segments.room_for_copies()?;
         let excluded = |victim: &Victim| {
             let id = &victim.id;
+            // A nearly full disk must not be filled by what is to empty it.
+            if victim.live > room {
+                return true;
+            }
             let damaged = victim.live > 0 && self.damaged.contains(id);
             damaged || seen.contains(id) || self.left.contains(id) || self.retired.iter().any(|r| r.id == *id)
         };
