@@ -239,19 +239,21 @@ impl Reclaimer {
             });
             rows.and_then(Iterator::collect).map_err(index::error)?
         };
-        let room = self.segments.room_for_copies()?;
         let excluded = |victim: &Victim| {
             let id = &victim.id;
-            // A nearly full disk must not be filled by what is to empty it.
-            if victim.live > room {
-                return true;
-            }
             let damaged = victim.live > 0 && self.damaged.contains(id);
             damaged || seen.contains(id) || self.left.contains(id) || self.retired.iter().any(|r| r.id == *id)
         };
         // A segment whose dead octets are few is not worth it, whatever its size.
         let dead = |victim: &Victim| victim.end.saturating_sub(victim.live).saturating_mul(100);
         victims.retain(|v| !excluded(v) && (v.live == 0 || dead(v) >= dead_share.max(1).saturating_mul(v.end)));
+        // A nearly full disk must not be filled by what is to empty it.
+        let room = self.segments.room_for_copies()?;
+        let found = victims.len();
+        victims.retain(|victim| victim.live <= room);
+        if victims.is_empty() && found > 0 && seen.is_empty() {
+            return Err(Error::Full);
+        }
         // Only now, so that whoever is no longer pinned has committed what the next reading sees.
         victims.retain(|victim| !self.segments.is_pinned(victim.id));
         victims.sort_unstable_by_key(|victim| victim.live);
