@@ -5,35 +5,22 @@ import imaplib
 import os
 import smtplib
 
-from harness import DOMAIN, PATIENCE, Server, contains, done, equal, mail, may_mount, run, until
+from harness import DOMAIN, PATIENCE, MountedServer, contains, done, equal, mail, may_mount, until
 
 SIZE, RESERVE = 40 << 20, 12 << 20
 BODY = ("x" * 76 + "\r\n") * 3000
 
 
-class Small(Server):
-    """A server whose store has a file system of its own, a small one."""
+class Small(MountedServer):
+    size = SIZE
 
     def configure(self, plaintext, limits):
-        self.store = self.folder("store")
-        os.chmod(self.store, 0o700)
-        run("mount", "-t", "tmpfs", "-o", f"size={SIZE},mode=0700", "none", self.store)
         super().configure(plaintext, limits)
         path = self.path("pillarbox.toml")
         with open(path) as f:
             text = f.read()
         with open(path, "w") as f:
             f.write(text.replace("[store]\n", f"[store]\nreserve = {RESERVE}\ncopies = 0\n"))
-
-    def __exit__(self, kind, *rest):
-        try:
-            if kind is None:
-                self.stop()
-            else:
-                self.kill()
-        finally:
-            run("umount", "-l", self.store)
-        super().__exit__(kind, *rest)
 
     def free(self):
         stat = os.statvfs(self.store)

@@ -9,33 +9,18 @@ import shutil
 import smtplib
 import sqlite3
 
-from harness import DOMAIN, PATIENCE, Server, contains, done, equal, mail, may_mount, run
+from harness import DOMAIN, PATIENCE, MountedServer, contains, done, equal, mail, may_mount, run
 
 MESSAGES = 40
 
 
-class Mounted(Server):
-    """A server whose store has a file system of its own."""
-
+class Mounted(MountedServer):
     def configure(self, plaintext, limits):
-        self.store = self.folder("store")
-        os.chmod(self.store, 0o700)
-        run("mount", "-t", "tmpfs", "-o", "size=400m,mode=0700", "none", self.store)
         os.environ["TMPDIR"] = self.folder("private")
         super().configure(plaintext, limits)
 
     def remount(self, how):
         run("mount", "-o", f"remount,{how}", self.store)
-
-    def __exit__(self, kind, *rest):
-        try:
-            if kind is None:
-                self.stop()
-            else:
-                self.kill()
-        finally:
-            run("umount", "-l", self.store)
-        super().__exit__(kind, *rest)
 
     def inside(self):
         """Every file of the store and what it has."""

@@ -227,6 +227,28 @@ def run(*command, ok=True, **kwargs):
     return said
 
 
+class MountedServer(Server):
+    """A server whose store has a file system of its own in memory, of `size` octets."""
+
+    size = 400 << 20
+
+    def configure(self, plaintext, limits):
+        self.store = self.folder("store")
+        os.chmod(self.store, 0o700)
+        run("mount", "-t", "tmpfs", "-o", f"size={self.size},mode=0700", "none", self.store)
+        super().configure(plaintext, limits)
+
+    def __exit__(self, kind, *rest):
+        try:
+            if kind is None:
+                self.stop()
+            else:
+                self.kill()
+        finally:
+            run("umount", "-l", self.store)
+        super().__exit__(kind, *rest)
+
+
 def may_mount():
     """True where we may; tries a namespace of our own, in which this program begins anew."""
     probe = os.path.join(os.environ.get("TMPDIR", "/tmp"), f"pillarbox-mount-{os.getpid()}")

@@ -287,6 +287,7 @@ impl Ahead {
         self.places.extend(found.filter(|(_, range)| !range.is_empty()));
     }
 }
+
 #[cfg(test)]
 mod tests {
     use message::FieldSet;
