@@ -291,28 +291,18 @@ impl Ahead {
 #[cfg(test)]
 mod tests {
     use message::FieldSet;
-    use types::{AccountName, Flags, MailboxName, Principal};
+    use types::MailboxName;
 
     use super::*;
-    use crate::{NewMessage, Options, Store, SystemClock};
+    use crate::testing;
 
     #[test]
     fn a_row_that_does_not_know_asks_the_card() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            let engine = Arc::new(engine::memory::Memory::new());
-            let store = Store::open(engine, Arc::new(SystemClock), Options::default()).unwrap();
-            let id = store.create_account(&AccountName::new("a").unwrap(), "hash".into()).await.unwrap();
-            let (account, who) = (store.account(id).unwrap(), Principal { account: id });
-            let inbox = MailboxName::new("INBOX").unwrap();
-            for subject in ["plain", "räksmörgås"] {
-                let mut incoming = account.receive().unwrap();
-                incoming.push(format!("Subject: {subject}\r\n\r\n").as_bytes()).unwrap();
-                let content = incoming.finish().unwrap();
-                let message = NewMessage { content, flags: Flags::NONE, internal_date: None };
-                account.append(&who, &inbox, vec![message]).await.unwrap();
-            }
-            let mailbox = account.open(&who, &inbox).unwrap();
+            let (_store, account, who) = testing::account().await;
+            testing::append(&account, &who, ["Subject: plain\r\n\r\n".to_owned()]).await;
+            let mailbox = testing::append(&account, &who, ["Subject: räksmörgås\r\n\r\n".to_owned()]).await;
             let snapshot = mailbox.snapshot().unwrap();
             let chunk = snapshot.chunks(&snapshot.uids()).next().unwrap().unwrap();
             let told: Vec<_> = chunk.rows().iter().map(|row| row.international).collect();
@@ -331,23 +321,17 @@ mod tests {
     fn cards_are_the_same_in_any_order() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            let engine = Arc::new(engine::memory::Memory::new());
-            let store = Store::open(engine, Arc::new(SystemClock), Options::default()).unwrap();
-            let id = store.create_account(&AccountName::new("a").unwrap(), "hash".into()).await.unwrap();
-            let (account, who) = (store.account(id).unwrap(), Principal { account: id });
-            let inbox = MailboxName::new("INBOX").unwrap();
+            let (_store, account, who) = testing::account().await;
             // One by one, a few, and more than fit into a value, so that values differ in length.
             for (batch, count) in [1, 1, 1, 70, 1, 3, 1, 1].into_iter().enumerate() {
                 let messages = (0..count).map(|n| {
-                    let mut incoming = account.receive().unwrap();
                     let subject = format!("Subject: {batch} {n}{}\r\n", "x".repeat(500));
                     let help = format!("List-Help: {}\r\n\r\n", "y".repeat(10 * n % 97));
-                    incoming.push((subject + &help).as_bytes()).unwrap();
-                    NewMessage { content: incoming.finish().unwrap(), flags: Flags::NONE, internal_date: None }
+                    subject + &help
                 });
-                account.append(&who, &inbox, messages.collect()).await.unwrap();
+                testing::append(&account, &who, messages).await;
             }
-            let mailbox = account.open(&who, &inbox).unwrap();
+            let mailbox = account.open(&who, &MailboxName::inbox()).unwrap();
             let snapshot = mailbox.snapshot().unwrap();
             let chunks = snapshot.chunks(&snapshot.uids()).map(Result::unwrap).collect::<Vec<_>>();
             let emails: Vec<_> = chunks.iter().flat_map(|chunk| chunk.rows()).map(|row| row.email).collect();

@@ -46,6 +46,8 @@ mod sort;
 mod source;
 mod steps;
 mod store;
+#[cfg(test)]
+mod testing;
 mod thread;
 mod tree;
 mod txn;

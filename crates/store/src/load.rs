@@ -107,10 +107,10 @@ impl Snapshot {
 
 #[cfg(test)]
 mod tests {
-    use types::{AccountName, Flag, Flags, MailboxName, ModSeq, Principal};
+    use types::{Flag, Flags, ModSeq};
 
     use super::*;
-    use crate::{FlagChange, FlagMode, NewMessage, Options, Store, SystemClock};
+    use crate::{FlagChange, FlagMode, testing};
 
     fn content(snapshot: &Snapshot) -> Vec<(Row, ModSeq, u8)> {
         let mut content = vec![];
@@ -127,18 +127,9 @@ mod tests {
     fn a_sweep_brings_what_was_written() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            let engine = Arc::new(engine::memory::Memory::new());
-            let store = Store::open(engine, Arc::new(SystemClock), Options::default()).unwrap();
-            let id = store.create_account(&AccountName::new("a").unwrap(), "hash".into()).await.unwrap();
-            let (account, who) = (store.account(id).unwrap(), Principal { account: id });
-            let inbox = MailboxName::inbox();
-            let messages = (0..900).map(|n| {
-                let mut incoming = account.receive().unwrap();
-                incoming.push(format!("Subject: {n}\r\n\r\n").as_bytes()).unwrap();
-                NewMessage { content: incoming.finish().unwrap(), flags: Flags::NONE, internal_date: None }
-            });
-            account.append(&who, &inbox, messages.collect()).await.unwrap();
-            let mailbox = account.open(&who, &inbox).unwrap();
+            let (_store, account, who) = testing::account().await;
+            let messages = (0..900).map(|n| format!("Subject: {n}\r\n\r\n"));
+            let mailbox = testing::append(&account, &who, messages).await;
             // Some chunks shrink, some become one, and marks are newer than rows.
             let gone: IdSet<Uid> = (100..400).chain(500..510).filter_map(Uid::new).collect();
             let mark =

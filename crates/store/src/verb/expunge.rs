@@ -41,28 +41,17 @@ fn expunge(txn: &mut Txn, id: MailboxId, among: Option<&IdSet<Uid>>) -> Result<I
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
-    use types::{AccountName, Flag, Flags, MailboxName};
+    use types::{Flag, Flags};
 
     use super::*;
-    use crate::{FlagChange, FlagMode, NewMessage, Options, Store, SystemClock};
+    use crate::{FlagChange, FlagMode, testing};
 
     /// What EXPUNGE costs does not depend on how many messages stay.
     #[tokio::test]
     async fn expunge_reads_only_where_something_is_deleted() {
-        let store =
-            Store::open(Arc::new(engine::memory::Memory::new()), Arc::new(SystemClock), Options::default()).unwrap();
-        let id = store.create_account(&AccountName::new("a").unwrap(), "hash".into()).await.unwrap();
-        let (account, who) = (store.account(id).unwrap(), Principal { account: id });
-        let inbox = MailboxName::new("INBOX").unwrap();
-        let messages = (0..1000).map(|_| {
-            let mut incoming = account.receive().unwrap();
-            incoming.push(b"Subject: x\r\n\r\n").unwrap();
-            NewMessage { content: incoming.finish().unwrap(), flags: Flags::NONE, internal_date: None }
-        });
-        account.append(&who, &inbox, messages.collect()).await.unwrap();
-        let mailbox = account.open(&who, &inbox).unwrap();
+        let (_store, account, who) = testing::account().await;
+        let messages = std::iter::repeat_n("Subject: x\r\n\r\n".to_owned(), 1000);
+        let mailbox = testing::append(&account, &who, messages).await;
         assert!(mailbox.cell.evict() > 0, "somebody holds the snapshot");
 
         let three = IdSet::from_iter([Uid::new(3).unwrap(), Uid::new(7).unwrap(), Uid::new(500).unwrap()]);
