@@ -34,6 +34,10 @@ const GOODBYE: Duration = Duration::from_secs(8);
 /// How often memory that nobody uses is given back.
 const EVICTION: Duration = Duration::from_secs(5);
 
+/// Threads beside the workers, for what waits for the disk. Each holds what it works on: with tokio's default of
+/// 512 of them, what connections hold while they are worked on was 600 MiB.
+const BLOCKING: usize = 64;
+
 /// What a listener speaks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Protocol {
@@ -107,7 +111,8 @@ pub(crate) fn open_store(
 /// Starts a server, hands it to `work`, and ends it in bounded time when `work` is done.
 pub(crate) fn run(setup: Setup, work: impl AsyncFnOnce(&Server, Signals) -> Result<()>) -> Result<()> {
     raise_descriptor_limit();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start threads")?;
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = runtime.max_blocking_threads(BLOCKING).enable_all().build().context("cannot start threads")?;
     // Listeners before the store: a busy port is told at once, and without touching anything.
     let listeners = runtime.block_on(async { bind(&setup.wanted) })?;
     let (engine, store) = open_store(&setup.store_path, setup.engine.clone(), setup.store.clone())?;

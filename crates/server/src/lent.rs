@@ -1,11 +1,15 @@
-//! Memory that is held while clients are waited for: commands and messages that are half there, answers that
-//! are not taken. What a connection holds while the server works on it is no matter of this: few can work at
-//! one time, but all can be waited for.
+//! What connections hold, and how many hold much at one time.
 //!
-//! It is lent. There is so much ([`Limits::waiting_memory`]); once that is used up, whoever waits with the largest
+//! * **While the server works** on what is much (a large message, the rest of a long command, a long answer), those
+//!   have memory and processors who have a [turn](Borrower::turn). There are few turns, and nobody who asks for
+//!   something small waits behind them. A turn ends by itself when the session waits for anything ([`in_turns`]).
+//! * **While a client is waited for**, or a turn, what is held is lent.
+//!
+//! What is lent is memory of commands and messages that are half there, of answers that are not taken. There is so much ([`Limits::waiting_memory`]); once that is used up, whoever waits with the largest
 //! loan, and of equals the one who has waited longest, is called back: its connection ends. So nobody is
 //! refused because of others who hold on to much, and a client that takes what it asked for never meets this.
 
+use std::cell::Cell;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::pin::pin;
@@ -16,10 +20,35 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use types::Limits;
 
+use crate::turns::{Party, Turn, Turns};
+
+/// How many have a turn at one time, for each processor: some of them wait for the disk.
+const TURNS: usize = 4;
+
+/// Octets of one command or message, above which whoever sends more has to wait for a turn.
+pub(crate) const LONG: usize = 16 << 10;
+
+thread_local! {
+    /// That of the session that is being polled.
+    static TURN: Cell<Option<Turn>> = const { Cell::new(None) };
+}
+
+/// A session that takes turns: what it has taken ends when it waits for anything, or ends.
+// Boxed, and no async function: each would hold the session twice.
+pub(crate) fn in_turns<T>(session: impl Future<Output = T> + Send) -> impl Future<Output = T> + Send {
+    let mut session = Box::pin(session);
+    std::future::poll_fn(move |cx| {
+        let polled = session.as_mut().poll(cx);
+        TURN.take();
+        polled
+    })
+}
+
 /// Lends to all connections of a server.
 #[derive(Debug)]
 pub struct Lender {
     most: usize,
+    turns: Arc<Turns>,
     book: Mutex<Book>,
 }
 
@@ -46,7 +75,9 @@ pub struct CalledBack;
 impl Lender {
     /// Nothing is lent yet.
     pub fn new(limits: &Limits) -> Arc<Self> {
-        Arc::new(Self { most: limits.waiting_memory, book: Mutex::default() })
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let turns = Turns::new(TURNS * processors, usize::MAX);
+        Arc::new(Self { most: limits.waiting_memory, turns, book: Mutex::default() })
     }
 
     /// For a connection.
@@ -66,7 +97,20 @@ impl Lender {
 }
 
 impl Borrower {
-    /// Waits for a client while `octets` are held. What needs no waiting needs no loan.
+    /// Waits for a turn to do much, while `octets` are held; done at once for a session that has one. In a session
+    /// that goes [`in_turns`].
+    pub async fn turn(&self, party: Party, octets: usize) -> Result<(), CalledBack> {
+        let has = TURN.take();
+        let turn = match has {
+            Some(turn) => Some(turn),
+            // Nobody is sent away from where all may wait.
+            None => self.during(octets, self.0.turns.take(party)).await?.ok(),
+        };
+        TURN.set(turn);
+        Ok(())
+    }
+
+    /// Waits for a client, or a turn, while `octets` are held. What needs no waiting needs no loan.
     pub async fn during<T>(&self, octets: usize, wait: impl Future<Output = T>) -> Result<T, CalledBack> {
         let mut wait = pin!(wait);
         if octets == 0 {

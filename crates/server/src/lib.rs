@@ -15,3 +15,4 @@ pub mod login;
 pub mod shutdown;
 pub mod stream;
 pub mod tls;
+pub mod turns;

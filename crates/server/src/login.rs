@@ -1,7 +1,7 @@
 //! The login gate: who gets in, at what cost.
 //!
-//! * Hashing is bounded in CPU and memory by a semaphore ([`Limits::password_hashes`]), and those who
-//!   wait for it by [`Limits::password_queue`].
+//! * Hashing is bounded in CPU and memory ([`Limits::password_hashes`]), and those who wait for it are
+//!   ([`Limits::password_queue`]). They have their turns by networks: a flood from one keeps itself waiting.
 //! * An unknown name and a wrong password are one error and take the same time: a name that nobody
 //!   has is checked against a dummy hash.
 //! * What was right is recognised again without hashing, under a key that lives as long as the
@@ -14,8 +14,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use auth::{Credentials, Fingerprint, FingerprintKey, PasswordHash, Workspace};
 use parking_lot::Mutex;
-use tokio::sync::Semaphore;
 use types::{AccountId, Limits};
+
+use crate::turns::{Crowded, Party, Turns};
 
 /// The priority of threads that hash, as `nice` counts: far behind the sessions (0), and yet not so far that nobody
 /// gets in while the machine is busy with something else.
@@ -25,11 +26,9 @@ const BEHIND: i32 = 10;
 /// Decides about logins.
 #[derive(Debug)]
 pub struct LoginGate {
-    hashing: Arc<Semaphore>,
+    hashing: Arc<Turns>,
     /// The memory of those hashes that are not computed at this moment, for the next ones.
     workspaces: Arc<Mutex<Vec<Workspace>>>,
-    /// Those who hash and those who wait for it.
-    queue: Semaphore,
     key: FingerprintKey,
     known: Mutex<HashMap<AccountId, Fingerprint>>,
     hashed: AtomicU64,
@@ -41,7 +40,7 @@ pub enum LoginError {
     /// No such name, or not its password: nobody is told which.
     #[error("the name or the password is wrong")]
     Wrong,
-    /// More logins wait than [`Limits::password_queue`].
+    /// More logins wait than [`Limits::password_queue`], and of no network more than of this one.
     #[error("too many logins at this moment; try again")]
     Busy,
 }
@@ -49,12 +48,9 @@ pub enum LoginError {
 impl LoginGate {
     /// A gate under a key drawn at random.
     pub fn new(limits: &Limits, key: FingerprintKey) -> Self {
-        let hashes = limits.password_hashes.clamp(1, Semaphore::MAX_PERMITS);
-        let queue = hashes.saturating_add(limits.password_queue).min(Semaphore::MAX_PERMITS);
         Self {
-            hashing: Arc::new(Semaphore::new(hashes)),
+            hashing: Turns::new(limits.password_hashes.max(1), limits.password_queue),
             workspaces: Arc::default(),
-            queue: Semaphore::new(queue),
             key,
             known: Mutex::default(),
             hashed: AtomicU64::new(0),
@@ -73,9 +69,10 @@ impl LoginGate {
     }
 
     /// Checks a password against what the store holds for its name; `None` where nobody has that
-    /// name, or where nobody can log in to it.
+    /// name, or where nobody can log in to it. `party` is the stranger who asks.
     pub async fn check(
         &self,
+        party: Party,
         credentials: &Credentials,
         stored: Option<(AccountId, PasswordHash)>,
     ) -> Result<AccountId, LoginError> {
@@ -89,7 +86,7 @@ impl LoginGate {
             return Ok(*account);
         }
         let hash = proof.as_ref().map_or_else(PasswordHash::dummy, |(_, hash, _)| hash.clone());
-        let matches = self.hash(credentials, hash).await?;
+        let matches = self.hash(party, credentials, hash).await?;
         match proof {
             Some((account, _, fingerprint)) if matches => {
                 self.known.lock().insert(account, fingerprint);
@@ -104,14 +101,13 @@ impl LoginGate {
         self.workspaces.lock().clear();
     }
 
-    async fn hash(&self, credentials: &Credentials, hash: PasswordHash) -> Result<bool, LoginError> {
-        let _place = self.queue.try_acquire().map_err(|_| LoginError::Busy)?;
-        let permit = self.hashing.clone().acquire_owned().await.map_err(|_| LoginError::Busy)?;
+    async fn hash(&self, party: Party, credentials: &Credentials, hash: PasswordHash) -> Result<bool, LoginError> {
+        let turn = self.hashing.take(party).await.map_err(|Crowded| LoginError::Busy)?;
         self.hashed.fetch_add(1, Ordering::Relaxed);
         let (password, workspaces) = (credentials.password.clone(), Arc::clone(&self.workspaces));
         let work = tokio::task::spawn_blocking(move || {
             // Held by the work itself: a client that goes away does not make room for another hash.
-            let _permit = permit;
+            let _turn = turn;
             behind_everybody(move || {
                 let mut workspace = workspaces.lock().pop().unwrap_or_default();
                 let matches = hash.matches_in(&password, &mut workspace);
@@ -140,6 +136,7 @@ mod tests {
     use auth::{SALT_LEN, Secret};
 
     use super::*;
+    use crate::stream::Peer;
 
     fn credentials(password: &str) -> Credentials {
         Credentials { name: "alice".to_owned(), password: Secret::from(password) }
@@ -157,22 +154,22 @@ mod tests {
     async fn right_wrong_and_unknown() {
         let gate = gate(&Limits::default());
         let alice = stored("secret");
-        assert_eq!(gate.check(&credentials("secret"), alice.clone()).await, Ok(AccountId(1)));
-        assert_eq!(gate.check(&credentials("Secret"), alice).await, Err(LoginError::Wrong));
-        assert_eq!(gate.check(&credentials("secret"), None).await, Err(LoginError::Wrong));
+        assert_eq!(gate.check(Party::Local, &credentials("secret"), alice.clone()).await, Ok(AccountId(1)));
+        assert_eq!(gate.check(Party::Local, &credentials("Secret"), alice).await, Err(LoginError::Wrong));
+        assert_eq!(gate.check(Party::Local, &credentials("secret"), None).await, Err(LoginError::Wrong));
     }
 
     #[tokio::test]
     async fn what_was_right_costs_nothing_until_the_password_changes() {
-        let gate = gate(&Limits::default());
+        let gate = gate(&Limits { password_hashes: 1, password_queue: 0, ..Limits::default() });
         let alice = stored("secret");
-        gate.check(&credentials("secret"), alice.clone()).await.unwrap();
+        gate.check(Party::Local, &credentials("secret"), alice.clone()).await.unwrap();
         // From here nothing can be hashed, so only what is known gets in.
-        gate.hashing.close();
-        assert_eq!(gate.check(&credentials("secret"), alice.clone()).await, Ok(AccountId(1)));
-        assert_eq!(gate.check(&credentials("other"), alice).await, Err(LoginError::Busy));
-        assert_eq!(gate.check(&credentials("secret"), stored("changed")).await, Err(LoginError::Busy));
-        assert_eq!(gate.check(&credentials("secret"), None).await, Err(LoginError::Busy));
+        let _busy = gate.hashing.take(Party::Local).await.unwrap();
+        assert_eq!(gate.check(Party::Local, &credentials("secret"), alice.clone()).await, Ok(AccountId(1)));
+        assert_eq!(gate.check(Party::Local, &credentials("other"), alice).await, Err(LoginError::Busy));
+        assert_eq!(gate.check(Party::Local, &credentials("secret"), stored("changed")).await, Err(LoginError::Busy));
+        assert_eq!(gate.check(Party::Local, &credentials("secret"), None).await, Err(LoginError::Busy));
     }
 
     #[tokio::test(flavor = "multi_thread")]
@@ -181,7 +178,7 @@ mod tests {
         let logins: Vec<_> = (0..8)
             .map(|_| {
                 let gate = Arc::clone(&gate);
-                tokio::spawn(async move { gate.check(&credentials("x"), None).await })
+                tokio::spawn(async move { gate.check(Party::Local, &credentials("x"), None).await })
             })
             .collect();
         for login in logins {
@@ -204,16 +201,37 @@ mod tests {
     #[tokio::test]
     async fn the_queue_is_bounded() {
         let gate = gate(&Limits { password_hashes: 1, password_queue: 1, ..Limits::default() });
-        let busy = gate.hashing.clone().acquire_owned().await.unwrap();
+        let busy = gate.hashing.take(Party::Local).await.unwrap();
         let (right, wrong) = (credentials("secret"), credentials("x"));
-        let mut first = Box::pin(gate.check(&right, stored("secret")));
-        let mut second = Box::pin(gate.check(&wrong, stored("secret")));
+        let mut first = Box::pin(gate.check(Party::Local, &right, stored("secret")));
+        let mut second = Box::pin(gate.check(Party::Local, &wrong, stored("secret")));
         assert!(futures_pending(&mut first).await);
         assert!(futures_pending(&mut second).await);
-        assert_eq!(gate.check(&wrong, None).await, Err(LoginError::Busy));
+        assert_eq!(gate.check(Party::Local, &wrong, None).await, Err(LoginError::Busy));
         drop(busy);
         assert_eq!(first.await, Ok(AccountId(1)));
         assert_eq!(second.await, Err(LoginError::Wrong));
+    }
+
+    #[tokio::test]
+    async fn a_flood_from_one_network_keeps_nobody_else_from_logging_in() {
+        let gate = gate(&Limits { password_hashes: 1, password_queue: 3, ..Limits::default() });
+        let network = |n: u8| Party::from(Peer::Tcp(([192, 0, n, 1], 1).into()));
+        let busy = gate.hashing.take(network(1)).await.unwrap();
+        let (right, wrong) = (credentials("secret"), credentials("x"));
+        let mut flood: Vec<_> = (0..3).map(|_| Box::pin(gate.check(network(1), &wrong, None))).collect();
+        for login in &mut flood {
+            assert!(futures_pending(login).await);
+        }
+        assert_eq!(gate.check(network(1), &wrong, None).await, Err(LoginError::Busy));
+        // The queue is full, and yet there is room for another network, at the cost of the flood.
+        let mut alice = Box::pin(gate.check(network(2), &right, stored("secret")));
+        assert!(futures_pending(&mut alice).await);
+        assert_eq!(flood.pop().unwrap().await, Err(LoginError::Busy));
+        // One of the flood comes before her, and not two.
+        drop(busy);
+        assert_eq!(flood.remove(0).await, Err(LoginError::Wrong));
+        assert_eq!(alice.await, Ok(AccountId(1)));
     }
 
     /// True where the future, polled once, waits.

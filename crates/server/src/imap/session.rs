@@ -22,6 +22,7 @@ use super::upload;
 use super::wire::{END_OF_SERVER, Wire, Woken};
 use crate::connections::Admission;
 use crate::context::Context;
+use crate::lent::in_turns;
 use crate::listen::Connection;
 use crate::log_id::LogId;
 use crate::stream::Carried;
@@ -33,11 +34,11 @@ pub fn serve_imap(connection: Connection, server: Arc<Context>) -> impl Future<O
     let wire = Wire::new(stream, shutdown, &server);
     let state = State::NotAuthenticated(NotAuthenticated::default());
     let mut session = Session { wire, server, admission, state, idling: None, name: None, commands: 0, errors: 0 };
-    async move {
+    in_turns(async move {
         let end = session.live().await;
         // Boxed, as everything that is not waiting: what a connection that waits costs is decided here.
         Box::pin(session.finish(end)).await;
-    }
+    })
 }
 
 /// A connection and what it has come to.
@@ -103,8 +104,7 @@ impl Session {
                 Some(input) => {
                     // Boxed, so that a connection that waits is small.
                     Box::pin(self.take(input)).await?;
-                    self.wire.heard();
-                    self.wire.relieve().await?;
+                    self.wire.between().await?;
                     if matches!(self.state, State::Logout) {
                         return Ok(());
                     }

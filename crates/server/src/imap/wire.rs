@@ -14,16 +14,17 @@ use std::time::Duration;
 use proto::imap::response::Condition;
 use proto::imap::{Capability, Code, Dialect, Encoder, Event, Fragmenter, Tag};
 use tokio::time::{Instant, sleep_until};
-use types::Limits;
+use types::{AccountId, Limits};
 
 use super::answer::{End, Failure, sentence};
 use super::switch::Off;
 use crate::context::{Context, ImapOptions};
 use crate::deflate::Malformed;
-use crate::lent::Borrower;
+use crate::lent::{Borrower, CalledBack, LONG};
 use crate::shutdown::Shutdown;
 use crate::stream::{Carried, Peer, Stream};
 use crate::tls::Tls;
+use crate::turns::Party;
 
 /// Octets that may wait in the buffer before they go out; also the size in which bodies should be
 /// appended. The buffer is never much larger than twice this.
@@ -47,6 +48,8 @@ pub(crate) struct Wire {
     /// While a command is at work. Boxed: a connection that waits is small.
     progress: Option<Box<Progress>>,
     received: u64,
+    /// `received` when the last command had come.
+    whole: u64,
 }
 
 /// Why a wait ended well.
@@ -71,15 +74,16 @@ struct Progress {
 pub(crate) struct Sink {
     stream: Stream,
     borrower: Borrower,
+    party: Party,
     /// Octets that the command holds beside the buffer.
     beside: usize,
     write_timeout: Duration,
     sent: u64,
-    /// When the others had their turn last.
-    turn: std::time::Instant,
+    /// Since when the session has been at work.
+    since: std::time::Instant,
 }
 
-/// So long a session that has much to say goes on before the others have their turn.
+/// So long a session that has much to do goes on before it waits for a turn, and has one.
 const TURN: Duration = Duration::from_micros(250);
 
 impl Wire {
@@ -87,8 +91,9 @@ impl Wire {
     pub(crate) fn new(stream: Stream, shutdown: Shutdown, server: &Context) -> Self {
         let limits = &*server.limits;
         let (dialect, off) = (Dialect::default(), server.imap.off.clone());
-        let (borrower, turn) = (server.lender.borrower(), std::time::Instant::now());
-        let sink = Sink { stream, borrower, beside: AT_WORK, write_timeout: limits.write_timeout, sent: 0, turn };
+        let (borrower, since) = (server.lender.borrower(), std::time::Instant::now());
+        let (party, write_timeout) = (stream.peer().into(), limits.write_timeout);
+        let sink = Sink { stream, borrower, party, beside: AT_WORK, write_timeout, sent: 0, since };
         Self {
             sink,
             fragmenter: Fragmenter::new(limits, off.literals(&server.imap, dialect)),
@@ -100,6 +105,7 @@ impl Wire {
             patience: limits.login_timeout,
             progress: None,
             received: 0,
+            whole: 0,
         }
     }
 
@@ -120,6 +126,14 @@ impl Wire {
     /// ```
     pub(crate) fn parts(&mut self) -> (&mut Vec<u8>, &mut Sink) {
         (&mut self.out, &mut self.sink)
+    }
+
+    /// Between two commands: what waits is sent where it is much, and others have their turn.
+    pub(crate) async fn between(&mut self) -> Result<(), End> {
+        self.heard();
+        self.whole = self.received;
+        self.relieve().await?;
+        self.sink.give_way(&self.out).await
     }
 
     /// Sends what waits, if that is [`PIECE`] octets or more: call it between responses.
@@ -208,7 +222,8 @@ impl Wire {
         self.settle().await?;
         self.sink.stream.acknowledge();
         let held = held.saturating_add(self.fragmenter.memory());
-        self.read_lent(held, pin!(std::future::pending::<()>()), None).await.map(drop)
+        self.read_lent(held, pin!(std::future::pending::<()>()), None).await.map(drop)?;
+        self.take_turn(held).await
     }
 
     /// As [`Wire::wait`], but ends also with what `other` gives, and at `alarm`.
@@ -219,10 +234,21 @@ impl Wire {
         alarm: Option<Instant>,
     ) -> Result<Woken<T>, End> {
         self.settle().await?;
-        match self.fragmenter.memory() {
-            0 => self.read_or(other, alarm).await,
-            held => self.read_lent(held, other, alarm).await,
+        let woken = match self.fragmenter.memory() {
+            0 => self.read_or(other, alarm).await?,
+            held => self.read_lent(held, other, alarm).await?,
+        };
+        self.take_turn(0).await?;
+        Ok(woken)
+    }
+
+    /// Whoever sends a long command waits for a turn after each read, with so many octets in hand beside its beginning.
+    async fn take_turn(&mut self, held: usize) -> Result<(), End> {
+        if self.received - self.whole <= LONG as u64 {
+            return Ok(());
         }
+        let held = held.saturating_add(self.fragmenter.memory());
+        Box::pin(self.sink.borrower.turn(self.sink.party, held)).await.map_err(|CalledBack| CALLED_BACK)
     }
 
     /// Sends what waits, and gives back what is not needed to wait. Boxed, as everything that is not waiting.
@@ -263,6 +289,7 @@ impl Wire {
                 0 => Err(End::Lost(io::ErrorKind::UnexpectedEof.into())),
                 read => {
                     *received += read as u64;
+                    sink.since = std::time::Instant::now();
                     Ok(Woken::Heard)
                 }
             },
@@ -300,8 +327,14 @@ impl Wire {
 
     // ---- the connection ----
 
+    /// Who this is, where turns are given.
+    pub(crate) fn party(&self) -> Party {
+        self.sink.party
+    }
+
     /// The client has logged in and is given more room and time.
-    pub(crate) fn logged_in(&mut self, limits: &Limits) {
+    pub(crate) fn logged_in(&mut self, account: AccountId, limits: &Limits) {
+        self.sink.party = Party::Account(account);
         self.fragmenter.logged_in();
         self.patience = limits.idle_timeout;
         self.heard();
@@ -310,6 +343,7 @@ impl Wire {
     /// Nobody is logged in any more: everything is as in [`Wire::new`] but what is on the way.
     pub(crate) fn logged_out(&mut self, server: &Context) {
         self.dialect = Dialect::default();
+        self.sink.party = self.peer().into();
         self.fragmenter.logged_out(&server.limits);
         self.switch_off(server.imap.off.clone(), &server.imap);
         self.patience = server.limits.login_timeout;
@@ -428,8 +462,7 @@ impl Sink {
             return Ok(());
         }
         self.flush(buffer).await?;
-        self.give_way().await;
-        Ok(())
+        self.give_way(buffer).await
     }
 
     /// The command holds so many octets beside the buffer, until it says otherwise.
@@ -437,12 +470,21 @@ impl Sink {
         self.beside = AT_WORK.saturating_add(octets);
     }
 
-    /// A peer that takes everything at once must not keep the others waiting.
-    pub(crate) async fn give_way(&mut self) {
-        if self.turn.elapsed() > TURN {
-            tokio::task::yield_now().await;
-            self.turn = std::time::Instant::now();
+    /// A session that has much to do must not keep the others waiting. `buffer` is what it holds meanwhile.
+    pub(crate) async fn give_way(&mut self, buffer: &Vec<u8>) -> Result<(), End> {
+        if self.since.elapsed() <= TURN {
+            return Ok(());
         }
+        tokio::task::yield_now().await;
+        self.turn(buffer).await
+    }
+
+    /// Waits for a turn to do much.
+    pub(crate) async fn turn(&mut self, buffer: &Vec<u8>) -> Result<(), End> {
+        let held = buffer.capacity().saturating_add(self.beside);
+        Box::pin(self.borrower.turn(self.party, held)).await.map_err(io::Error::other)?;
+        self.since = std::time::Instant::now();
+        Ok(())
     }
 
     /// Sends everything that is in `buffer`.

@@ -10,13 +10,17 @@ use tracing::{debug, info};
 use super::delivery::{Delivery, Origin, Recipient};
 use crate::connections::Admission;
 use crate::context::Context;
-use crate::lent::{Borrower, CalledBack};
+use crate::lent::{Borrower, CalledBack, LONG, in_turns};
 use crate::listen::Connection;
 use crate::shutdown::Shutdown;
 use crate::stream::Stream;
 
 /// Serves one LMTP connection until it ends.
-pub async fn serve_lmtp(connection: Connection, context: Arc<Context>) {
+pub fn serve_lmtp(connection: Connection, context: Arc<Context>) -> impl Future<Output = ()> + Send {
+    in_turns(serve(connection, context))
+}
+
+async fn serve(connection: Connection, context: Arc<Context>) {
     let Connection { stream, admission, shutdown } = connection;
     let peer = stream.peer();
     let patience = context.limits.write_timeout;
@@ -127,7 +131,10 @@ impl Session {
                     return self.flush().await;
                 }
                 Ok(Ok(Ok(0))) => return Ok(()),
-                Ok(Ok(read)) => drop(read?),
+                Ok(Ok(read)) => {
+                    read?;
+                    self.turn().await?;
+                }
                 Ok(Err(_)) => {
                     // RFC 5321 §4.5.3.2.7, RFC 3463 §3.5.
                     self.reply(421, status(4, 4, 2), "nothing came for too long");
@@ -135,6 +142,15 @@ impl Session {
                 }
             }
         }
+    }
+
+    /// Whoever sends a long message waits for a turn after each read.
+    async fn turn(&mut self) -> io::Result<()> {
+        let held = self.fragmenter.memory() + self.state.memory();
+        if held <= LONG {
+            return Ok(());
+        }
+        Box::pin(self.borrower.turn(self.stream.peer().into(), held)).await.map_err(io::Error::other)
     }
 
     /// Handles all that has come.

@@ -50,8 +50,9 @@ pub(crate) async fn enter(
     }
     // Read for everybody else: the work does not tell whether somebody of that name was here.
     let record = name.map(|name| server.store.read_account(&name)).transpose()?.flatten();
+    let party = room.wire.party();
     let stored = record.as_ref().and_then(|record| Some((record.id, stored_hash(record)?)));
-    match (room.wire.meanwhile(server.login.check(&credentials, stored)).await?, record) {
+    match (room.wire.meanwhile(server.login.check(party, &credentials, stored)).await?, record) {
         (Ok(_), Some(record)) => admit(room, record),
         (Err(LoginError::Busy), _) => Err(Failure::no(Code::Unavailable, "Too many logins at this moment; try again")),
         (Err(LoginError::Wrong) | Ok(_), _) => {
@@ -71,7 +72,7 @@ fn admit(room: &mut Room<'_>, record: AccountRecord) -> Result<(Authenticated, A
     // RFC 5530 §3 LIMIT, and not a failed authentication: clients would ask for the password again.
     let too_many = |error: crate::connections::TooMany| Failure::no(Code::Limit, sentence(&error));
     room.admission.log_in(record.id).map_err(too_many)?;
-    room.wire.logged_in(&room.server.limits);
+    room.wire.logged_in(record.id, &room.server.limits);
     room.wire.switch_off(room.server.imap.off.and(&record.off), &room.server.imap);
     let principal = Principal { account: record.id };
     let user = Authenticated { name: record.name, principal, account, lost: Lost::No };

@@ -38,6 +38,9 @@ impl<'a> Delivery<'a> {
                 Ok(chunk) => {
                     let mut from = Position::default();
                     while from.at < chunk.len() {
+                        if self.cards.is_some() && chunk.rows().get(from.at).is_some_and(is_large) {
+                            self.sink.turn(self.written.out).await?;
+                        }
                         from = self.fill(&chunk, from, &mut numbers);
                         self.send().await?;
                     }
@@ -58,6 +61,7 @@ impl<'a> Delivery<'a> {
             let Some(number) = self.told.number(row.uid) else { continue };
             let mut from = Some(0);
             while let Some(item) = from {
+                self.sink.turn(self.written.out).await?;
                 from = self.with_cards(true, |responder, written, cards| {
                     responder.respond(Message { number, chunk: &chunk, at, row }, item, cards, written)
                 });
@@ -77,7 +81,6 @@ impl<'a> Delivery<'a> {
     /// Gives where to go on.
     fn fill(&mut self, chunk: &Chunk, mut from: Position, numbers: &mut Numbers<'_>) -> Position {
         // A large message has the others moved out of its way, and is alone in that.
-        let is_large = |row: &Row| row.size as usize > KEPT;
         let large = chunk.rows().get(from.at).is_some_and(is_large);
         self.with_cards(large, |responder, written, mut cards| {
             let next = |at: usize| chunk.rows().get(at).filter(|row| is_large(row) == large);
@@ -133,7 +136,7 @@ impl<'a> Delivery<'a> {
         if worked || self.written.out.len() >= PIECE {
             self.written.work = 0;
             self.sink.flush(self.written.out).await?;
-            self.sink.give_way().await;
+            self.sink.give_way(self.written.out).await?;
         }
         Ok(())
     }
@@ -143,6 +146,7 @@ impl<'a> Delivery<'a> {
         let mut reader = hole.content.reader().map_err(io::Error::other)?;
         let mut left = hole.content.octets;
         while left > 0 {
+            self.sink.turn(self.written.out).await?;
             let before = self.written.out.len();
             let more = store::blocking(|| reader.read(self.written.out)).map_err(|error| {
                 tracing::error!(uid = %hole.uid, %error, "a message became unreadable while it was sent");
@@ -157,6 +161,11 @@ impl<'a> Delivery<'a> {
         }
         Ok(())
     }
+}
+
+/// More than is kept of one message: reading it takes a turn.
+fn is_large(row: &Row) -> bool {
+    row.size as usize > KEPT
 }
 
 /// Where to go on: a message of a chunk, and the first of its items that is still to be written.
