@@ -188,7 +188,8 @@ def attack(server, control_port, name, kinds):
     largest = max(largest, memory(server))
     _, called_back, bound = status(server)
     total, goodbyes = attackers.end()
-    until("the server has noticed that they are gone", lambda: status(server)[0] == 0)
+    # Logins that wait for a hash are carried out, also for nobody.
+    until("the server has noticed that they are gone", lambda: status(server)[0] == 0, 10 * PATIENCE)
     for kind, lines in goodbyes.items():
         for line, times in lines.most_common(5):
             print(f"     {kind}: {times} × {line}")

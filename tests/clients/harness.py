@@ -269,11 +269,11 @@ def may_mount():
     os.execvpe("unshare", ["unshare", "-rm", sys.executable, *sys.argv], {**os.environ, "PILLARBOX_UNSHARED": "1"})
 
 
-def until(what, question):
+def until(what, question, patience=PATIENCE):
     """Asks again until the answer is true: only for things that another program does in its own time."""
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + patience
     while not (answer := question()):
-        assert time.monotonic() < end, f"after {PATIENCE} s still not: {what}"
+        assert time.monotonic() < end, f"after {patience} s still not: {what}"
         time.sleep(0.02)
     return answer
 

@@ -234,7 +234,7 @@ pub(crate) fn listen(directory: &Path, store: &Store, running: Running, shutdown
         }
     };
     let handshake_timeout = Duration::ZERO;
-    let reception = Reception { name: "admin", implicit_tls: None, handshake_timeout, refusal: b"" };
+    let reception = Reception { name: "admin", implicit_tls: None, handshake_timeout, refusal: "" };
     let (store, running) = (store.clone(), Arc::new(running));
     let session = move |connection: Connection| session(connection, store.clone(), running.clone());
     tokio::spawn(listener.serve(reception, Connections::new(&Limits::default()), shutdown, session));

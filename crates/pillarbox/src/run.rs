@@ -257,10 +257,10 @@ fn accept(
     shutdown: Shutdown,
 ) {
     let handshake_timeout = context.limits.handshake_timeout;
-    let (name, implicit_tls, refusal): (_, _, &[u8]) = match protocol {
-        Protocol::Imap => ("imap", None, b"* BYE [UNAVAILABLE] too many connections\r\n"),
-        Protocol::Imaps => ("imaps", context.tls.clone(), b""),
-        Protocol::Lmtp => ("lmtp", None, b"421 4.3.2 too many connections\r\n"),
+    let (name, implicit_tls, refusal): (_, _, &str) = match protocol {
+        Protocol::Imap => ("imap", None, "* BYE [UNAVAILABLE]"),
+        Protocol::Imaps => ("imaps", context.tls.clone(), ""),
+        Protocol::Lmtp => ("lmtp", None, "421 4.3.2"),
     };
     let reception = Reception { name, implicit_tls, handshake_timeout, refusal };
     match protocol {

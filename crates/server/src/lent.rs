@@ -190,6 +190,55 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_turn_ends_when_its_session_waits() {
+        let lender = lender(100);
+        let turns = TURNS * std::thread::available_parallelism().unwrap().get();
+        let session = |rounds: usize| {
+            let borrower = lender.borrower();
+            in_turns(async move {
+                for _ in 0..rounds {
+                    borrower.turn(Party::Local, 1).await.unwrap();
+                    borrower.turn(Party::Local, 1).await.unwrap();
+                    tokio::task::yield_now().await;
+                }
+            })
+        };
+        // None of those who wait for something keeps its turn: all get to their end.
+        let sessions: Vec<_> = (0..2 * turns).map(|_| tokio::spawn(session(3))).collect();
+        for session in sessions {
+            session.await.unwrap();
+        }
+        let mut waits = Box::pin(in_turns(async {
+            lender.borrower().turn(Party::Local, 1).await.unwrap();
+            assert_eq!(lender.turns.free(), turns - 1);
+            pending::<()>().await;
+        }));
+        assert!(std::future::poll_fn(|cx| Poll::Ready(waits.as_mut().poll(cx).is_pending())).await);
+        assert_eq!(lender.turns.free(), turns);
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_a_turn_has_lent_what_it_holds() {
+        let lender = lender(100);
+        let mut busy = vec![];
+        while lender.turns.free() > 0 {
+            busy.push(lender.turns.take(Party::Local).await.unwrap());
+        }
+        let waits = |octets| {
+            let borrower = lender.borrower();
+            tokio::spawn(in_turns(async move { borrower.turn(Party::Local, octets).await }))
+        };
+        let (large, small) = (waits(60), waits(30));
+        tokio::task::yield_now().await;
+        assert_eq!(lender.lent(), 90);
+        let other = waits(40);
+        assert_eq!(large.await.unwrap(), Err(CalledBack));
+        drop(busy);
+        assert_eq!((small.await.unwrap(), other.await.unwrap()), (Ok(()), Ok(())));
+        assert_eq!(lender.lent(), 0);
+    }
+
+    #[tokio::test]
     async fn the_largest_is_called_back_and_of_equals_the_oldest() {
         let lender = lender(100);
         let all = [waits(&lender, 40), waits(&lender, 20), waits(&lender, 40)];

@@ -68,8 +68,8 @@ pub struct Reception {
     pub implicit_tls: Option<Arc<Tls>>,
     /// In which time that handshake must end.
     pub handshake_timeout: Duration,
-    /// What a connection is told that is one too many, if it speaks without TLS.
-    pub refusal: &'static [u8],
+    /// With what a connection that is one too many is told so, if it speaks without TLS.
+    pub refusal: &'static str,
 }
 
 impl Listener {
@@ -212,7 +212,7 @@ fn receive(
 fn refuse(stream: Stream, reception: &Reception, reason: TooMany) {
     info!("{}: {}: refused: {reason}", reception.name, stream.peer());
     if reception.implicit_tls.is_none() {
-        stream.send_last(reception.refusal);
+        stream.send_last(format!("{} {reason}\r\n", reception.refusal).as_bytes());
     }
 }
 
@@ -229,7 +229,7 @@ mod tests {
             name: "test",
             implicit_tls: None,
             handshake_timeout: Duration::from_secs(1),
-            refusal: b"no room\r\n",
+            refusal: "no room:",
         }
     }
 
@@ -253,7 +253,7 @@ mod tests {
         assert_eq!(&octets, b"hello\r\n");
         let mut text = String::new();
         TcpStream::connect(address).await.unwrap().read_to_string(&mut text).await.unwrap();
-        assert_eq!(text, "no room\r\n");
+        assert_eq!(text, "no room: the limit of connections is reached\r\n");
 
         assert!(stopper.stop(Duration::from_secs(5)).await);
         serving.await.unwrap();
@@ -262,6 +262,19 @@ mod tests {
         assert_eq!(rest, "bye\r\n");
         assert_eq!(connections.count(), 0);
         assert!(TcpStream::connect(address).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn strangers_are_told_their_own_limit() {
+        let listener = Listener::tcp("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = listener.address().unwrap();
+        let connections = Connections::new(&Limits { unauthenticated_per_address: 1, ..Limits::default() });
+        let (_stopper, shutdown) = Stopper::new();
+        tokio::spawn(listener.serve(reception(), connections, shutdown, hello));
+        let _first = TcpStream::connect(address).await.unwrap();
+        let mut text = String::new();
+        TcpStream::connect(address).await.unwrap().read_to_string(&mut text).await.unwrap();
+        assert_eq!(text, "no room: too many connections from this address are not logged in\r\n");
     }
 
     #[tokio::test]

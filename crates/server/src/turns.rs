@@ -88,6 +88,12 @@ impl Turns {
         turn.await.map_err(|_| Crowded)
     }
 
+    /// Turns that nobody has at this moment.
+    #[cfg(test)]
+    pub(crate) fn free(&self) -> usize {
+        self.book.lock().free
+    }
+
     /// A turn has ended: the next one begins.
     fn pass_on(self: &Arc<Self>) {
         loop {

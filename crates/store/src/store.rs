@@ -190,3 +190,31 @@ impl Store {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use types::Limits;
+
+    use super::*;
+    use crate::testing;
+
+    #[tokio::test]
+    async fn snapshots_that_nobody_looks_at_are_kept_up_to_the_limit() {
+        let kept = async |snapshot_memory: usize| {
+            let limits = Arc::new(Limits { snapshot_memory, ..Limits::default() });
+            let (store, account, who) = testing::account_with(Options { limits, ..Options::default() }).await;
+            let inbox = testing::append(&account, &who, ["Subject: x\r\n\r\n".to_owned()]).await;
+            let seen = inbox.snapshot().unwrap();
+            let memory = inbox.cell.memory();
+            store.evict_idle();
+            assert_eq!(inbox.cell.memory(), memory, "somebody looks at it");
+            drop(seen);
+            store.evict_idle();
+            (memory, inbox.cell.memory())
+        };
+        let (memory, _) = kept(usize::MAX).await;
+        assert!(memory > 0);
+        assert_eq!(kept(memory).await, (memory, memory));
+        assert_eq!(kept(memory - 1).await, (memory, 0));
+    }
+}

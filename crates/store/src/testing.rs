@@ -9,7 +9,12 @@ use crate::{Account, Mailbox, NewMessage, Options, Store, SystemClock};
 
 /// The store, its account, and who owns that.
 pub(crate) async fn account() -> (Store, Account, Principal) {
-    let store = Store::open(Arc::new(Memory::new()), Arc::new(SystemClock), Options::default()).unwrap();
+    account_with(Options::default()).await
+}
+
+/// The same with other options.
+pub(crate) async fn account_with(options: Options) -> (Store, Account, Principal) {
+    let store = Store::open(Arc::new(Memory::new()), Arc::new(SystemClock), options).unwrap();
     let id = store.create_account(&AccountName::new("a").unwrap(), "hash".into()).await.unwrap();
     let account = store.account(id).unwrap();
     (store, account, Principal { account: id })

@@ -78,11 +78,9 @@ pub struct Limits {
     pub mime_depth: usize,
     /// Octets of one header block that are looked at.
     pub header_size: usize,
-    /// Octets of a message that SEARCH holds decoded at one time.
-    pub search_buffer: usize,
     /// Password hashes computed at one time, and therefore memory: 19 MiB each.
     pub password_hashes: usize,
-    /// Logins that wait for a password hash. Above: `NO [UNAVAILABLE]`.
+    /// Logins that wait for a password hash; networks take turns. Above: `NO [UNAVAILABLE]` for one of the network that most are from.
     pub password_queue: usize,
     /// Octets held while clients are waited for: commands and messages that are half there, answers that are not taken. Above: whoever waits with most is hung up on.
     pub waiting_memory: usize,
@@ -150,7 +148,6 @@ impl Default for Limits {
             mime_parts: 2000,
             mime_depth: 50,
             header_size: 1 << 20,
-            search_buffer: 1 << 20,
             password_hashes: 2,
             password_queue: 2000,
             waiting_memory: 256 << 20,

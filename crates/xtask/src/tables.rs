@@ -2,7 +2,7 @@
 //!
 //! `docs/rfc/table.md` against the transcripts: a row names folders that exist and hold transcripts, and each folder of
 //! transcripts that is named after an RFC has its row. `docs/client-quirks.md` against the transcripts of clients.
-//! `docs/limits.md` against the names of `types::Limits`.
+//! `docs/limits.md` against the names of `types::Limits`, and against the tests on both sides of each.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -82,13 +82,38 @@ pub(crate) fn limits() -> Result {
     let fields: BTreeSet<_> =
         fields.lines().filter_map(|l| Some(l.trim().strip_prefix("pub ")?.split_once(':')?.0)).collect();
     let table = read("docs/limits.md")?;
-    let rows: BTreeSet<_> = table.lines().filter_map(|l| l.strip_prefix("| `")?.split('`').next()).collect();
-    report(
-        fields
-            .symmetric_difference(&rows)
-            .map(|name| format!("{name} is only in one of types::Limits and docs/limits.md"))
-            .collect(),
-    )
+    let rows: Vec<_> = table.lines().filter(|l| l.starts_with("| `")).collect();
+    let names: BTreeSet<_> = rows.iter().filter_map(|row| row.split('`').nth(1)).collect();
+    let mut wrong: BTreeSet<_> = fields
+        .symmetric_difference(&names)
+        .map(|name| format!("{name} is only in one of types::Limits and docs/limits.md"))
+        .collect();
+    let functions = test_functions()?;
+    for row in rows {
+        let tests = last_column(row);
+        if tests.is_empty() {
+            wrong.insert(format!("docs/limits.md names no test in {row}"));
+        }
+        let exists = |test: &str| functions.contains(test) || Path::new(&format!("{TRANSCRIPTS}/{test}.txt")).is_file();
+        wrong.extend(tests.iter().filter(|t| !exists(t)).map(|t| format!("docs/limits.md: there is no test {t}")));
+    }
+    report(wrong)
+}
+
+/// The names of all functions that are tests: what follows an attribute that ends in `test]` or `test(…)]`.
+fn test_functions() -> Result<BTreeSet<String>> {
+    let mut found = BTreeSet::new();
+    for file in files("crates", ".rs")? {
+        let code = std::fs::read_to_string(&file)?;
+        let mut is_test = false;
+        for line in code.lines().map(str::trim_start) {
+            if let Some((_, name)) = line.split_once("fn ").filter(|_| is_test) {
+                found.extend(name.split_once('(').map(|(name, _)| name.to_owned()));
+            }
+            is_test = line.starts_with("#[test]") || line.starts_with("#[tokio::test") || is_test && line.starts_with('#');
+        }
+    }
+    Ok(found)
 }
 
 fn read(path: &str) -> Result<String> {

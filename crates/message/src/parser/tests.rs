@@ -212,16 +212,23 @@ fn digests() {
 }
 
 #[test]
-fn limits() {
+fn limits_of_structure() {
     let limits = Limits { mime_parts: 3, ..Limits::default() };
     let text = multipart("--b\r\n\r\n1\r\n--b\r\n\r\n2\r\n--b\r\n\r\n3\r\n--b--\r\n");
     let layout = parse(text.as_bytes(), &limits).layout().clone();
     assert_eq!(layout.places().len(), 3);
     let last = layout.section(&[2], Section::Whole).unwrap();
     assert_eq!(&text[last.start as usize..last.end as usize], "2\r\n--b\r\n\r\n3\r\n--b--\r\n");
+    let all = parse(text.as_bytes(), &Limits { mime_parts: 4, ..Limits::default() });
+    assert_eq!(all.layout().places().len(), 4);
 
     let nested = "Content-Type: message/rfc822\r\n\r\n".repeat(10_000);
     let limits = Limits { mime_depth: 5, ..Limits::default() };
+    let depth = |n: usize| {
+        let text = "Content-Type: message/rfc822\r\n\r\n".repeat(n) + "Subject: x\r\n\r\nx";
+        parse(text.as_bytes(), &limits).layout().places().len()
+    };
+    assert_eq!((depth(4), depth(5), depth(6), depth(7)), (5, 6, 7, 7));
     assert_eq!(parse(nested.as_bytes(), &limits).layout().places().len(), 7);
     let limits = Limits { mime_depth: usize::MAX, ..Limits::default() };
     assert_eq!(parse(nested.as_bytes(), &limits).layout().places().len(), DEEPEST + 2);
@@ -229,6 +236,10 @@ fn limits() {
     let limits = Limits { header_size: 10, ..Limits::default() };
     let message = parse(b"A: b\r\nContent-Type: text/html\r\n\r\nx", &limits);
     assert_eq!(message.header().bytes(), b"A: b\r\nCont");
+    let whole = |header_size| {
+        parse(b"A: b\r\n\r\nx", &Limits { header_size, ..Limits::default() }).header_is_whole()
+    };
+    assert!(whole(8) && !whole(7));
     assert!(!message.header_is_whole());
     assert_eq!(message.layout().section(&[], Section::Text), Some(33..34));
 }

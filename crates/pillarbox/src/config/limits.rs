@@ -70,7 +70,6 @@ limits! {
     mime_parts: usize,
     mime_depth: usize,
     header_size: Size,
-    search_buffer: Size,
     password_hashes: usize,
     password_queue: usize,
     waiting_memory: Size,

@@ -132,11 +132,12 @@ macro_rules! limits {
     };
 }
 limits! {
-    message_size command_size literal_size drain_size command_size_before_login nesting search_keys
+    message_size command_size literal_size drain_size command_size_before_login nesting search_keys fetch_items
+    list_patterns
     set_ranges uid_batches multiappend errors login_failures login_timeout idle_timeout idle_keepalive progress_after progress_interval write_timeout
     handshake_timeout connections connections_per_account unauthenticated_per_address mailboxes keywords
-    keywords_per_message subscriptions recipients lmtp_line message_line mime_parts mime_depth header_size
-    search_buffer password_hashes password_queue waiting_memory snapshot_memory change_records
+    keywords_per_message subscriptions recipients lmtp_timeout lmtp_line message_line mime_parts mime_depth header_size
+    password_hashes password_queue waiting_memory snapshot_memory change_records
 }
 
 #[cfg(test)]
