@@ -38,6 +38,10 @@ const EVICTION: Duration = Duration::from_secs(5);
 /// 512 of them, what connections hold while they are worked on was 600 MiB.
 const BLOCKING: usize = 64;
 
+/// After so many steps of sessions it is looked who has sent something (tokio's default is 61). A step may be a slice of
+/// long work, and whoever asks for something small should not wait for sixty of them.
+const EVENTS: u32 = 8;
+
 /// What a listener speaks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Protocol {
@@ -112,7 +116,12 @@ pub(crate) fn open_store(
 pub(crate) fn run(setup: Setup, work: impl AsyncFnOnce(&Server, Signals) -> Result<()>) -> Result<()> {
     raise_descriptor_limit();
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
-    let runtime = runtime.max_blocking_threads(BLOCKING).enable_all().build().context("cannot start threads")?;
+    let runtime = runtime
+        .max_blocking_threads(BLOCKING)
+        .event_interval(EVENTS)
+        .enable_all()
+        .build()
+        .context("cannot start threads")?;
     // Listeners before the store: a busy port is told at once, and without touching anything.
     let listeners = runtime.block_on(async { bind(&setup.wanted) })?;
     let (engine, store) = open_store(&setup.store_path, setup.engine.clone(), setup.store.clone())?;

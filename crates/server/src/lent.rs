@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -28,9 +29,20 @@ const TURNS: usize = 4;
 /// Octets of one command or message, above which whoever sends more has to wait for a turn.
 pub(crate) const LONG: usize = 16 << 10;
 
+/// So long a session goes on, with a turn or without: then the others have theirs.
+const SLICE: Duration = Duration::from_micros(100);
+
 thread_local! {
-    /// That of the session that is being polled.
+    /// The turn of the session that is being polled.
     static TURN: Cell<Option<Turn>> = const { Cell::new(None) };
+    /// Since when it is being polled.
+    static SINCE: Cell<Option<Instant>> = const { Cell::new(None) };
+}
+
+/// True where the session that asks has been at work for longer than a [`SLICE`]: if it has more to do, it should wait
+/// for a turn.
+pub(crate) fn is_slice_over() -> bool {
+    SINCE.get().is_none_or(|since| since.elapsed() > SLICE)
 }
 
 /// A session that takes turns: what it has taken ends when it waits for anything, or ends.
@@ -38,6 +50,7 @@ thread_local! {
 pub(crate) fn in_turns<T>(session: impl Future<Output = T> + Send) -> impl Future<Output = T> + Send {
     let mut session = Box::pin(session);
     std::future::poll_fn(move |cx| {
+        SINCE.set(Some(Instant::now()));
         let polled = session.as_mut().poll(cx);
         TURN.take();
         polled
@@ -97,11 +110,14 @@ impl Lender {
 }
 
 impl Borrower {
-    /// Waits for a turn to do much, while `octets` are held; done at once for a session that has one. In a session
-    /// that goes [`in_turns`].
+    /// Waits for a turn to do much, while `octets` are held; done at once for a session that has one and has not been at
+    /// work for long. In a session that goes [`in_turns`].
     pub async fn turn(&self, party: Party, octets: usize) -> Result<(), CalledBack> {
-        let has = TURN.take();
-        let turn = match has {
+        if is_slice_over() {
+            // Whoever can be served at once comes first, and the turn that we have ends.
+            tokio::task::yield_now().await;
+        }
+        let turn = match TURN.take() {
             Some(turn) => Some(turn),
             // Nobody is sent away from where all may wait.
             None => self.during(octets, self.0.turns.take(party)).await?.ok(),

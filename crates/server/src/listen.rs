@@ -225,12 +225,7 @@ mod tests {
     use crate::shutdown::Stopper;
 
     fn reception() -> Reception {
-        Reception {
-            name: "test",
-            implicit_tls: None,
-            handshake_timeout: Duration::from_secs(1),
-            refusal: "no room:",
-        }
+        Reception { name: "test", implicit_tls: None, handshake_timeout: Duration::from_secs(1), refusal: "no room:" }
     }
 
     async fn hello(mut connection: Connection) {

@@ -110,7 +110,8 @@ fn test_functions() -> Result<BTreeSet<String>> {
             if let Some((_, name)) = line.split_once("fn ").filter(|_| is_test) {
                 found.extend(name.split_once('(').map(|(name, _)| name.to_owned()));
             }
-            is_test = line.starts_with("#[test]") || line.starts_with("#[tokio::test") || is_test && line.starts_with('#');
+            is_test =
+                line.starts_with("#[test]") || line.starts_with("#[tokio::test") || is_test && line.starts_with('#');
         }
     }
     Ok(found)

@@ -236,9 +236,7 @@ fn limits_of_structure() {
     let limits = Limits { header_size: 10, ..Limits::default() };
     let message = parse(b"A: b\r\nContent-Type: text/html\r\n\r\nx", &limits);
     assert_eq!(message.header().bytes(), b"A: b\r\nCont");
-    let whole = |header_size| {
-        parse(b"A: b\r\n\r\nx", &Limits { header_size, ..Limits::default() }).header_is_whole()
-    };
+    let whole = |header_size| parse(b"A: b\r\n\r\nx", &Limits { header_size, ..Limits::default() }).header_is_whole();
     assert!(whole(8) && !whole(7));
     assert!(!message.header_is_whole());
     assert_eq!(message.layout().section(&[], Section::Text), Some(33..34));

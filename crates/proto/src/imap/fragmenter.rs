@@ -435,8 +435,8 @@ impl Fragmenter {
             self.go_to(self.start + take);
             return if waits { Step::Wait } else { Step::Again };
         }
-        let line_end =
-            self.buffer.iter().skip(self.searched).position(|&b| b == b'\n').map(|at| self.searched + at + 1);
+        let line_end = memchr::memchr(b'\n', self.buffer.get(self.searched..).unwrap_or_default())
+            .map(|at| self.searched + at + 1);
         // Of a line that has not ended only so much is kept that a literal's header can be seen.
         let next = line_end.unwrap_or(self.start + there.saturating_sub(LiteralHeader::MAX_LEN));
         let tail = self.start.max(next.saturating_sub(LiteralHeader::MAX_LEN))..next;
@@ -466,7 +466,7 @@ impl Fragmenter {
 
     /// The ends of the current line, without and with its line end, once it is there.
     fn find_line_end(&mut self) -> Result<Option<(usize, usize)>, Refusal> {
-        let found = self.buffer.iter().skip(self.searched).position(|&b| b == b'\n');
+        let found = memchr::memchr(b'\n', self.buffer.get(self.searched..).unwrap_or_default());
         let end = found.map(|at| self.searched + at + 1);
         self.searched = end.unwrap_or(self.buffer.len());
         if self.searched.saturating_sub(self.start) > self.command_size {

@@ -115,7 +115,7 @@ impl Fragmenter {
 
     fn line(&mut self) -> Option<Event<'_>> {
         let start = self.done;
-        let end = self.buffer.get(self.searched..)?.iter().position(|&b| b == b'\n').map(|at| self.searched + at + 1);
+        let end = memchr::memchr(b'\n', self.buffer.get(self.searched..)?).map(|at| self.searched + at + 1);
         self.searched = end.unwrap_or(self.buffer.len());
         if self.searched - start > self.line_limit {
             self.mode = Mode::Skip;
@@ -129,7 +129,7 @@ impl Fragmenter {
     }
 
     fn skip_line(&mut self) -> Option<Event<'_>> {
-        let end = self.buffer.get(self.done..)?.iter().position(|&b| b == b'\n').map(|at| self.done + at + 1);
+        let end = memchr::memchr(b'\n', self.buffer.get(self.done..)?).map(|at| self.done + at + 1);
         self.done = end.unwrap_or(self.buffer.len());
         self.searched = self.done;
         end?;

@@ -20,7 +20,7 @@ use super::answer::{End, Failure, sentence};
 use super::switch::Off;
 use crate::context::{Context, ImapOptions};
 use crate::deflate::Malformed;
-use crate::lent::{Borrower, CalledBack, LONG};
+use crate::lent::{Borrower, CalledBack, LONG, is_slice_over};
 use crate::shutdown::Shutdown;
 use crate::stream::{Carried, Peer, Stream};
 use crate::tls::Tls;
@@ -79,21 +79,15 @@ pub(crate) struct Sink {
     beside: usize,
     write_timeout: Duration,
     sent: u64,
-    /// Since when the session has been at work.
-    since: std::time::Instant,
 }
-
-/// So long a session that has much to do goes on before it waits for a turn, and has one.
-const TURN: Duration = Duration::from_micros(250);
 
 impl Wire {
     /// For a client that has not logged in.
     pub(crate) fn new(stream: Stream, shutdown: Shutdown, server: &Context) -> Self {
         let limits = &*server.limits;
         let (dialect, off) = (Dialect::default(), server.imap.off.clone());
-        let (borrower, since) = (server.lender.borrower(), std::time::Instant::now());
-        let (party, write_timeout) = (stream.peer().into(), limits.write_timeout);
-        let sink = Sink { stream, borrower, party, beside: AT_WORK, write_timeout, sent: 0, since };
+        let (party, borrower) = (stream.peer().into(), server.lender.borrower());
+        let sink = Sink { stream, borrower, party, beside: AT_WORK, write_timeout: limits.write_timeout, sent: 0 };
         Self {
             sink,
             fragmenter: Fragmenter::new(limits, off.literals(&server.imap, dialect)),
@@ -128,12 +122,13 @@ impl Wire {
         (&mut self.out, &mut self.sink)
     }
 
-    /// Between two commands: what waits is sent where it is much, and others have their turn.
+    /// Between two commands: what waits is sent where it is much, and others have their turn. Whoever waits for the answer
+    /// to the last command before sending the next one is not kept waiting for it.
     pub(crate) async fn between(&mut self) -> Result<(), End> {
         self.heard();
         self.whole = self.received;
         self.relieve().await?;
-        self.sink.give_way(&self.out).await
+        if self.fragmenter.is_empty() { Ok(()) } else { self.sink.give_way(&self.out).await }
     }
 
     /// Sends what waits, if that is [`PIECE`] octets or more: call it between responses.
@@ -289,7 +284,6 @@ impl Wire {
                 0 => Err(End::Lost(io::ErrorKind::UnexpectedEof.into())),
                 read => {
                     *received += read as u64;
-                    sink.since = std::time::Instant::now();
                     Ok(Woken::Heard)
                 }
             },
@@ -472,19 +466,18 @@ impl Sink {
 
     /// A session that has much to do must not keep the others waiting. `buffer` is what it holds meanwhile.
     pub(crate) async fn give_way(&mut self, buffer: &Vec<u8>) -> Result<(), End> {
-        if self.since.elapsed() <= TURN {
-            return Ok(());
-        }
-        tokio::task::yield_now().await;
-        self.turn(buffer).await
+        if is_slice_over() { self.turn(buffer).await } else { Ok(()) }
     }
 
     /// Waits for a turn to do much.
     pub(crate) async fn turn(&mut self, buffer: &Vec<u8>) -> Result<(), End> {
-        let held = buffer.capacity().saturating_add(self.beside);
-        Box::pin(self.borrower.turn(self.party, held)).await.map_err(io::Error::other)?;
-        self.since = std::time::Instant::now();
-        Ok(())
+        let turn = self.borrower.turn(self.party, self.held(buffer));
+        Ok(Box::pin(turn).await.map_err(io::Error::other)?)
+    }
+
+    /// Octets that are held while an answer is written.
+    fn held(&self, buffer: &Vec<u8>) -> usize {
+        buffer.capacity().saturating_add(self.beside)
     }
 
     /// Sends everything that is in `buffer`.
@@ -501,11 +494,11 @@ impl Sink {
 
     async fn send(&mut self, buffer: &Vec<u8>) -> Result<(), End> {
         // Boxed, as what follows: what a connection that waits costs is decided by its largest part.
+        let held = self.held(buffer);
         let mut sending = Box::pin(self.stream.send(buffer, self.write_timeout));
         if let Poll::Ready(sent) = poll_fn(|cx| Poll::Ready(sending.as_mut().poll(cx))).await {
             return Ok(sent?);
         }
-        let held = buffer.capacity().saturating_add(self.beside);
         let sent = Box::pin(self.borrower.during(held, sending)).await;
         // Nothing can be said to a client that takes nothing.
         Ok(sent.unwrap_or_else(|called_back| Err(io::Error::other(called_back)))?)
