@@ -200,7 +200,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_queue_is_bounded() {
-        let gate = gate(&Limits { password_hashes: 1, password_queue: 1, ..Limits::default() });
+        let gate = gate(&Limits { password_hashes: 1, password_queue: 2, ..Limits::default() });
         let busy = gate.hashing.take(Party::Local).await.unwrap();
         let (right, wrong) = (credentials("secret"), credentials("x"));
         let mut first = Box::pin(gate.check(Party::Local, &right, stored("secret")));

@@ -255,7 +255,8 @@ mod tests {
         two.await.unwrap().unwrap();
         drop(three);
         assert_eq!(*order.lock(), [2]);
-        assert_eq!((turns.book.lock().free, turns.book.lock().waiting), (1, 0));
+        let book = turns.book.lock();
+        assert_eq!((book.free, book.waiting), (1, 0));
     }
 
     #[test]
