@@ -64,8 +64,8 @@ pub trait Engine: Send + Sync + 'static {
     /// A second upload of the same content, for a second account: blobs are never shared.
     fn duplicate(&self, upload: &Upload) -> Result<Upload, Error>;
 
-    /// Queues a batch, or commits it at once where that takes no longer than a moment. When the [`Pending`] says
-    /// `Ok`, the batch is durable and every [`Engine::read`] begun from then on sees it.
+    /// Queues a batch. When the [`Pending`] says `Ok`, the batch is durable and every
+    /// [`Engine::read`] begun from then on sees it.
     fn commit(&self, batch: Batch) -> Pending;
 
     /// Why the engine takes no more writes, if it does not.

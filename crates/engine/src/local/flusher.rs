@@ -68,21 +68,13 @@ impl Flusher {
         drop(self.orders.send(Order::Work(work)));
     }
 
-    /// True where there is enough to be flushed, or it is old.
-    pub(crate) fn is_due(&self, overlay: &Overlay) -> bool {
-        self.size_of(overlay) >= self.size || self.since.is_some_and(|since| since.elapsed() >= OLD)
-    }
-
-    fn size_of(&self, overlay: &Overlay) -> usize {
-        overlay.size().max(self.journal / JOURNAL)
-    }
-
-    /// As [`Flusher::flush`], if it is due.
+    /// The same, if there is enough to be flushed, or it is old.
     pub(crate) fn flush_if_due(&mut self, overlay: &Overlay) {
-        if !self.is_due(overlay) {
+        let size = overlay.size().max(self.journal / JOURNAL);
+        if size < self.size && self.since.is_none_or(|since| since.elapsed() < OLD) {
             return;
         }
-        if self.size_of(overlay) < self.size.saturating_mul(2) && self.layer.is_some() {
+        if size < self.size.saturating_mul(2) && self.layer.is_some() {
             match self.done.try_recv() {
                 Err(TryRecvError::Empty) => return,
                 Err(TryRecvError::Disconnected) => {}

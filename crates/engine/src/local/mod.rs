@@ -22,7 +22,6 @@ mod backup;
 mod blob;
 mod check;
 mod checkpoint;
-mod committer;
 mod copies;
 mod figures;
 mod flusher;
@@ -53,11 +52,9 @@ use std::sync::mpsc::{self, Sender, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use types::AccountId;
 
 pub use self::archive::Archive;
-use self::committer::{Committer, Job, Waiting};
 use self::copies::Copier;
 pub use self::copies::Copies;
 use self::figures::Counted;
@@ -70,7 +67,7 @@ pub use self::reclaim::Options as Reclaim;
 use self::reclaim::{Order, Reclaimer, Shared};
 use self::segments::Segments;
 use self::witness::Witness;
-use self::writer::Writer;
+use self::writer::{Job, Waiting, Writer};
 use crate::disk::{Disk, RealDisk};
 use crate::{
     Backup, Batch, BlobWriter, CommitError, Engine, Error, Figures, Pending, ReadView, Reclaimed, Setback, Strays,
@@ -173,10 +170,8 @@ pub enum OpenError {
 
 /// The engine of one machine. Dropping it finishes what was queued.
 pub struct Local {
-    /// There until the end; without it the thread that commits ends.
+    /// There until the end; without it the writer ends.
     queue: Option<Sender<Job>>,
-    /// There until the end; without it the thread of the index ends.
-    committer: Option<Arc<Mutex<Committer>>>,
     segments: Arc<Segments>,
     overlay: Arc<Overlay>,
     readers: Arc<Readers>,
@@ -242,14 +237,11 @@ impl Local {
             let (segments, counted) = (Arc::clone(&segments), Arc::clone(&counted));
             Indexer { connection, segments, counted, checkpoint_pages, flushed: Ok(()) }
         };
-        let committer = {
+        let writer = {
             let (segments, overlay, counted) = (Arc::clone(&segments), Arc::clone(&overlay), Arc::clone(&counted));
             let connection = index::open_reader(store)?;
             let (accounts, flusher) = (HashMap::new(), Flusher::new(to_index, flushed, options.overlay));
-            let write_bytes = group_bytes;
-            let writer =
-                Writer { connection, segments, overlay, counted, witness, write_bytes, accounts, flusher };
-            Arc::new(Mutex::new(Committer::new(writer, group_bytes, group_batches)))
+            Writer { connection, segments, overlay, counted, witness, group_bytes, group_batches, accounts, flusher }
         };
         let (to_reclaimer, ordered) = mpsc::channel();
         let reclaim = Arc::new(Shared::default());
@@ -267,14 +259,11 @@ impl Local {
             copying = Some(sender);
         }
         threads.push(spawn("reclaim", move || reclaimer.run(&ordered))?);
-        let commits = Arc::clone(&committer);
-        threads.push(spawn("commit", move || Committer::run(&commits, &jobs))?);
+        threads.push(spawn("commit", move || writer.run(&jobs))?);
         threads.push(spawn("index", move || indexer.run(&orders, &done))?);
-        let (queue, committer) = (Some(queue), Some(committer));
-        let (orders, store) = (Some(to_reclaimer), store.to_owned());
+        let (queue, orders, store) = (Some(queue), Some(to_reclaimer), store.to_owned());
         Ok(Self {
             queue,
-            committer,
             segments,
             overlay,
             readers,
@@ -381,11 +370,7 @@ impl Engine for Local {
 
     fn commit(&self, batch: Batch) -> Pending {
         let (answer, pending) = Pending::new();
-        let mut waiting = Some(Waiting { batch, answer });
-        if let Some(committer) = &self.committer {
-            waiting = waiting.and_then(|waiting| Committer::commit_here(committer, waiting));
-        }
-        let Some(job) = waiting.map(Job::Commit) else { return pending };
+        let job = Job::Commit(Waiting { batch, answer });
         let unsent = match &self.queue {
             Some(queue) => queue.send(job).err().map(|unsent| unsent.0),
             None => Some(job),
@@ -461,7 +446,7 @@ impl Drop for Local {
     fn drop(&mut self) {
         self.reclaim.stop();
         // Nobody can order any more, once the threads before have ended.
-        (self.queue, self.committer, self.orders, self.copying) = (None, None, None, None);
+        (self.queue, self.orders, self.copying) = (None, None, None);
         self.readers.close();
         for thread in self.threads.drain(..) {
             if thread.join().is_err() {

@@ -1,5 +1,5 @@
-//! How a *group* of batches is committed: with one write and one sync of the growing segment. One at a time commits
-//! ([`super::committer`]).
+//! The one thread that commits: it takes every batch that is waiting, as one *group*, and makes the
+//! group durable with one write and one sync of the growing segment.
 //!
 //! In this order: the bodies of all batches go to the growing segment, and behind them the [journal](super::journal)
 //! of the group; the segments are synced, that with the journal last; the [`Overlay`] shows the group; the answers
@@ -13,12 +13,14 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::Duration;
 
 use rusqlite::Connection;
+use tokio::sync::oneshot;
 use types::AccountId;
 
 use super::blob::Uploaded;
-use super::committer::Waiting;
 use super::figures::Counted;
 use super::flusher::Flusher;
 use super::index::{self, Places, sql};
@@ -30,7 +32,21 @@ use super::witness::Witness;
 use crate::segment::{Content, HEADER_LEN, META_MAX, Piece, Record, blob_meta_len};
 use crate::{AccountBatch, Batch, BlobId, CommitError, CommitNumber, Error, NewBlob, Write};
 
-/// Who commits has it.
+/// What the thread is asked to do.
+pub(crate) enum Job {
+    /// A batch that waits for its group.
+    Commit(Waiting),
+    /// Housekeeping, once everything that was committed before is in the index.
+    Between(Work),
+}
+
+/// A batch, and who waits for it.
+pub(crate) struct Waiting {
+    pub(crate) batch: Batch,
+    pub(crate) answer: oneshot::Sender<Result<(), CommitError>>,
+}
+
+/// The state of the thread.
 pub(crate) struct Writer {
     /// To read what the overlay does not have.
     pub(crate) connection: Connection,
@@ -38,14 +54,16 @@ pub(crate) struct Writer {
     pub(crate) overlay: Arc<Overlay>,
     pub(crate) counted: Arc<Counted>,
     pub(crate) witness: Witness,
-    /// Octets of one write, unless one blob has more.
-    pub(crate) write_bytes: usize,
+    /// Octets of a group: it ends with the batch that reaches them.
+    pub(crate) group_bytes: usize,
+    /// Batches of a group.
+    pub(crate) group_batches: usize,
     /// Those that have changed so far.
     pub(crate) accounts: HashMap<AccountId, Known>,
     pub(crate) flusher: Flusher,
 }
 
-/// What is remembered of an account, which nobody else changes.
+/// What this thread remembers of an account, which nobody else changes.
 #[derive(Clone, Copy)]
 pub(crate) struct Known {
     number: CommitNumber,
@@ -63,29 +81,54 @@ struct Ahead {
 /// The segments that a group names.
 type Used = HashMap<u32, Arc<Segment>>;
 
+/// How long nobody must have anything to commit before what is in the overlay goes to the index.
+const IDLE: Duration = Duration::from_secs(2);
+
 impl Writer {
-    /// Sends all on its way to the index that is committed.
-    pub(crate) fn flush(&mut self) {
+    /// Until nobody can send any more; what was sent is done.
+    pub(crate) fn run(mut self, jobs: &Receiver<Job>) {
+        loop {
+            let between = match jobs.recv_timeout(IDLE) {
+                Ok(Job::Commit(first)) => self.collect(first, jobs),
+                Ok(Job::Between(work)) => Some(work),
+                Err(RecvTimeoutError::Timeout) => {
+                    self.flusher.flush(&self.overlay);
+                    continue;
+                }
+                Err(RecvTimeoutError::Disconnected) => break,
+            };
+            match between {
+                Some(work) => self.flusher.flush_before(work, &self.overlay),
+                None => self.flusher.flush_if_due(&self.overlay),
+            }
+        }
         self.flusher.flush(&self.overlay);
     }
 
-    /// The same, and then some work.
-    pub(crate) fn flush_before(&mut self, work: Work) {
-        self.flusher.flush_before(work, &self.overlay);
+    /// Makes a group of what is waiting and commits it; gives back the housekeeping that ended it.
+    fn collect(&mut self, first: Waiting, jobs: &Receiver<Job>) -> Option<Work> {
+        let mut bytes = size(&first.batch);
+        let mut waiting = vec![first];
+        let mut between = None;
+        while bytes < self.group_bytes
+            && waiting.len() < self.group_batches
+            && between.is_none()
+            && let Ok(job) = jobs.try_recv()
+        {
+            match job {
+                Job::Commit(next) => {
+                    bytes += size(&next.batch);
+                    waiting.push(next);
+                }
+                Job::Between(work) => between = Some(work),
+            }
+        }
+        self.group(waiting);
+        between
     }
 
-    /// The same, if it is due.
-    pub(crate) fn flush_if_due(&mut self) {
-        self.flusher.flush_if_due(&self.overlay);
-    }
-
-    /// True where there is enough to be flushed, or it is old.
-    pub(crate) fn is_flush_due(&self) -> bool {
-        self.flusher.is_due(&self.overlay)
-    }
-
-    /// Commits a group, and answers everybody who waits for it.
-    pub(crate) fn group(&mut self, waiting: Vec<Waiting>) {
+    /// Answers every job.
+    fn group(&mut self, waiting: Vec<Waiting>) {
         let ready = self.segments.writable().and_then(|()| self.flusher.room(&self.overlay));
         let ready = ready.and_then(|()| self.segments.room());
         let mut ahead = Ahead::default();
@@ -246,7 +289,7 @@ impl Writer {
         let mut bytes = 0;
         let fits = |(_, blob): &&(AccountId, NewBlob)| {
             bytes += record_len(blob);
-            bytes <= self.write_bytes
+            bytes <= self.group_bytes
         };
         blobs.iter().take_while(fits).count().max(1).min(blobs.len())
     }
@@ -318,7 +361,7 @@ fn misuse(what: String) -> CommitError {
 }
 
 /// The octets that a batch brings, roughly.
-pub(crate) fn size(batch: &Batch) -> usize {
+fn size(batch: &Batch) -> usize {
     let account = |change: &AccountBatch| {
         let writes = change.essential.iter().chain(&change.derived);
         let keys: usize = writes.map(|w| w.key.len() + w.value.as_ref().map_or(0, Vec::len)).sum();
