@@ -12,6 +12,11 @@ use auth::{PasswordHash, SALT_LEN, Secret};
 fn passwords_that_were_set_leave_no_memory_behind() {
     const THREADS: usize = 4;
     let (computed, measured) = (Barrier::new(THREADS + 1), Barrier::new(THREADS + 1));
+    let resident_kib = || {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<usize>().unwrap()
+    };
     let before = resident_kib();
     let grown = std::thread::scope(|scope| {
         for _ in 0..THREADS {
@@ -29,10 +34,4 @@ fn passwords_that_were_set_leave_no_memory_behind() {
         grown
     });
     assert!(grown < 19 * 1024, "{grown} KiB are left");
-}
-
-fn resident_kib() -> usize {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse().unwrap()
 }
