@@ -84,7 +84,7 @@ struct Open {
 const LITTLE: u64 = 16 << 10;
 
 /// Octets that are written ahead: at first, and at most.
-const AHEAD: Range<u64> = 16 << 10..256 << 10;
+const AHEAD: Range<u64> = 4 << 10..256 << 10;
 
 impl Open {
     /// Makes the file longer than it must be for the next `len` octets, where such a little is written time and again: a
