@@ -1,7 +1,8 @@
 //! The login gate: who gets in, at what cost.
 //!
 //! * Hashing is bounded in CPU and memory by a semaphore ([`Limits::password_hashes`]), and those who
-//!   wait for it by [`Limits::password_queue`].
+//!   wait for it by [`Limits::password_queue`]. Addresses take turns: whoever floods us with logins waits for
+//!   itself, not everybody for it.
 //! * An unknown name and a wrong password are one error and take the same time: a name that nobody
 //!   has is checked against a dummy hash.
 //! * What was right is recognised again without hashing, under a key that lives as long as the
@@ -9,8 +10,9 @@
 //!   one for each account that has logged in, so the accounts bound their number.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 
 use auth::{Credentials, Fingerprint, FingerprintKey, PasswordHash, Workspace};
 use parking_lot::Mutex;
@@ -25,7 +27,11 @@ const BEHIND: i32 = 10;
 /// Decides about logins.
 #[derive(Debug)]
 pub struct LoginGate {
+    hashes: usize,
     hashing: Arc<Semaphore>,
+    /// For each address with logins that wait: as many of them at a time as can be hashed wait for that, in line
+    /// with those of the other addresses.
+    turns: Mutex<HashMap<Option<IpAddr>, Weak<Semaphore>>>,
     /// The memory of those hashes that are not computed at this moment, for the next ones.
     workspaces: Arc<Mutex<Vec<Workspace>>>,
     /// Those who hash and those who wait for it.
@@ -52,7 +58,9 @@ impl LoginGate {
         let hashes = limits.password_hashes.clamp(1, Semaphore::MAX_PERMITS);
         let queue = hashes.saturating_add(limits.password_queue).min(Semaphore::MAX_PERMITS);
         Self {
+            hashes,
             hashing: Arc::new(Semaphore::new(hashes)),
+            turns: Mutex::default(),
             workspaces: Arc::default(),
             queue: Semaphore::new(queue),
             key,
@@ -72,40 +80,41 @@ impl LoginGate {
         self.known.lock().get(&account) == Some(&fingerprint)
     }
 
-    /// Checks a password against what the store holds for its name; `None` where nobody has that
-    /// name, or where nobody can log in to it.
+    /// Checks a password that comes from an address against what the store holds for its name; `None` where
+    /// nobody has that name, or where nobody can log in to it.
     pub async fn check(
         &self,
+        from: Option<IpAddr>,
         credentials: &Credentials,
         stored: Option<(AccountId, PasswordHash)>,
     ) -> Result<AccountId, LoginError> {
-        let proof = stored.map(|(account, hash)| {
-            let fingerprint = self.key.fingerprint(account.0, &credentials.password, &hash);
-            (account, hash, fingerprint)
-        });
-        if let Some((account, _, fingerprint)) = &proof
-            && self.known.lock().get(account) == Some(fingerprint)
+        if let Some((account, hash)) = &stored
+            && self.recognises(credentials, *account, hash)
         {
             return Ok(*account);
         }
-        let hash = proof.as_ref().map_or_else(PasswordHash::dummy, |(_, hash, _)| hash.clone());
-        let matches = self.hash(credentials, hash).await?;
-        match proof {
-            Some((account, _, fingerprint)) if matches => {
-                self.known.lock().insert(account, fingerprint);
-                Ok(account)
-            }
-            _ => Err(LoginError::Wrong),
-        }
+        let hash = stored.as_ref().map_or_else(PasswordHash::dummy, |(_, hash)| hash.clone());
+        let matches = self.hash(from, credentials, hash).await?;
+        let (account, hash) = stored.filter(|_| matches).ok_or(LoginError::Wrong)?;
+        self.known.lock().insert(account, self.key.fingerprint(account.0, &credentials.password, &hash));
+        Ok(account)
     }
 
-    /// Gives the memory of hashes back that nobody computes. Call it every few seconds.
+    /// Gives back what is kept for hashes that nobody computes. Call it every second.
     pub fn release(&self) {
         self.workspaces.lock().clear();
+        self.turns.lock().retain(|_, turns| turns.strong_count() > 0);
     }
 
-    async fn hash(&self, credentials: &Credentials, hash: PasswordHash) -> Result<bool, LoginError> {
+    async fn hash(
+        &self,
+        from: Option<IpAddr>,
+        credentials: &Credentials,
+        hash: PasswordHash,
+    ) -> Result<bool, LoginError> {
         let _place = self.queue.try_acquire().map_err(|_| LoginError::Busy)?;
+        let turns = self.turns_of(from);
+        let _turn = turns.acquire().await.map_err(|_| LoginError::Busy)?;
         let permit = self.hashing.clone().acquire_owned().await.map_err(|_| LoginError::Busy)?;
         self.hashed.fetch_add(1, Ordering::Relaxed);
         let (password, workspaces) = (credentials.password.clone(), Arc::clone(&self.workspaces));
@@ -120,6 +129,16 @@ impl LoginGate {
             })
         });
         work.await.ok().flatten().ok_or(LoginError::Busy)
+    }
+
+    fn turns_of(&self, address: Option<IpAddr>) -> Arc<Semaphore> {
+        let mut turns = self.turns.lock();
+        let kept = turns.entry(address).or_default();
+        kept.upgrade().unwrap_or_else(|| {
+            let new = Arc::new(Semaphore::new(self.hashes));
+            *kept = Arc::downgrade(&new);
+            new
+        })
     }
 }
 
@@ -157,22 +176,22 @@ mod tests {
     async fn right_wrong_and_unknown() {
         let gate = gate(&Limits::default());
         let alice = stored("secret");
-        assert_eq!(gate.check(&credentials("secret"), alice.clone()).await, Ok(AccountId(1)));
-        assert_eq!(gate.check(&credentials("Secret"), alice).await, Err(LoginError::Wrong));
-        assert_eq!(gate.check(&credentials("secret"), None).await, Err(LoginError::Wrong));
+        assert_eq!(gate.check(None, &credentials("secret"), alice.clone()).await, Ok(AccountId(1)));
+        assert_eq!(gate.check(None, &credentials("Secret"), alice).await, Err(LoginError::Wrong));
+        assert_eq!(gate.check(None, &credentials("secret"), None).await, Err(LoginError::Wrong));
     }
 
     #[tokio::test]
     async fn what_was_right_costs_nothing_until_the_password_changes() {
         let gate = gate(&Limits::default());
         let alice = stored("secret");
-        gate.check(&credentials("secret"), alice.clone()).await.unwrap();
+        gate.check(None, &credentials("secret"), alice.clone()).await.unwrap();
         // From here nothing can be hashed, so only what is known gets in.
         gate.hashing.close();
-        assert_eq!(gate.check(&credentials("secret"), alice.clone()).await, Ok(AccountId(1)));
-        assert_eq!(gate.check(&credentials("other"), alice).await, Err(LoginError::Busy));
-        assert_eq!(gate.check(&credentials("secret"), stored("changed")).await, Err(LoginError::Busy));
-        assert_eq!(gate.check(&credentials("secret"), None).await, Err(LoginError::Busy));
+        assert_eq!(gate.check(None, &credentials("secret"), alice.clone()).await, Ok(AccountId(1)));
+        assert_eq!(gate.check(None, &credentials("other"), alice).await, Err(LoginError::Busy));
+        assert_eq!(gate.check(None, &credentials("secret"), stored("changed")).await, Err(LoginError::Busy));
+        assert_eq!(gate.check(None, &credentials("secret"), None).await, Err(LoginError::Busy));
     }
 
     #[tokio::test(flavor = "multi_thread")]
@@ -181,7 +200,7 @@ mod tests {
         let logins: Vec<_> = (0..8)
             .map(|_| {
                 let gate = Arc::clone(&gate);
-                tokio::spawn(async move { gate.check(&credentials("x"), None).await })
+                tokio::spawn(async move { gate.check(None, &credentials("x"), None).await })
             })
             .collect();
         for login in logins {
@@ -206,14 +225,36 @@ mod tests {
         let gate = gate(&Limits { password_hashes: 1, password_queue: 1, ..Limits::default() });
         let busy = gate.hashing.clone().acquire_owned().await.unwrap();
         let (right, wrong) = (credentials("secret"), credentials("x"));
-        let mut first = Box::pin(gate.check(&right, stored("secret")));
-        let mut second = Box::pin(gate.check(&wrong, stored("secret")));
+        let mut first = Box::pin(gate.check(None, &right, stored("secret")));
+        let mut second = Box::pin(gate.check(None, &wrong, stored("secret")));
         assert!(futures_pending(&mut first).await);
         assert!(futures_pending(&mut second).await);
-        assert_eq!(gate.check(&wrong, None).await, Err(LoginError::Busy));
+        assert_eq!(gate.check(None, &wrong, None).await, Err(LoginError::Busy));
         drop(busy);
         assert_eq!(first.await, Ok(AccountId(1)));
         assert_eq!(second.await, Err(LoginError::Wrong));
+    }
+
+    #[tokio::test]
+    async fn a_flood_from_one_address_does_not_keep_the_others_waiting() {
+        let gate = Arc::new(gate(&Limits { password_hashes: 1, ..Limits::default() }));
+        let busy = gate.hashing.clone().acquire_owned().await.unwrap();
+        let login = |from: u8| {
+            let (gate, from) = (Arc::clone(&gate), Some(IpAddr::from([192, 0, 2, from])));
+            tokio::spawn(async move { gate.check(from, &credentials("x"), None).await })
+        };
+        let flood: Vec<_> = (0..20).map(|_| login(1)).collect();
+        tokio::task::yield_now().await;
+        let other = login(2);
+        tokio::task::yield_now().await;
+        drop(busy);
+        assert_eq!(other.await.unwrap(), Err(LoginError::Wrong));
+        assert!(gate.hashed() <= 3, "{} of the flood came first", gate.hashed() - 1);
+        for login in flood {
+            assert_eq!(login.await.unwrap(), Err(LoginError::Wrong));
+        }
+        gate.release();
+        assert!(gate.turns.lock().is_empty(), "nobody logs in, and addresses are kept");
     }
 
     /// True where the future, polled once, waits.

@@ -51,7 +51,8 @@ pub(crate) async fn enter(
     // Read for everybody else: the work does not tell whether somebody of that name was here.
     let record = name.map(|name| server.store.read_account(&name)).transpose()?.flatten();
     let stored = record.as_ref().and_then(|record| Some((record.id, stored_hash(record)?)));
-    match (room.wire.meanwhile(server.login.check(&credentials, stored)).await?, record) {
+    let from = room.wire.peer().ip();
+    match (room.wire.meanwhile(server.login.check(from, &credentials, stored)).await?, record) {
         (Ok(_), Some(record)) => admit(room, record),
         (Err(LoginError::Busy), _) => Err(Failure::no(Code::Unavailable, "Too many logins at this moment; try again")),
         (Err(LoginError::Wrong) | Ok(_), _) => {
