@@ -27,7 +27,7 @@ use value::entries;
 pub(crate) use value::{Pack, without};
 
 /// Octets that are read ahead where cards are asked for in order: first so many, then twice as many each time. To find
-/// where to go on is dear: SQLite compares a dozen keys, and reads the value beside each of them.
+/// where to go on is dear: SQLite compares several keys, and reads the value beside each.
 const AHEAD: Range<usize> = 32 << 10..256 << 10;
 
 /// Emails that may lie between two that are asked for in order; the others are in other mailboxes.
