@@ -94,7 +94,7 @@ impl PasswordHash {
             let params = Params::new(MEMORY_KIB, PASSES, LANES, None)?;
             let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params.clone());
             let mut output = Zeroizing::new([0u8; Params::DEFAULT_OUTPUT_LEN]);
-            argon2.hash_password_into(prepared.as_bytes(), salt, output.as_mut())?;
+            Workspace::default().compute(&argon2, prepared.as_bytes(), salt, output.as_mut())?;
             let salt = password_hash::SaltString::encode_b64(salt)?;
             let hash = password_hash::PasswordHash {
                 algorithm: Ident::new("argon2id")?,
@@ -129,24 +129,28 @@ impl Workspace {
         let (Some(salt), Some(expected)) = (stored.salt, stored.hash) else { return Ok(false) };
         let version = stored.version.map_or(Ok(Version::default()), Version::try_from)?;
         let params = Params::try_from(stored)?;
-        let blocks = params.block_count();
         let argon2 = Argon2::new(Algorithm::try_from(stored.algorithm)?, version, params);
         let mut octets = [0; Salt::MAX_LENGTH];
         let salt = salt.decode_b64(&mut octets)?;
+        let computed =
+            password_hash::Output::init_with(expected.len(), |out| Ok(self.compute(&argon2, prepared, salt, out)?));
+        // `Output` compares in constant time.
+        Ok(computed? == expected)
+    }
+
+    fn compute(&mut self, argon2: &Argon2<'_>, prepared: &[u8], salt: &[u8], out: &mut [u8]) -> argon2::Result<()> {
+        let blocks = argon2.params().block_count();
         if self.0.capacity() < blocks {
             self.0 = Vec::with_capacity(blocks.max(RESERVED));
         }
         self.0.resize(self.0.len().max(blocks), Block::default());
         let memory = self.0.get_mut(..blocks).unwrap_or_default();
-        let computed = password_hash::Output::init_with(expected.len(), |out| {
-            Ok(argon2.hash_password_into_with_memory(prepared, salt, out, memory)?)
-        });
+        let computed = argon2.hash_password_into_with_memory(prepared, salt, out, memory);
         // A stored hash of other origin may want more than ours do; that much is not kept.
         if blocks > MEMORY_KIB as usize {
             self.0 = Vec::new();
         }
-        // `Output` compares in constant time.
-        Ok(computed? == expected)
+        computed
     }
 }
 

@@ -30,7 +30,7 @@ const TURNS: usize = 4;
 pub(crate) const LONG: usize = 16 << 10;
 
 /// So long a session goes on, with a turn or without: then the others have theirs.
-const SLICE: Duration = Duration::from_micros(100);
+const SLICE: Duration = Duration::from_micros(250);
 
 thread_local! {
     /// The turn of the session that is being polled.

@@ -96,7 +96,7 @@ impl LoginGate {
         }
     }
 
-    /// Gives the memory of hashes back that nobody computes. Call it every few seconds.
+    /// Gives the memory of hashes back that nobody computes. Call it every second.
     pub fn release(&self) {
         self.workspaces.lock().clear();
     }
@@ -232,6 +232,26 @@ mod tests {
         drop(busy);
         assert_eq!(flood.remove(0).await, Err(LoginError::Wrong));
         assert_eq!(alice.await, Ok(AccountId(1)));
+    }
+
+    #[tokio::test]
+    async fn a_flood_from_one_address_does_not_keep_the_others_waiting() {
+        let gate = Arc::new(gate(&Limits { password_hashes: 1, ..Limits::default() }));
+        let busy = gate.hashing.take(Party::Local).await.unwrap();
+        let login = |network: u8| {
+            let (gate, party) = (Arc::clone(&gate), Party::from(Peer::Tcp(([192, 0, network, 1], 1).into())));
+            tokio::spawn(async move { gate.check(party, &credentials("x"), None).await })
+        };
+        let flood: Vec<_> = (0..20).map(|_| login(1)).collect();
+        tokio::task::yield_now().await;
+        let other = login(2);
+        tokio::task::yield_now().await;
+        drop(busy);
+        assert_eq!(other.await.unwrap(), Err(LoginError::Wrong));
+        assert!(gate.hashed() <= 3, "{} of the flood came first", gate.hashed() - 1);
+        for login in flood {
+            assert_eq!(login.await.unwrap(), Err(LoginError::Wrong));
+        }
     }
 
     /// True where the future, polled once, waits.
