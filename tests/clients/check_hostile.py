@@ -68,6 +68,7 @@ class Line:
 
 
 LOGIN = b'LOGIN alice "wonder land"'
+NORMAL = {50: 0.2, 99: 2.0}   # seconds, whatever the control took; the share in percent
 ASKED = ["NOOP", "FETCH", "login", "control"]
 
 
@@ -121,9 +122,10 @@ class Latency:
         return f"{1000 * self.of(what, 50):.1f} / {1000 * self.of(what, 99):.0f} / {1000 * self.of(what, 100):.0f}"
 
     def check(self, name):
-        """Normal is what the machine allows: ten times the control's, or what nobody notices."""
+        """Ten times what the control takes is normal, and so is what a busy machine does to the debug build of CI: there the
+        server has a tenth of a processor at times, and needs it for the attack too, which the control does not."""
         for what in ["NOOP", "FETCH", "login"]:
-            for percent, unnoticed in [(50, 0.03), (99, 0.1)]:
+            for percent, unnoticed in NORMAL.items():
                 took, most = self.of(what, percent), max(unnoticed, 10 * self.of("control", percent))
                 assert took <= most, f"{name}: {what}: {percent} % took {1000 * took:.0f} ms and not {1000 * most:.0f}"
 
@@ -198,9 +200,10 @@ def attack(server, control_port, name, kinds):
     for kind, lines in goodbyes.items():
         for line, times in lines.most_common(5):
             print(f"     {kind}: {times} × {line}")
-    row = Row(name, f"{most} / {total}", largest, bound, latency, called_back - before, sum(map(sum, map(collections.Counter.values, goodbyes.values()))))
+    hung_up = sum(sum(lines.values()) for lines in goodbyes.values())
+    row = Row(name, f"{most} / {total}", largest, bound, latency, called_back - before, hung_up)
     done(f"{name}: {time.monotonic() - begun:.0f} s{'' if finished else ', not everybody came so far'}; {row}")
-    if not os.environ.get("REPORT"): assert largest <= bound, f"{name}: {largest / MIB:.0f} MiB are more than the bound of {bound / MIB:.0f}"
+    assert largest <= bound, f"{name}: {largest / MIB:.0f} MiB are more than the bound of {bound / MIB:.0f}"
     return row
 
 
