@@ -37,7 +37,7 @@ impl Gathering {
         if self.with_cards { self.mailbox.turn().await } else { None }
     }
 
-    /// Calls `each` with the next messages; false once there were none. A message whose card can
+    /// Calls `each` with the next messages; true where some are left. A message whose card can
     /// neither be read nor made anew comes without one, and is in [`Gathering::damaged`].
     pub(crate) fn step(&mut self, each: impl FnMut(&Row, Option<CardRef<'_>>)) -> Result<bool> {
         let Some(from) = self.next.take() else { return Ok(false) };
@@ -79,6 +79,6 @@ impl Gathering {
                 }
             }
         }
-        Ok(true)
+        Ok(false)
     }
 }

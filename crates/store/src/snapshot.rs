@@ -15,7 +15,7 @@ use std::sync::{Arc, OnceLock};
 
 use types::{IdSet, MailboxId, ModSeq, Uid, UidValidity};
 
-use crate::chunk::{Chunk, ChunkBuilder, FlagSet, MAX_ROWS, Row, Sums};
+use crate::chunk::{Chunk, ChunkBuilder, FlagSet, MAX_ROWS, Marks, Row, Sums};
 use crate::error::Result;
 use crate::keywords::Keywords;
 use crate::source::Source;
@@ -413,22 +413,17 @@ impl Snapshot {
         self.resum();
     }
 
-    /// Gives those of these messages that `allow` says yes to the flags that `change` makes of theirs, and the
-    /// mod-sequence. `allow` is asked about every one: its last change, its flags, and the new ones.
+    /// Gives the chunks that hold any of these messages the marks that `change` makes of theirs with this mod-sequence.
     pub(crate) fn remark(
         &mut self,
         version: Version,
         uids: &IdSet<Uid>,
         modseq: ModSeq,
-        mut change: impl FnMut(&FlagSet) -> FlagSet,
-        mut allow: impl FnMut(&Row, ModSeq, &FlagSet, &FlagSet) -> bool,
+        mut change: impl FnMut(&Chunk) -> Option<Marks>,
     ) -> Result<()> {
         let mut changed = false;
         self.edit(version, uids, |chunk| {
-            let allow = |at: usize, last, old: &_, new: &_| {
-                chunk.rows.get(at).is_some_and(|row| uids.contains(row.uid) && allow(row, last, old, new))
-            };
-            let marks = chunk.marks.changed(modseq, &mut change, allow)?;
+            let marks = change(chunk)?;
             changed = true;
             Some(Chunk { rows: Arc::clone(&chunk.rows), marks: Arc::new(marks) })
         })?;

@@ -14,7 +14,7 @@ pub trait Steps {
     /// no messages.
     fn turn(&self) -> impl Future<Output = Option<Turn>> + Send;
 
-    /// Looks at the next messages; false once all were looked at.
+    /// Looks at the next messages; true where some are left.
     fn step(&mut self) -> Result<bool>;
 
     /// How many messages were looked at, of how many.

@@ -57,9 +57,11 @@ macro_rules! nonzero {
         }
 
         impl Number for $name {
+            #[inline]
             fn get(self) -> u32 {
                 self.0.get()
             }
+            #[inline]
             fn new(n: u32) -> Option<Self> {
                 NonZeroU32::new(n).map(Self)
             }

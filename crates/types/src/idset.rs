@@ -68,20 +68,25 @@ impl<T: Number> IdSet<T> {
 
     /// How many numbers of the set lie in `first..=last`.
     pub fn count_within(&self, first: T, last: T) -> u64 {
-        self.ranges_within(first, last).map(|(a, b)| u64::from(b - a) + 1).sum()
+        self.pairs_within(first, last).map(|(a, b)| u64::from(b - a) + 1).sum()
     }
 
     /// The numbers of the set that lie in `first..=last`.
     pub fn within(&self, first: T, last: T) -> Self {
-        Self { ranges: self.ranges_within(first, last).collect(), kind: PhantomData }
+        Self { ranges: self.pairs_within(first, last).collect(), kind: PhantomData }
     }
 
     /// True where a number of the set lies in `first..=last`.
     pub fn touches(&self, first: T, last: T) -> bool {
-        self.ranges_within(first, last).next().is_some()
+        self.pairs_within(first, last).next().is_some()
     }
 
-    fn ranges_within(&self, first: T, last: T) -> impl Iterator<Item = (u32, u32)> + '_ {
+    /// The ranges of [`IdSet::within`].
+    pub fn ranges_within(&self, first: T, last: T) -> impl Iterator<Item = (T, T)> + '_ {
+        self.pairs_within(first, last).map(|(a, b)| (number(a), number(b)))
+    }
+
+    fn pairs_within(&self, first: T, last: T) -> impl Iterator<Item = (u32, u32)> + '_ {
         let (first, last) = (first.get(), last.get());
         let from = self.ranges.partition_point(|&(_, b)| b < first);
         let ranges = self.ranges.iter().skip(from).take_while(move |&&(a, _)| a <= last);

@@ -32,7 +32,8 @@ impl FlagLists {
             digest.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ u64::from(id)
         });
         let same = |kept: &Kept| {
-            kept.digest == digest && kept.system == system && kept.recent == recent && *kept.keywords == *keywords
+            // The ids one by one, as in the store: to compare empty slices is slow.
+            kept.digest == digest && kept.system == system && kept.recent == recent && kept.keywords.iter().eq(keywords)
         };
         let found = match self.kept.get(self.last) {
             Some(last) if same(last) => Some(self.last),

@@ -1,16 +1,16 @@
 //! Telling the client what happened to its mailbox: the one place where a view advances.
 //!
 //! The order is EXPUNGE, EXISTS, RECENT, FLAGS, FETCH, so that the numbers in each line are those
-//! that hold at that line. Flags are read chunk by chunk while they are written; nothing is
-//! collected.
+//! that hold at that line. Flags are told as FETCH tells them.
 
 use proto::imap::Code;
+use proto::imap::command::FetchItem;
 use proto::imap::response::Condition;
-use store::{Chunk, Silent, Snapshot, Updates};
+use store::{Silent, Snapshot, Updates};
 use types::{Flag, IdSet, Keyword, ModSeq, Uid};
 
 use super::answer::{Failure, Outcome};
-use super::flag_lists::FlagLists;
+use super::cmd::fetch;
 use super::state::Selected;
 use super::wire::Wire;
 
@@ -42,7 +42,8 @@ pub(crate) struct Brief {
 }
 
 impl Brief {
-    fn holds(&self, uid: Uid, modseq: ModSeq) -> bool {
+    /// Whether the client knows the flags of this message, which changed last then.
+    pub(crate) fn holds(&self, uid: Uid, modseq: ModSeq) -> bool {
         (modseq <= self.known || Some(modseq) == self.own) && self.uids.contains(uid)
     }
 }
@@ -92,37 +93,17 @@ impl Selected {
         uids: &IdSet<Uid>,
         how: CatchUp<'_>,
     ) -> Result<(), Failure> {
-        for chunk in snapshot.chunks(uids) {
-            self.write_flags(wire, snapshot, &chunk?, uids, how);
-            wire.relieve().await?;
+        if uids.is_empty() {
+            return Ok(());
         }
-        Ok(())
-    }
-
-    /// A FETCH response for each of these messages that is in the chunk.
-    fn write_flags(&self, wire: &mut Wire, snapshot: &Snapshot, chunk: &Chunk, uids: &IdSet<Uid>, how: CatchUp<'_>) {
         let dialect = wire.dialect();
         // RFC 9051 §7.5.2: an unsolicited FETCH must carry the UID, RFC 7162 §3.2.4: and the
         // mod-sequence; RFC 3501 did not ask for it. RFC 9586 §3: UIDFETCH has it in front.
         let with_uid = !dialect.uid_only && (how.by_uid || dialect.rev2 || dialect.condstore);
-        let mut lists = FlagLists::default();
-        let mut encoder = wire.encoder();
-        for (at, row) in chunk.rows().iter().enumerate() {
-            let Some(number) = self.view.number(row.uid).filter(|_| uids.contains(row.uid)) else { continue };
-            let modseq = chunk.modseq(at);
-            let mut fetch = encoder.fetch(number, row.uid);
-            if with_uid {
-                fetch.uid(row.uid);
-            }
-            if !how.brief.is_some_and(|brief| brief.holds(row.uid, modseq)) {
-                let recent = self.is_recent(row.uid, dialect);
-                lists.write(chunk, at, snapshot.keywords(), recent, &mut fetch);
-            }
-            if dialect.condstore {
-                fetch.modseq(modseq);
-            }
-            fetch.finish();
-        }
+        let items = [(FetchItem::Uid, with_uid), (FetchItem::Flags, true), (FetchItem::ModSeq, dialect.condstore)];
+        let items = items.into_iter().filter(|(_, wanted)| *wanted).map(|(item, _)| item).collect();
+        // Boxed: what waits for news is small.
+        Box::pin(fetch::tell(self, wire, snapshot, items, uids, how.brief)).await
     }
 
     /// HIGHESTMODSEQ as far as the client was told everything (RFC 7162 §3.1.2.1).

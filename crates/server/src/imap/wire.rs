@@ -80,7 +80,7 @@ pub(crate) struct Sink {
 }
 
 /// So long a session that has much to say goes on before the others have their turn.
-const TURN: Duration = Duration::from_micros(250);
+const TURN: Duration = Duration::from_millis(1);
 
 impl Wire {
     /// For a client that has not logged in.

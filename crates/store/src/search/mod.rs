@@ -142,7 +142,7 @@ impl Search {
                 }
             }
         }
-        Ok(true)
+        Ok(false)
     }
 
     /// Looks at those messages of a chunk that are in `rest`, until that is enough work; gives where to go on.

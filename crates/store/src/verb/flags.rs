@@ -91,20 +91,19 @@ fn store(
     let mut quiet = IdSet::new();
     let mut too_many = false;
     let apply = |set: &FlagSet| apply(change.mode, set, &operand);
-    mailbox.remark(txn.version, uids, modseq, apply, |row, before, set, new| {
-        if change.unchanged_since.is_some_and(|since| before > since) {
-            stored.modified.insert(row.uid);
-            return false;
-        }
-        if new == set {
-            return false;
-        }
-        too_many |= new.keywords.len() > limits.keywords_per_message && new.keywords.len() > set.keywords.len();
-        stored.changed.insert(row.uid);
-        if before <= told {
-            quiet.insert(row.uid);
-        }
-        true
+    let exceeds = |set: &FlagSet| {
+        let new = apply(set).keywords.len();
+        new > limits.keywords_per_message && new > set.keywords.len()
+    };
+    mailbox.remark(txn.version, uids, modseq, |chunk| {
+        let wanted = chunk.among(uids);
+        let late = chunk.changed(|last| change.unchanged_since.is_some_and(|since| last > since)).and(wanted);
+        chunk.uids_at(late, &mut stored.modified);
+        let (marks, changed) = chunk.marks.changed(wanted.without(late), modseq, apply)?;
+        too_many |= !chunk.marks.positions(exceeds).and(changed).is_empty();
+        chunk.uids_at(changed, &mut stored.changed);
+        chunk.uids_at(chunk.changed(|last| last <= told).and(changed), &mut quiet);
+        Some(marks)
     })?;
     if too_many {
         return Err(Error::Limit("keywords of a message"));

@@ -67,7 +67,7 @@ impl Told {
         let ends = self.before.iter().skip(1).map(|&(_, before)| before).chain([self.len]);
         for (&(first, before), end) in self.before.iter().zip(ends) {
             let (Some(low), Some(high)) = (SeqNum::new(before.saturating_add(1)), SeqNum::new(end)) else { continue };
-            for (a, b) in numbers.within(low, high).ranges() {
+            for (a, b) in numbers.ranges_within(low, high) {
                 let uid = |n: SeqNum| Uid::new(first.get().saturating_add(n.get() - before - 1));
                 if let (Some(a), Some(b)) = (uid(a), uid(b)) {
                     uids.insert_range(a, b);
@@ -81,7 +81,7 @@ impl Told {
     pub fn numbers_of(&self, uids: &IdSet<Uid>) -> IdSet<SeqNum> {
         let mut numbers = IdSet::new();
         for ((first, last), &(_, before)) in self.uids.ranges().zip(&self.before) {
-            for (a, b) in uids.within(first, last).ranges() {
+            for (a, b) in uids.ranges_within(first, last) {
                 let number = |uid: Uid| SeqNum::new(before.checked_add(uid.get() - first.get())?.checked_add(1)?);
                 if let (Some(a), Some(b)) = (number(a), number(b)) {
                     numbers.insert_range(a, b);

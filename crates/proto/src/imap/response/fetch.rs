@@ -33,7 +33,8 @@ impl From<&Section> for SectionName {
 #[must_use = "the response is not closed until `finish`"]
 pub struct FetchWriter<'a> {
     out: &'a mut Vec<u8>,
-    first: bool,
+    /// What stands before the next item.
+    before: u8,
 }
 
 /// Flags, ready to be written into the responses of all messages that have them.
@@ -43,7 +44,7 @@ pub struct FlagList(Box<[u8]>);
 impl FlagList {
     /// `recent` for `\Recent` of RFC 3501, never in IMAP4rev2.
     pub fn new(flags: &Flags, recent: bool) -> Self {
-        let mut text = vec![b'('];
+        let mut text = b"FLAGS (".to_vec();
         let system = Flag::SYSTEM.iter().filter(|f| flags.contains(f)).map(Flag::as_str);
         let keywords = flags.keywords().iter().map(|k| k.as_str());
         words(&mut text, system.chain(recent.then_some("\\Recent")).chain(keywords));
@@ -53,44 +54,43 @@ impl FlagList {
 }
 
 impl<'a> FetchWriter<'a> {
-    /// `name` is that of the response, with the spaces around it and the parenthesis behind it.
+    /// `name` is that of the response, with the spaces around it.
     pub(super) fn new(out: &'a mut Vec<u8>, number: impl Number, name: &str) -> Self {
         out.extend_from_slice(b"* ");
         text::number(out, u64::from(number.get()));
         out.extend_from_slice(name.as_bytes());
-        Self { out, first: true }
+        Self { out, before: b'(' }
     }
 
     /// `FLAGS (…)`
     pub fn flags(&mut self, flags: &FlagList) {
-        self.item("FLAGS ");
-        self.out.extend_from_slice(&flags.0);
+        self.item(&flags.0);
     }
 
     /// `UID`
     pub fn uid(&mut self, uid: Uid) {
-        self.item("UID ");
+        self.item(b"UID ");
         text::number(self.out, u64::from(uid.get()));
     }
 
     /// `MODSEQ` (RFC 7162 §3.1.4.2)
     pub fn modseq(&mut self, modseq: ModSeq) {
-        self.item("MODSEQ (");
+        self.item(b"MODSEQ (");
         text::number(self.out, modseq.get());
         self.out.push(b')');
     }
 
     /// `EMAILID` (RFC 8474 §5.1)
     pub fn email_id(&mut self, id: &ObjectId) {
-        self.object_id("EMAILID (", id);
+        self.object_id(b"EMAILID (", id);
     }
 
     /// `THREADID` (RFC 8474 §5.2)
     pub fn thread_id(&mut self, id: &ObjectId) {
-        self.object_id("THREADID (", id);
+        self.object_id(b"THREADID (", id);
     }
 
-    fn object_id(&mut self, item: &str, id: &ObjectId) {
+    fn object_id(&mut self, item: &[u8], id: &ObjectId) {
         self.item(item);
         self.out.extend_from_slice(id.as_str().as_bytes());
         self.out.push(b')');
@@ -98,13 +98,13 @@ impl<'a> FetchWriter<'a> {
 
     /// `SAVEDATE` (RFC 8514 §4.2)
     pub fn save_date(&mut self, date: DateTime) {
-        self.item("SAVEDATE ");
+        self.item(b"SAVEDATE ");
         date::write_date_time(self.out, date);
     }
 
     /// `PREVIEW` (RFC 8970 §3.2); `None` is NIL, which only LAZY may be answered with.
     pub fn preview(&mut self, preview: Option<&str>) {
-        self.item("PREVIEW ");
+        self.item(b"PREVIEW ");
         match preview {
             None => self.out.extend_from_slice(b"NIL"),
             // RFC 8970 §3.3: always UTF-8, which is no quoted string in RFC 3501.
@@ -118,37 +118,37 @@ impl<'a> FetchWriter<'a> {
 
     /// `INTERNALDATE`
     pub fn internal_date(&mut self, date: DateTime) {
-        self.item("INTERNALDATE ");
+        self.item(b"INTERNALDATE ");
         date::write_date_time(self.out, date);
     }
 
     /// `RFC822.SIZE`
     pub fn size(&mut self, octets: u64) {
-        self.item("RFC822.SIZE ");
+        self.item(b"RFC822.SIZE ");
         text::number(self.out, octets);
     }
 
     /// `ENVELOPE` and its ready text.
     pub fn envelope(&mut self, envelope: &[u8]) {
-        self.item("ENVELOPE ");
+        self.item(b"ENVELOPE ");
         self.out.extend_from_slice(envelope);
     }
 
     /// `BODY` and its ready text.
     pub fn body(&mut self, body: &[u8]) {
-        self.item("BODY ");
+        self.item(b"BODY ");
         self.out.extend_from_slice(body);
     }
 
     /// `BODYSTRUCTURE` and its ready text.
     pub fn body_structure(&mut self, structure: &[u8]) {
-        self.item("BODYSTRUCTURE ");
+        self.item(b"BODYSTRUCTURE ");
         self.out.extend_from_slice(structure);
     }
 
     /// `BODY[section]<origin>`: the origin only where the client asked for a part of it.
     pub fn section(&mut self, name: &SectionName, origin: Option<u64>, content: Content) {
-        self.item("BODY[");
+        self.item(b"BODY[");
         self.out.extend_from_slice(&name.0);
         self.close(origin);
         // RFC 9051 §9: msg-att-static takes an nstring here, and a literal8 is none.
@@ -160,25 +160,25 @@ impl<'a> FetchWriter<'a> {
 
     /// `RFC822` (RFC 3501 §7.4.2)
     pub fn rfc822(&mut self, octets: u64) {
-        self.item("RFC822 ");
+        self.item(b"RFC822 ");
         self.content(Content::Octets(octets));
     }
 
     /// `RFC822.HEADER` (RFC 3501 §7.4.2)
     pub fn rfc822_header(&mut self, octets: u64) {
-        self.item("RFC822.HEADER ");
+        self.item(b"RFC822.HEADER ");
         self.content(Content::Octets(octets));
     }
 
     /// `RFC822.TEXT` (RFC 3501 §7.4.2)
     pub fn rfc822_text(&mut self, octets: u64) {
-        self.item("RFC822.TEXT ");
+        self.item(b"RFC822.TEXT ");
         self.content(Content::Octets(octets));
     }
 
     /// `BINARY[part]<origin>` (RFC 3516 §4.2): decoded content.
     pub fn binary(&mut self, part: &PartPath, origin: Option<u64>, content: Content) {
-        self.item("BINARY[");
+        self.item(b"BINARY[");
         write_part(self.out, part);
         self.close(origin);
         self.content(content);
@@ -186,7 +186,7 @@ impl<'a> FetchWriter<'a> {
 
     /// `BINARY.SIZE[part]` (RFC 3516 §4.2): octets of the decoded content.
     pub fn binary_size(&mut self, part: &PartPath, octets: u64) {
-        self.item("BINARY.SIZE[");
+        self.item(b"BINARY.SIZE[");
         write_part(self.out, part);
         self.close(None);
         text::number(self.out, octets);
@@ -194,11 +194,11 @@ impl<'a> FetchWriter<'a> {
 
     /// Writes an item that may turn out not to be had: where `write` fails, nothing of it stays.
     pub fn attempt<E>(&mut self, write: impl FnOnce(&mut Self) -> Result<(), E>) -> Result<(), E> {
-        let (before, first) = (self.out.len(), self.first);
+        let (start, before) = (self.out.len(), self.before);
         let done = write(self);
         if done.is_err() {
-            self.out.truncate(before);
-            self.first = first;
+            self.out.truncate(start);
+            self.before = before;
         }
         done
     }
@@ -213,12 +213,9 @@ impl<'a> FetchWriter<'a> {
         self.out.extend_from_slice(b")\r\n");
     }
 
-    fn item(&mut self, name: &str) {
-        if !self.first {
-            self.out.push(b' ');
-        }
-        self.first = false;
-        self.out.extend_from_slice(name.as_bytes());
+    fn item(&mut self, name: &[u8]) {
+        self.out.push(std::mem::replace(&mut self.before, b' '));
+        self.out.extend_from_slice(name);
     }
 
     /// `"]" ["<" number ">"] SP`
@@ -299,7 +296,7 @@ mod tests {
 
     fn written(f: impl FnOnce(&mut FetchWriter<'_>)) -> String {
         let mut out = Vec::new();
-        let mut writer = FetchWriter::new(&mut out, SeqNum::MIN, " FETCH (");
+        let mut writer = FetchWriter::new(&mut out, SeqNum::MIN, " FETCH ");
         f(&mut writer);
         writer.finish();
         String::from_utf8(out).unwrap()

@@ -156,9 +156,9 @@ impl<'a> Encoder<'a> {
     /// one item, then [`FetchWriter::finish`].
     pub fn fetch(&mut self, seq: SeqNum, uid: Uid) -> FetchWriter<'_> {
         if self.dialect.uid_only {
-            FetchWriter::new(self.out, uid, " UIDFETCH (")
+            FetchWriter::new(self.out, uid, " UIDFETCH ")
         } else {
-            FetchWriter::new(self.out, seq, " FETCH (")
+            FetchWriter::new(self.out, seq, " FETCH ")
         }
     }
 

@@ -15,13 +15,13 @@ use std::ops::ControlFlow;
 
 use proto::imap::command::{Fetch, FetchItem};
 use proto::imap::{Code, Dialect};
-use store::{FlagChange, FlagMode, FlagsStored, Silent};
+use store::{FlagChange, FlagMode, FlagsStored, Silent, Snapshot};
 use types::{Flag, Flags, IdSet, Uid};
 
 use super::qresync;
 use crate::imap::answer::{Answer, Failure, Outcome};
 use crate::imap::state::Selected;
-use crate::imap::updates::CatchUp;
+use crate::imap::updates::{Brief, CatchUp};
 use crate::imap::wire::Wire;
 use respond::{Failed, Item, Responder};
 use send::Delivery;
@@ -96,23 +96,33 @@ async fn deliver(
         selected.tell_keywords(wire, &snapshot);
     }
     let selected = &*selected;
-    let responder = Responder {
-        selected,
-        items,
-        dialect: wire.dialect(),
-        keywords: snapshot.keywords(),
-        marked,
-        header_size: selected.mailbox.account().limits().header_size as u64,
-        ascii_only: wire.takes_only_ascii(),
-    };
+    let responder = Responder::new(selected, wire, &snapshot, items);
     let (out, sink) = wire.parts();
-    let mut delivery = Delivery::new(out, sink, responder);
+    let mut delivery = Delivery::new(out, sink, Responder { marked: Some(marked), ..responder });
     delivery.messages(&snapshot, uids).await?;
     let gone = snapshot.absent(uids);
     if !gone.is_empty() {
         delivery.ghosts(selected.view.reported(), &gone).await?;
     }
     Ok(delivery.finish())
+}
+
+/// Tells these items of these messages unasked, all of which rows and marks know: FLAGS not where they are known.
+pub(crate) async fn tell(
+    selected: &Selected,
+    wire: &mut Wire,
+    snapshot: &Snapshot,
+    items: Vec<FetchItem>,
+    uids: &IdSet<Uid>,
+    known: Option<&Brief>,
+) -> Result<(), Failure> {
+    let items: Vec<_> = items.into_iter().map(Item::new).collect();
+    let responder = Responder::new(selected, wire, snapshot, &items);
+    let (out, sink) = wire.parts();
+    let mut delivery = Delivery::new(out, sink, Responder { known, ..responder });
+    delivery.messages(snapshot, uids).await?;
+    let (failed, _) = delivery.finish();
+    failed.error.map_or(Ok(()), |error| Err(error.into()))
 }
 
 /// The items to be answered. RFC 9051 §6.4.9: with UID FETCH the UID is one of them in any event;

@@ -11,14 +11,15 @@ use message::{FieldSet, Header, Keep, Layout, Place, downgrade_envelope, downgra
 use proto::imap::command::FetchItem;
 use proto::imap::response::{Content as Announced, FetchWriter, SectionName};
 use proto::imap::{Dialect, Encoder, PartPath, Partial, Section, SectionText};
-use store::{Cards, Chunk, Keywords, Row};
+use store::{Cards, Chunk, Keywords, Row, Snapshot};
 use types::{DateTime, IdSet, SeqNum, Uid};
 
 use super::content::{Content, Edit, Form, Long, Source, Unreadable, mask_nuls};
 use crate::imap::flag_lists::FlagLists;
 use crate::imap::object_id;
 use crate::imap::state::Selected;
-use crate::imap::wire::PIECE;
+use crate::imap::updates::Brief;
+use crate::imap::wire::{PIECE, Wire};
 
 /// An item and what is known of it before any message is looked at.
 pub(super) struct Item {
@@ -38,7 +39,9 @@ pub(super) struct Responder<'a> {
     pub(super) dialect: Dialect,
     pub(super) keywords: &'a Keywords,
     /// The messages that this command has marked `\Seen`: their FLAGS are told unasked.
-    pub(super) marked: &'a IdSet<Uid>,
+    pub(super) marked: Option<&'a IdSet<Uid>>,
+    /// The messages whose flags the client knows: of these they are not told.
+    pub(super) known: Option<&'a Brief>,
     /// Octets of a header that are looked at where some of its fields are asked for.
     pub(super) header_size: u64,
     /// The client takes nothing but ASCII in headers.
@@ -172,7 +175,21 @@ fn is_in_row(item: &FetchItem) -> bool {
     )
 }
 
-impl Responder<'_> {
+impl<'a> Responder<'a> {
+    /// For a command that has marked nothing, and a client that wants all that is asked for.
+    pub(super) fn new(selected: &'a Selected, wire: &Wire, snapshot: &'a Snapshot, items: &'a [Item]) -> Self {
+        Self {
+            selected,
+            items,
+            dialect: wire.dialect(),
+            keywords: snapshot.keywords(),
+            marked: None,
+            known: None,
+            header_size: selected.mailbox.account().limits().header_size as u64,
+            ascii_only: wire.takes_only_ascii(),
+        }
+    }
+
     /// Writes the response for one message, with its items from `from` on. Gives the item to go on
     /// with where there are so many on a large message that others must have their turn: the rest
     /// comes in a response of its own. Nobody but an attacker asks for a message four times over.
@@ -217,7 +234,7 @@ impl Responder<'_> {
             }
         }
         // RFC 9051 §6.4.5: "if this causes the flags to change, they SHOULD be included".
-        if rest.is_none() && self.marked.contains(message.row.uid) {
+        if rest.is_none() && self.marked.is_some_and(|marked| marked.contains(message.row.uid)) {
             // RFC 7162 §3.2.4: and then also UID and mod-sequence. RFC 9586 §3: UIDFETCH has the UID in front.
             let Dialect { condstore, uid_only, .. } = self.dialect;
             let sync = [(FetchItem::Uid, condstore && !uid_only), (FetchItem::ModSeq, condstore)];
@@ -246,6 +263,7 @@ impl Responder<'_> {
     ) -> bool {
         let Message { chunk, at, row, .. } = message;
         match item {
+            FetchItem::Flags if self.known.is_some_and(|known| known.holds(row.uid, chunk.modseq(at))) => {}
             FetchItem::Flags => {
                 let recent = self.selected.is_recent(row.uid, self.dialect);
                 lists.write(chunk, at, self.keywords, recent, response);
