@@ -26,8 +26,9 @@ use value::entries;
 
 pub(crate) use value::{Pack, without};
 
-/// Octets that are read ahead where cards are asked for in order: first so many, then twice as many each time.
-const AHEAD: Range<usize> = 32 << 10..128 << 10;
+/// Octets that are read ahead where cards are asked for in order: first so many, then twice as many each time. To find
+/// where to go on is dear: SQLite compares several keys, and reads the value beside each.
+const AHEAD: Range<usize> = 32 << 10..256 << 10;
 
 /// Emails that may lie between two that are asked for in order; the others are in other mailboxes.
 const NEAR: u64 = 16;
@@ -67,14 +68,22 @@ impl Part {
 /// Reads cards and bodies of many messages in a row. Holds a view of the store from the first thing on that it
 /// reads: [`Cards::rest`] before waiting for anything.
 pub struct Cards {
-    source: Arc<Source>,
-    view: OnceCell<Box<dyn ReadView>>,
+    bodies: Bodies,
     card: Ahead,
     common: Ahead,
     rare: Ahead,
-    /// One that had to be made anew.
-    remade: Option<(EmailId, Card)>,
+    remade: Remade,
 }
+
+/// The view, and what is read in it one by one.
+struct Bodies {
+    source: Arc<Source>,
+    view: OnceCell<Box<dyn ReadView>>,
+}
+
+/// A card that had to be made anew, if one had.
+#[derive(Default)]
+struct Remade(Option<(EmailId, Card)>);
 
 /// The values of a part that were read last.
 #[derive(Default)]
@@ -90,23 +99,19 @@ struct Ahead {
 
 impl Cards {
     pub(crate) fn new(source: Arc<Source>) -> Self {
-        let (card, common, rare) = Default::default();
-        Self { source, view: OnceCell::new(), card, common, rare, remade: None }
+        let (card, common, rare, remade) = Default::default();
+        Self { bodies: Bodies { source, view: OnceCell::new() }, card, common, rare, remade }
     }
 
     /// What it reads.
     pub(crate) fn view(&self) -> Result<&dyn ReadView> {
-        if let Some(view) = self.view.get() {
-            return Ok(&**view);
-        }
-        let view = brief(|| self.source.read())?;
-        Ok(&**self.view.get_or_init(|| view))
+        self.bodies.view()
     }
 
     /// Lets go of the view. What was read ahead stays, and later reads see a later commit: what is in a
     /// message never changes.
     pub fn rest(&mut self) {
-        self.view.take();
+        self.bodies.view.take();
     }
 
     /// Octets that it holds while it rests, about.
@@ -117,11 +122,11 @@ impl Cards {
     /// The card of a message.
     pub fn card(&mut self, email: EmailId) -> Result<CardRef<'_>> {
         self.find(email, Part::Card);
-        if self.card.get(email).is_none_or(|octets| CardRef::from_bytes(octets).is_err()) {
-            let card = self.remake(email)?;
-            return CardRef::from_bytes(card.as_bytes()).map_err(|error| damaged(email, error));
+        let Self { bodies, card, remade, .. } = self;
+        if let Some(Ok(card)) = card.get(email).map(CardRef::from_bytes) {
+            return Ok(card);
         }
-        CardRef::from_bytes(self.card.get(email).unwrap_or_default()).map_err(|error| damaged(email, error))
+        CardRef::from_bytes(remade.card(email, bodies)?.as_bytes()).map_err(|error| damaged(email, error))
     }
 
     /// What is kept of the header of a message; the rare fields only where they are asked for. `None` where it
@@ -131,18 +136,20 @@ impl Cards {
         if rare {
             self.find(email, Part::Rare);
         }
-        let usable = CardHeader::from_bytes(self.common.get(email).unwrap_or_default(), b"").is_ok();
-        if !usable || rare && self.rare.get(email).is_none() {
-            let card = self.remake(email)?;
-            return CardHeader::from_bytes(card.common(), card.rare()).map_err(|error| damaged(email, error));
+        let Self { bodies, common, rare: apart, remade, .. } = self;
+        let apart = if rare { apart.get(email) } else { Some(Default::default()) };
+        if let Some(Ok(header)) =
+            common.get(email).zip(apart).map(|(common, rare)| CardHeader::from_bytes(common, rare))
+        {
+            return Ok(header);
         }
-        let rare = self.rare.get(email).filter(|_| rare).unwrap_or_default();
-        CardHeader::from_bytes(self.common.get(email).unwrap_or_default(), rare).map_err(|error| damaged(email, error))
+        let card = remade.card(email, bodies)?;
+        CardHeader::from_bytes(card.common(), card.rare()).map_err(|error| damaged(email, error))
     }
 
     /// The content of a message. `None` where it is gone for good.
     pub fn body(&self, email: EmailId) -> Result<Option<Arc<dyn Blob>>> {
-        brief(|| Ok(self.view()?.blob(blob_id(email))?))
+        brief(|| self.bodies.body(email))
     }
 
     /// Whether those who take only ASCII in headers see a message differently. Asks the card only where the
@@ -153,7 +160,7 @@ impl Cards {
 
     /// The preview of a message whose card has none: it was written before there were previews.
     pub fn make_preview(&self, email: EmailId) -> Result<String> {
-        let message = blocking(|| self.parse(email, Parser::knows_preview))?;
+        let message = blocking(|| self.bodies.parse(email, Parser::knows_preview))?;
         Ok(message.preview().to_owned())
     }
 
@@ -174,21 +181,38 @@ impl Cards {
             *self.ahead(part) = ahead;
         }
     }
+}
 
+impl Remade {
     /// Makes the card from the body.
-    fn remake(&mut self, email: EmailId) -> Result<&Card> {
-        let remade = match self.remade.take() {
+    fn card(&mut self, email: EmailId, bodies: &Bodies) -> Result<&Card> {
+        let remade = match self.0.take() {
             Some(remade) if remade.0 == email => remade,
-            _ => (email, Card::from_message(&blocking(|| self.parse(email, |_| false))?)),
+            _ => (email, Card::from_message(&blocking(|| bodies.parse(email, |_| false))?)),
         };
-        Ok(&self.remade.insert(remade).1)
+        Ok(&self.0.insert(remade).1)
+    }
+}
+
+impl Bodies {
+    fn view(&self) -> Result<&dyn ReadView> {
+        if let Some(view) = self.view.get() {
+            return Ok(&**view);
+        }
+        let view = brief(|| self.source.read())?;
+        Ok(&**self.view.get_or_init(|| view))
+    }
+
+    fn body(&self, email: EmailId) -> Result<Option<Arc<dyn Blob>>> {
+        Ok(self.view()?.blob(blob_id(email))?)
     }
 
     /// Parses the body, until that is enough.
     fn parse(&self, email: EmailId, enough: fn(&Parser) -> bool) -> Result<Message> {
         let account = self.source.account;
-        let blob = self.view()?.blob(blob_id(email))?;
-        let blob = blob.ok_or_else(|| Error::Damaged(format!("email {email} of account {account} has no body")))?;
+        let blob = self
+            .body(email)?
+            .ok_or_else(|| Error::Damaged(format!("email {email} of account {account} has no body")))?;
         // The limits of the parser are those of the store's defaults: a card does not depend on
         // what an administrator allows to arrive.
         let mut parser = Parser::new(&Limits::default());
@@ -349,7 +373,7 @@ mod tests {
                     let mut reader = mailbox.reader();
                     for at in (0..emails.len()).map(|n| n * step % emails.len()) {
                         assert_eq!(look(&mut reader, emails[at], names), expected[at], "{step} {at}");
-                        assert!(reader.remade.is_none(), "nothing was lacking");
+                        assert!(reader.remade.0.is_none(), "nothing was lacking");
                         reader.rest();
                     }
                 }

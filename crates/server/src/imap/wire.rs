@@ -27,7 +27,7 @@ use crate::tls::Tls;
 
 /// Octets that may wait in the buffer before they go out; also the size in which bodies should be
 /// appended. The buffer is never much larger than twice this.
-pub(crate) const PIECE: usize = 32 << 10;
+pub(crate) const PIECE: usize = 64 << 10;
 
 /// Octets that a command holds beside its answer while that is sent, where it does not say: itself, what it
 /// has found. A guess on the high side; what is large on purpose is the answer, or a message that arrives.
