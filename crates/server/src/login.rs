@@ -1,7 +1,7 @@
 //! The login gate: who gets in, at what cost.
 //!
-//! * Hashing is bounded in CPU and memory ([`Limits::password_hashes`]), and those who wait for it are
-//!   ([`Limits::password_queue`]). They have their turns by networks: a flood from one keeps itself waiting.
+//! * Hashing is bounded in CPU and memory ([`Limits::password_hashes`], and a processor is left to those who are in
+//!   wherever there are two), and those who wait for it are ([`Limits::password_queue`]). They have their turns by networks: a flood from one keeps itself waiting.
 //! * An unknown name and a wrong password are one error and take the same time: a name that nobody
 //!   has is checked against a dummy hash.
 //! * What was right is recognised again without hashing, under a key that lives as long as the
@@ -49,7 +49,7 @@ impl LoginGate {
     /// A gate under a key drawn at random.
     pub fn new(limits: &Limits, key: FingerprintKey) -> Self {
         Self {
-            hashing: Turns::new(limits.password_hashes.max(1), limits.password_queue),
+            hashing: Turns::new(limits.password_hashes.clamp(1, processors_for_hashes()), limits.password_queue),
             workspaces: Arc::default(),
             key,
             known: Mutex::default(),
@@ -117,6 +117,12 @@ impl LoginGate {
         });
         work.await.ok().flatten().ok_or(LoginError::Busy)
     }
+}
+
+/// One processor less than there are: a thread that is woken up waits for milliseconds for one that hashes, whatever
+/// the priority of that, unless another processor is free.
+fn processors_for_hashes() -> usize {
+    std::thread::available_parallelism().map_or(1, |processors| (processors.get() - 1).max(1))
 }
 
 /// Runs `work` on a thread that leaves the processors to the others: those who are in must not wait for those

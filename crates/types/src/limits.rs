@@ -78,7 +78,7 @@ pub struct Limits {
     pub mime_depth: usize,
     /// Octets of one header block that are looked at.
     pub header_size: usize,
-    /// Password hashes computed at one time, and therefore memory: 19 MiB each.
+    /// Password hashes computed at one time, and therefore memory: 19 MiB each. One processor is left free of them where there are two.
     pub password_hashes: usize,
     /// Logins that wait for a password hash; networks take turns. Above: `NO [UNAVAILABLE]` for one of the network that most are from.
     pub password_queue: usize,
