@@ -51,6 +51,9 @@ pub trait DiskFile: Debug + Send + Sync + 'static {
     /// Makes what was written durable, and the length. After an error nothing is known.
     fn sync(&self) -> io::Result<()>;
 
+    /// Takes away what is behind the first `len` octets. Until the next sync it may come back.
+    fn cut(&self, len: u64) -> io::Result<()>;
+
     /// In octets.
     fn len(&self) -> io::Result<u64>;
 
@@ -114,6 +117,10 @@ impl DiskFile for File {
 
     fn sync(&self) -> io::Result<()> {
         self.sync_data()
+    }
+
+    fn cut(&self, len: u64) -> io::Result<()> {
+        self.set_len(len)
     }
 
     fn len(&self) -> io::Result<u64> {

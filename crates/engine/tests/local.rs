@@ -5,6 +5,7 @@ use std::fs;
 use std::ops::ControlFlow;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use engine::local::{Local, OpenError, Options};
 use engine::{AccountBatch, Batch, BlobId, CommitNumber, Engine, Error, NewBlob, Upload, Write};
@@ -161,7 +162,9 @@ fn a_view_outlives_its_engine() {
     let engine = open(dir.path());
     commit(&engine, with_blob(&engine, 0, b"head", b"rest"));
     let view = engine.read(A).unwrap();
+    let begun = Instant::now();
     drop(engine);
+    assert!(begun.elapsed() < Duration::from_secs(8), "the end waits for the view");
     assert!(view.get(b"truth").unwrap().is_some());
     assert_eq!(view.blob(BlobId(0)).unwrap().unwrap().size(), 8);
 }
@@ -206,6 +209,54 @@ fn segments_count_what_is_alive() {
     commit(&engine, with_blob(&engine, 11, b"head", b"rest"));
     assert!(dir.path().join("segments/0000000005.seg").exists());
     assert_eq!(engine.check().unwrap(), Vec::<String>::new());
+}
+
+/// How long the files of segments are.
+fn lengths(dir: &Path) -> Vec<u64> {
+    let mut files: Vec<_> = fs::read_dir(dir.join("segments")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    files.iter().map(|path| fs::metadata(path).unwrap().len()).collect()
+}
+
+/// A file that takes little at a time grows ahead of it, and who finds it so takes the zeros for nothing.
+#[test]
+fn little_is_written_where_zeros_are() {
+    let (dir, killed) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let engine = open(dir.path());
+    let mut seen = std::collections::BTreeSet::new();
+    for n in 0..400 {
+        commit(&engine, with_blob(&engine, n, b"head", &[1; 2000]));
+        seen.extend(lengths(dir.path()));
+    }
+    assert!((5..20).contains(&seen.len()), "how often it grew: {seen:?}");
+    let written = engine.figures().unwrap().dead + engine.figures().unwrap().live;
+    assert!(*seen.last().unwrap() > written + 10_000, "{seen:?}, {written}");
+    // As it is when the process is killed.
+    fs::create_dir(killed.path().join("segments")).unwrap();
+    for file in ["index.db", "index.db-wal", "acknowledged", "segments/0000000001.seg"] {
+        fs::copy(dir.path().join(file), killed.path().join(file)).unwrap();
+    }
+    drop(engine);
+    assert!(lengths(dir.path())[0] <= written, "at an orderly end the zeros go");
+    let engine = open(killed.path());
+    assert_eq!(engine.setback().unwrap(), None);
+    assert_eq!(engine.read(A).unwrap().blobs().unwrap().len(), 400);
+    assert_eq!(engine.check().unwrap(), Vec::<String>::new());
+    assert_eq!(engine.strays().unwrap().unreadable(), Vec::<String>::new());
+    let figures = engine.figures().unwrap();
+    assert!(figures.live + figures.dead <= written, "zeros are no dead space: {figures:?}, {written}");
+}
+
+/// What comes in large pieces is not written twice.
+#[test]
+fn much_is_not_written_over_zeros() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = open(dir.path());
+    for n in 0..20 {
+        commit(&engine, with_blob(&engine, n, b"head", &[1; 300_000]));
+    }
+    let figures = engine.figures().unwrap();
+    assert!(figures.segments_written < figures.bodies + figures.bodies / 20, "{figures:?}");
 }
 
 #[test]

@@ -55,6 +55,8 @@ pub enum Call {
     Read,
     /// [`DiskFile::len`]
     Len,
+    /// [`DiskFile::cut`]
+    Cut,
     /// [`DiskFile::sync`]
     Sync,
     /// [`Disk::sync_dir`]
@@ -138,8 +140,16 @@ impl NameChange {
 struct Content {
     live: Vec<u8>,
     durable: Vec<u8>,
-    /// Offsets and octets of the writes since the last sync.
-    unsynced: Vec<(u64, Vec<u8>)>,
+    /// Since the last sync.
+    unsynced: Vec<Unsynced>,
+}
+
+#[derive(Clone)]
+enum Unsynced {
+    /// So many octets are left.
+    Cut(usize),
+    /// Octets from an offset on.
+    Write(u64, Vec<u8>),
 }
 
 const SECTOR: usize = 512;
@@ -176,7 +186,7 @@ impl FaultDisk {
         unsynced_names.iter().filter(|_| random.chance(2)).for_each(|change| change.apply(&mut kept));
         let mut left = |content: &Content| {
             let mut image = content.durable.clone();
-            content.unsynced.iter().for_each(|(offset, bytes)| keep_some(&mut image, *offset, bytes, random));
+            content.unsynced.iter().for_each(|change| keep_some(&mut image, change, random));
             Content { live: image.clone(), durable: image, unsynced: Vec::new() }
         };
         let files = files.iter().map(&mut left).collect();
@@ -336,7 +346,13 @@ fn no_power() -> io::Error {
 impl Content {
     fn write(&mut self, offset: u64, bytes: &[u8]) {
         put(&mut self.live, offset, bytes);
-        self.unsynced.push((offset, bytes.to_vec()));
+        self.unsynced.push(Unsynced::Write(offset, bytes.to_vec()));
+    }
+
+    fn cut(&mut self, len: u64) {
+        let len = usize::try_from(len).unwrap_or(usize::MAX);
+        self.live.truncate(len);
+        self.unsynced.push(Unsynced::Cut(len));
     }
 }
 
@@ -351,8 +367,13 @@ fn put(image: &mut Vec<u8>, offset: u64, bytes: &[u8]) {
     }
 }
 
-/// What is left of a write that was not synced.
-fn keep_some(image: &mut Vec<u8>, offset: u64, bytes: &[u8], random: &mut Random) {
+/// What is left of a change that was not synced.
+fn keep_some(image: &mut Vec<u8>, change: &Unsynced, random: &mut Random) {
+    let (offset, bytes) = match change {
+        Unsynced::Write(offset, bytes) => (*offset, bytes),
+        Unsynced::Cut(len) if random.chance(2) => return image.truncate(*len),
+        Unsynced::Cut(_) => return,
+    };
     match random.below(4) {
         // Nothing; the file may be longer all the same.
         0 => {
@@ -498,19 +519,28 @@ impl DiskFile for FaultFile {
         let content = files.get_mut(self.file).ok_or(ErrorKind::NotFound)?;
         match result {
             Ok(()) => {
-                for (offset, bytes) in std::mem::take(&mut content.unsynced) {
-                    put(&mut content.durable, offset, &bytes);
+                for change in std::mem::take(&mut content.unsynced) {
+                    match change {
+                        Unsynced::Write(offset, bytes) => put(&mut content.durable, offset, &bytes),
+                        Unsynced::Cut(len) => content.durable.truncate(len),
+                    }
                 }
             }
             // The next sync must not make durable what this one did not.
             Err(_) if *power => {
-                for (offset, bytes) in std::mem::take(&mut content.unsynced) {
-                    keep_some(&mut content.durable, offset, &bytes, random);
+                for change in std::mem::take(&mut content.unsynced) {
+                    keep_some(&mut content.durable, &change, random);
                 }
             }
             Err(_) => {}
         }
         Ok(result?)
+    }
+
+    fn cut(&self, len: u64) -> io::Result<()> {
+        self.disk.change(Some(Call::Cut))?;
+        self.disk.0.lock().file(self.file)?.cut(len);
+        Ok(())
     }
 
     fn len(&self) -> io::Result<u64> {

@@ -259,6 +259,11 @@ impl DiskFile for WatchedFile {
         Ok(())
     }
 
+    fn cut(&self, len: u64) -> io::Result<()> {
+        self.disk.change()?;
+        self.file.cut(len)
+    }
+
     fn len(&self) -> io::Result<u64> {
         self.file.len()
     }

@@ -3,6 +3,7 @@
 //! * Space is given out under a lock, octets are written outside it: the writer of a group and the
 //!   uploads of large blobs write into the same segment at the same time, each in its own place.
 //! * A place is used once. What is not named by the index is dead space.
+//! * While little is written at a time, the file is longer than what is in it ([`Open::make_room`]).
 //! * Two segments may grow at a time: one takes what comes in, the other what is copied out of
 //!   segments that are given up ([`Lane`]). What has lived long will live long, and is not mixed
 //!   with what is new.
@@ -10,6 +11,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::io::{self, ErrorKind};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
@@ -72,6 +74,47 @@ struct Open {
     segment: Arc<Segment>,
     /// How much of it is given out.
     end: u64,
+    /// Up to where zeros were written; behind that nothing is.
+    zeros: u64,
+    /// How many zeros come next, where little is written again.
+    ahead: u64,
+}
+
+/// Octets that are little at a time: a sync of a file that grows costs two pages or three of the file system's journal.
+const LITTLE: u64 = 16 << 10;
+
+/// Octets that are written ahead: at first, and at most.
+const AHEAD: Range<u64> = 4 << 10..256 << 10;
+
+impl Open {
+    /// Makes the file longer than it must be for the next `len` octets, where such a little is written time and again: a
+    /// sync of octets that take the place of others is half the work of one that makes the file longer, whose length and
+    /// blocks have to be written down as well. Whatever is much makes it longer itself. How many zeros were written.
+    fn make_room(&mut self, len: u64, size: u64) -> io::Result<u64> {
+        let from = self.zeros.max(self.end);
+        if len > LITTLE {
+            self.ahead = 0;
+        }
+        if len > LITTLE || self.end + len <= self.zeros {
+            return Ok(0);
+        }
+        let to = (self.end + self.ahead).min(size).max(from);
+        self.ahead = (self.ahead * 2).clamp(AHEAD.start, AHEAD.end);
+        if to > from {
+            self.segment.file.write_at(from, &vec![0; (to - from) as usize])?;
+            self.zeros = to;
+        }
+        Ok(to - from)
+    }
+
+    /// Nothing more comes. The file gets as long as what is in it, if only for the sake of space.
+    fn finish(&self) {
+        if self.zeros > self.end
+            && let Err(error) = self.segment.file.cut(self.end)
+        {
+            tracing::debug!(%error, "zeros stay behind segment {}", self.segment.id);
+        }
+    }
 }
 
 impl Growing {
@@ -190,6 +233,10 @@ impl Segments {
             self.begin(&mut growing, lane)?;
         }
         let Some(open) = growing.lane(lane) else { return Err(Error::Io("no segment has begun".into())) };
+        if lane == Lane::New {
+            let zeros = open.make_room(len, self.size).map_err(|e| self.failed("write", open.segment.id, &e))?;
+            self.written.fetch_add(zeros, Ordering::Relaxed);
+        }
         let offset = open.end;
         open.end += len;
         Ok((Arc::clone(&open.segment), offset))
@@ -213,13 +260,14 @@ impl Segments {
         let segment = Arc::new(Segment { id, mark, file, dirty: AtomicBool::new(true) });
         growing.written.retain(|_, segment| segment.strong_count() > 0);
         growing.written.insert(id, Arc::downgrade(&segment));
-        let old = growing.lane(lane).replace(Open { segment, end });
+        let old = growing.lane(lane).replace(Open { segment, end, zeros: end, ahead: 0 });
         growing.news.extend(old.map(|old| self.seal_of(&old)));
         growing.news.push(News::Created { id, mark });
         Ok(())
     }
 
     fn seal_of(&self, open: &Open) -> News {
+        open.finish();
         News::Sealed { id: open.segment.id, end: open.end, group: self.group() }
     }
 

@@ -81,7 +81,7 @@ impl Found {
     }
 }
 
-/// The records of a segment in the order of the file. `mark` is the segment's if it is known;
+/// The records of a segment in the order of the file, and what is damaged; zeros at its end are neither. `mark` is the segment's if it is known;
 /// otherwise the first good record decides.
 pub fn scan<S: Source + ?Sized>(source: &S, mark: Option<u64>) -> io::Result<Scan<'_, S>> {
     let window = Window { source, len: source.len()?, start: 0, bytes: Vec::new() };
@@ -105,6 +105,11 @@ impl<S: Source + ?Sized> Iterator for Scan<'_, S> {
         }
         let found = match self.header(offset) {
             Some(header) => self.record(offset, header),
+            // Nothing was written there yet.
+            None if self.is_blank(offset) => {
+                self.at = self.window.len;
+                return None;
+            }
             None => {
                 let next = self.resync(offset + 1);
                 Found::Damaged { offset, len: next - offset, record: None }
@@ -121,6 +126,18 @@ impl<S: Source + ?Sized> Scan<'_, S> {
         let header = Header::decode(self.window.get(offset, HEADER_LEN)?)?;
         let end = offset + (HEADER_LEN + header.rest()) as u64;
         (self.mark.is_none_or(|mark| mark == header.mark) && end <= self.window.len).then_some(header)
+    }
+
+    /// True where nothing but zeros follows.
+    fn is_blank(&mut self, from: u64) -> bool {
+        let mut at = from;
+        while at < self.window.len {
+            match self.window.from(at) {
+                Some(octets) if octets.iter().all(|octet| *octet == 0) => at += octets.len() as u64,
+                _ => return false,
+            }
+        }
+        true
     }
 
     fn record(&mut self, offset: u64, header: Header) -> Found {

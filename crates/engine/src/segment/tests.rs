@@ -49,8 +49,8 @@ fn damaged(found: &Found) -> bool {
     matches!(found, Found::Damaged { .. })
 }
 
-/// What a scan finds covers the file without gaps or overlaps.
-fn covers(found: &[Found], len: usize) {
+/// What a scan finds covers the file without gaps or overlaps, but for zeros at its end.
+fn covers(found: &[Found], file: &[u8]) {
     let mut at = 0;
     for item in found {
         let (Found::Record { offset, .. } | Found::Damaged { offset, .. }) = item;
@@ -58,7 +58,7 @@ fn covers(found: &[Found], len: usize) {
         assert!(item.end() > at);
         at = item.end();
     }
-    assert_eq!(at, len as u64);
+    assert!(file[at as usize..].iter().all(|octet| *octet == 0));
 }
 
 fn bodies() -> impl Strategy<Value = Vec<Vec<u8>>> {
@@ -79,7 +79,7 @@ proptest! {
         let at = at.index(bytes.len());
         bytes[at] ^= 1u8 << bit;
         let after = found(&bytes, Some(MARK));
-        covers(&after, bytes.len());
+        covers(&after, &bytes);
         let good: Vec<_> = after.iter().filter(|f| !damaged(f)).collect();
         let untouched = |f: &&Found| {
             let Found::Record { offset, .. } = f else { return false };
@@ -93,10 +93,24 @@ proptest! {
         let (bytes, records) = segment(&bodies);
         let torn = &bytes[..at.index(bytes.len())];
         let after = found(torn, None);
-        covers(&after, torn.len());
+        covers(&after, torn);
         let whole: Vec<_> = records.into_iter().filter(|f| f.end() <= torn.len() as u64).collect();
         prop_assert_eq!(&after[..whole.len()], &whole[..]);
         prop_assert!(after[whole.len()..].iter().all(damaged));
+    }
+
+    /// Where nothing was written yet nothing is damaged, but zeros before something are.
+    #[test]
+    fn zeros_at_the_end_are_nothing(bodies in bodies(), zeros in 1..600_000usize, known: bool) {
+        let (mut bytes, records) = segment(&bodies);
+        let end = bytes.len() as u64;
+        bytes.resize(bytes.len() + zeros, 0);
+        prop_assert_eq!(&found(&bytes, known.then_some(MARK)), &records);
+        bytes.push(1);
+        let after = found(&bytes, known.then_some(MARK));
+        prop_assert_eq!(&after[..records.len()], &records);
+        let damage = Found::Damaged { offset: end, len: zeros as u64 + 1, record: None };
+        prop_assert_eq!(&after[records.len()..], &[damage]);
     }
 
     #[test]
@@ -107,7 +121,7 @@ proptest! {
             noise.splice(at..at, MAGIC.into_iter().chain(MARK.to_le_bytes()).chain([VERSION, KIND_BLOB, 0, 0]));
         }
         let after = found(&noise, None);
-        covers(&after, noise.len());
+        covers(&after, &noise);
         prop_assert!(after.iter().all(damaged));
     }
 }
@@ -125,7 +139,7 @@ fn a_record_in_a_body_is_no_record() {
     bytes[start - 60] ^= 1;
     for mark in [Some(MARK), None] {
         let after = found(&bytes, mark);
-        covers(&after, bytes.len());
+        covers(&after, &bytes);
         assert!(after.iter().all(|f| match f {
             Found::Record { record, .. } => record.mark == MARK,
             Found::Damaged { .. } => true,
@@ -158,9 +172,8 @@ fn a_bad_block_is_stepped_over() {
     let hit = |f: &Found| matches!(f, Found::Record { offset, .. } if *offset < bad.end && f.end() > bad.start);
     let lost = records.iter().filter(|f| hit(f)).count();
     assert!(lost > 1);
-    let len = bytes.len();
-    let after: Vec<_> = scan(&BadBlock(bytes, bad.clone()), None).unwrap().collect();
-    covers(&after, len);
+    let after: Vec<_> = scan(&BadBlock(bytes.clone(), bad.clone()), None).unwrap().collect();
+    covers(&after, &bytes);
     let good: Vec<_> = after.iter().filter(|f| !damaged(f)).collect();
     // The block's neighbours may begin or end in it; nothing else is lost.
     assert_eq!(good, records.iter().filter(|f| !hit(f)).collect::<Vec<_>>());
