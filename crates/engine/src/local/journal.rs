@@ -352,8 +352,12 @@ mod tests {
             proptest::collection::vec(0..3u8, 0..40),
             (0..40usize, any::<u8>()).prop_map(|(n, last)| [vec![7; n], vec![last], vec![9; n]].concat()),
             // A stamp, and something that grows.
-            (any::<[u8; 8]>(), 0..200usize, any::<u8>())
-                .prop_map(|(stamp, n, last)| [&stamp[..], &vec![7; n], &[last]].concat()),
+            (any::<[u8; 8]>(), 0..200usize, any::<u8>()).prop_map(|(stamp, n, last)| [
+                &stamp[..],
+                &vec![7; n],
+                &[last]
+            ]
+            .concat()),
         ];
         proptest::option::weighted(0.8, (any::<bool>(), bytes))
             .prop_map(|value| value.map(|(derived, bytes)| Value { derived, bytes: Arc::new(bytes) }))
