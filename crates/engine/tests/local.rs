@@ -5,6 +5,7 @@ use std::fs;
 use std::ops::ControlFlow;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use engine::local::{Local, OpenError, Options};
 use engine::{AccountBatch, Batch, BlobId, CommitNumber, Engine, Error, NewBlob, Upload, Write};
@@ -161,7 +162,9 @@ fn a_view_outlives_its_engine() {
     let engine = open(dir.path());
     commit(&engine, with_blob(&engine, 0, b"head", b"rest"));
     let view = engine.read(A).unwrap();
+    let begun = Instant::now();
     drop(engine);
+    assert!(begun.elapsed() < Duration::from_secs(8), "the end waits for the view");
     assert!(view.get(b"truth").unwrap().is_some());
     assert_eq!(view.blob(BlobId(0)).unwrap().unwrap().size(), 8);
 }

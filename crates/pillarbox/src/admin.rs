@@ -16,7 +16,7 @@ use server::imap::switch::known_name;
 use server::listen::{Connection, Listener, Reception};
 use server::shutdown::Shutdown;
 use server::stream::Stream;
-use store::Store;
+use store::{AccountRecord, Quota, Store};
 use tracing::{info, warn};
 use types::{AccountName, DateTime, Limits, UnixTime};
 
@@ -150,11 +150,15 @@ async fn apply(store: &Store, request: Request, progress: Progress) -> Result<Ve
             Ok(vec![line])
         }
         Request::Usage { name, json } => {
-            let names = match name {
-                Some(name) => vec![account(&name)?],
-                None => store::blocking(|| store.accounts())?.into_iter().map(|record| record.name).collect(),
+            let quotas = match name {
+                Some(name) => {
+                    let name = account(&name)?;
+                    let quota = store::blocking(|| store.quota(&name))?;
+                    vec![(name, quota)]
+                }
+                None => quotas(store, store::blocking(|| store.accounts())?)?,
             };
-            usage(store, &names, json)
+            usage(&quotas, json)
         }
         Request::List => {
             let accounts = store::blocking(|| store.accounts())?;
@@ -197,14 +201,25 @@ async fn apply(store: &Store, request: Request, progress: Progress) -> Result<Ve
     }
 }
 
-fn usage(store: &Store, names: &[AccountName], json: bool) -> Result<Vec<String>> {
-    let quotas = names.iter().map(|name| Ok((name.as_str(), store::blocking(|| store.quota(name))?)));
-    let quotas = quotas.collect::<store::Result<Vec<_>>>()?;
+/// What these accounts use and may use; those that have been deleted meanwhile are left out.
+fn quotas(store: &Store, accounts: Vec<AccountRecord>) -> Result<Vec<(AccountName, Quota)>> {
+    let mut quotas = Vec::with_capacity(accounts.len());
+    for AccountRecord { name, .. } in accounts {
+        match store::blocking(|| store.quota(&name)) {
+            Ok(quota) => quotas.push((name, quota)),
+            Err(store::Error::NoSuchAccount) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(quotas)
+}
+
+fn usage(quotas: &[(AccountName, Quota)], json: bool) -> Result<Vec<String>> {
     if json {
-        let objects: Vec<_> = quotas.iter().map(|(name, quota)| quota::object(name, quota)).collect();
+        let objects: Vec<_> = quotas.iter().map(|(name, quota)| quota::object(name.as_str(), quota)).collect();
         return Ok(vec![serde_json::to_string_pretty(&objects)?]);
     }
-    Ok(quotas.iter().map(|(name, quota)| quota::line(name, quota)).collect())
+    Ok(quotas.iter().map(|(name, quota)| quota::line(name.as_str(), quota)).collect())
 }
 
 fn listed(names: &[String]) -> String {
@@ -290,4 +305,22 @@ async fn send(stream: &mut Stream, response: &Response) -> std::io::Result<()> {
     let mut answer = serde_json::to_vec(response)?;
     answer.push(b'\n');
     stream.send(&answer, Duration::from_secs(30)).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_account_that_is_deleted_meanwhile_has_no_usage() {
+        let engine = Arc::new(engine::memory::Memory::new());
+        let store = Store::open(engine, Arc::new(store::SystemClock), store::Options::default()).unwrap();
+        for name in ["alice", "bob"] {
+            store.create_account(&AccountName::new(name).unwrap(), "hash".to_owned()).await.unwrap();
+        }
+        let accounts = store.accounts().unwrap();
+        store.delete_account(&AccountName::new("alice").unwrap()).await.unwrap();
+        let names: Vec<_> = quotas(&store, accounts).unwrap().into_iter().map(|(name, _)| name).collect();
+        assert_eq!(names, [AccountName::new("bob").unwrap()]);
+    }
 }

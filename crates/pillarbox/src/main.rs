@@ -8,6 +8,7 @@ mod check;
 mod config;
 mod console;
 mod demo;
+mod heaps;
 mod logging;
 mod migrate;
 mod purge;
@@ -87,7 +88,10 @@ fn main() -> ExitCode {
     // says so (the LMTP socket).
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     let done = match Cli::parse().command {
-        Command::Serve(file) => serve::serve(&file.config),
+        Command::Serve(file) => {
+            heaps::share();
+            serve::serve(&file.config)
+        }
         Command::Demo(options) => demo::demo(&options),
         Command::Account(options) => account::account(&options),
         Command::Check(options) => check::check(&options),

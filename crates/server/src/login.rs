@@ -1,7 +1,7 @@
 //! The login gate: who gets in, at what cost.
 //!
-//! * Hashing is bounded in CPU and memory by a semaphore ([`Limits::password_hashes`]), and those who
-//!   wait for it by [`Limits::password_queue`]. Addresses take turns: whoever floods us with logins waits for
+//! * Hashing is bounded in CPU and memory by a semaphore ([`Limits::password_hashes`], and a processor is left to
+//!   those who are in wherever there are two), and those who wait for it by [`Limits::password_queue`]. Addresses take turns: whoever floods us with logins waits for
 //!   itself, not everybody for it.
 //! * An unknown name and a wrong password are one error and take the same time: a name that nobody
 //!   has is checked against a dummy hash.
@@ -55,7 +55,7 @@ pub enum LoginError {
 impl LoginGate {
     /// A gate under a key drawn at random.
     pub fn new(limits: &Limits, key: FingerprintKey) -> Self {
-        let hashes = limits.password_hashes.clamp(1, Semaphore::MAX_PERMITS);
+        let hashes = limits.password_hashes.clamp(1, processors_for_hashes());
         let queue = hashes.saturating_add(limits.password_queue).min(Semaphore::MAX_PERMITS);
         Self {
             hashes,
@@ -140,6 +140,12 @@ impl LoginGate {
             new
         })
     }
+}
+
+/// One processor less than there are: a thread that is woken up waits for milliseconds for one that hashes, whatever
+/// the priority of that, unless another processor is free.
+fn processors_for_hashes() -> usize {
+    std::thread::available_parallelism().map_or(1, |processors| (processors.get() - 1).max(1))
 }
 
 /// Runs `work` on a thread that leaves the processors to the others: those who are in must not wait for those

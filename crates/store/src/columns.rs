@@ -2,7 +2,8 @@
 //!
 //! What a message is never changes while it is in a mailbox, so a column is never wrong: new
 //! messages are added behind, and those that are not asked for, or gone, are passed over. Columns
-//! count with their snapshot in [`types::Limits::snapshot_memory`], and go with it.
+//! count with their snapshot in [`types::Limits::snapshot_memory`], and go with it, or when nobody has asked for
+//! any of them for some minutes.
 
 use std::collections::HashMap;
 
@@ -26,7 +27,12 @@ pub(crate) struct KeptColumns {
     pub(crate) sort: Option<Kept<HashMap<SortKey, Column>>>,
     pub(crate) thread: Option<Kept<Table>>,
     pub(crate) fields: FieldColumns,
+    /// How often they have grown old since they were used.
+    age: u32,
 }
+
+/// Columns that have grown old so often go: five minutes, where that happens every five seconds.
+const OLD: u32 = 60;
 
 impl<T> Kept<T> {
     /// False where most of it is of messages that are gone: so many are in the mailbox.
@@ -42,6 +48,12 @@ impl<T> Kept<T> {
         behind.then_some(missing)
     }
 
+    /// Gives back what it has taken to grow: `columns` does so for its part.
+    pub(crate) fn shrink(&mut self, columns: impl FnOnce(&mut T)) {
+        self.uids.shrink_to_fit();
+        columns(&mut self.columns);
+    }
+
     /// The positions of these messages.
     pub(crate) fn positions(&self, wanted: &IdSet<Uid>) -> Vec<u32> {
         let wanted = |&(_, uid): &(u32, &Uid)| wanted.contains(*uid);
@@ -50,6 +62,19 @@ impl<T> Kept<T> {
 }
 
 impl KeptColumns {
+    /// Somebody uses them.
+    pub(crate) fn used(&mut self) {
+        self.age = 0;
+    }
+
+    /// Nobody did for a while.
+    pub(crate) fn grow_old(&mut self) {
+        self.age += 1;
+        if self.age >= OLD {
+            *self = Self::default();
+        }
+    }
+
     /// Octets, about.
     pub(crate) fn memory(&self) -> usize {
         let uids = |uids: &[Uid]| size_of_val(uids);
@@ -59,5 +84,37 @@ impl KeptColumns {
             .map_or(0, |kept| uids(&kept.uids) + kept.columns.values().map(Column::memory).sum::<usize>());
         let thread = self.thread.as_ref().map_or(0, |kept| uids(&kept.uids) + kept.columns.memory());
         sort + thread + self.fields.values().map(|column| column.memory()).sum::<usize>()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sort::{SortBy, Sorting};
+    use crate::steps::Steps as _;
+    use crate::testing;
+
+    #[tokio::test]
+    async fn columns_that_nobody_asks_for_go() {
+        let (store, account, who) = testing::account().await;
+        let mailbox =
+            testing::append(&account, &who, ["b", "a"].map(|subject| format!("Subject: {subject}\r\n\r\n"))).await;
+        let sort = || {
+            let snapshot = mailbox.snapshot().unwrap();
+            let (uids, by) = (snapshot.uids(), SortBy { key: SortKey::Subject, reverse: false });
+            let mut sorting = Sorting::new(&mailbox, snapshot, uids, &[by]);
+            while sorting.step().unwrap() {}
+            sorting.finish()
+        };
+        let first = sort();
+        let with = mailbox.cell.memory();
+        for _ in 0..2 {
+            (1..OLD).for_each(|_| store.evict_idle());
+            assert_eq!(mailbox.cell.memory(), with, "they are used now and then");
+            assert_eq!(sort(), first);
+        }
+        (0..OLD).for_each(|_| store.evict_idle());
+        assert!(mailbox.cell.memory() < with, "nobody has asked for them in five minutes");
+        assert_eq!(sort(), first);
     }
 }

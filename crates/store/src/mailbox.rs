@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use engine::Blob;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::watch;
 use types::{EmailId, IdSet, MailboxId, MailboxRef, ModSeq, Uid};
 
@@ -30,7 +30,7 @@ pub(crate) struct MailboxCell {
     recent: AtomicU32,
     gone: AtomicBool,
     /// See [`crate::columns`].
-    pub(crate) columns: Mutex<KeptColumns>,
+    columns: Mutex<KeptColumns>,
 }
 
 /// What a `\Recent` claim gives: messages from this UID on are recent to the claimer.
@@ -110,6 +110,18 @@ impl MailboxCell {
     /// The watermark to be saved with the next commit.
     pub(crate) fn recent(&self) -> Option<Uid> {
         Uid::new(self.recent.load(Ordering::Acquire))
+    }
+
+    /// What is kept in columns, for somebody who uses it.
+    pub(crate) fn columns(&self) -> MutexGuard<'_, KeptColumns> {
+        let mut columns = self.columns.lock();
+        columns.used();
+        columns
+    }
+
+    /// Time goes by: what was not used for long is given up.
+    pub(crate) fn grow_old(&self) {
+        self.columns.lock().grow_old();
     }
 
     /// Gives up the snapshot if nobody looks at it; says about how many octets that freed.

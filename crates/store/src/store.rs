@@ -164,8 +164,8 @@ impl Store {
         self.0.accounts.lock().remove(&id);
     }
 
-    /// Gives memory back: first accounts that nobody has used for long, then snapshots that nobody
-    /// looks at, down to [`Limits::snapshot_memory`]. Call it every few seconds.
+    /// Gives memory back: first accounts that nobody has used for long and columns that nobody has asked for in
+    /// some minutes, then snapshots that nobody looks at, down to [`Limits::snapshot_memory`]. Call it every few seconds.
     pub fn evict_idle(&self) {
         let mut cells: Vec<(u64, Arc<AccountCell>)> = {
             let mut accounts = self.0.accounts.lock();
@@ -181,6 +181,7 @@ impl Store {
         cells.sort_unstable_by_key(|(used, _)| *used);
         let mailboxes: Vec<_> =
             cells.iter().flat_map(|(_, cell)| cell.mailboxes.lock().values().cloned().collect::<Vec<_>>()).collect();
+        mailboxes.iter().for_each(|mailbox| mailbox.grow_old());
         let mut total: usize = mailboxes.iter().map(|mailbox| mailbox.memory()).sum();
         for mailbox in mailboxes {
             if total <= self.0.shared.limits.snapshot_memory {

@@ -80,7 +80,7 @@ pub struct Limits {
     pub header_size: usize,
     /// Octets of a message that SEARCH holds decoded at one time.
     pub search_buffer: usize,
-    /// Password hashes computed at one time, and therefore memory: 19 MiB each.
+    /// Password hashes computed at one time, and therefore memory: 19 MiB each. One processor is left free of them where there are two.
     pub password_hashes: usize,
     /// Logins that wait for a password hash. Above: `NO [UNAVAILABLE]`.
     pub password_queue: usize,

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, Sender};
+use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, params};
 use types::AccountId;
@@ -61,7 +62,8 @@ impl Indexer {
             }
         }
         self.seal();
-        // Unless a view is still open, the log is empty now.
+        // Unless a view is still open, the log is empty now; nobody waits for that view to end.
+        let _ = self.connection.busy_timeout(Duration::ZERO);
         checkpoint::step(&self.connection, &self.segments, "PRAGMA wal_checkpoint(TRUNCATE)");
     }
 

@@ -22,6 +22,7 @@ mod backup;
 mod blob;
 mod check;
 mod checkpoint;
+mod company;
 mod copies;
 mod figures;
 mod flusher;
@@ -55,6 +56,7 @@ use std::time::Duration;
 use types::AccountId;
 
 pub use self::archive::Archive;
+use self::company::Company;
 use self::copies::Copier;
 pub use self::copies::Copies;
 use self::figures::Counted;
@@ -240,8 +242,20 @@ impl Local {
         let writer = {
             let (segments, overlay, counted) = (Arc::clone(&segments), Arc::clone(&overlay), Arc::clone(&counted));
             let connection = index::open_reader(store)?;
-            let (accounts, flusher) = (HashMap::new(), Flusher::new(to_index, flushed, options.overlay));
-            Writer { connection, segments, overlay, counted, witness, group_bytes, group_batches, accounts, flusher }
+            let (accounts, company) = (HashMap::new(), Company::default());
+            let flusher = Flusher::new(to_index, flushed, options.overlay);
+            Writer {
+                connection,
+                segments,
+                overlay,
+                counted,
+                witness,
+                group_bytes,
+                group_batches,
+                accounts,
+                flusher,
+                company,
+            }
         };
         let (to_reclaimer, ordered) = mpsc::channel();
         let reclaim = Arc::new(Shared::default());

@@ -14,13 +14,14 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 use types::AccountId;
 
 use super::blob::Uploaded;
+use super::company::Company;
 use super::figures::Counted;
 use super::flusher::Flusher;
 use super::index::{self, Places, sql};
@@ -61,6 +62,8 @@ pub(crate) struct Writer {
     /// Those that have changed so far.
     pub(crate) accounts: HashMap<AccountId, Known>,
     pub(crate) flusher: Flusher,
+    /// What the last group tells of those who change something.
+    pub(crate) company: Company,
 }
 
 /// What this thread remembers of an account, which nobody else changes.
@@ -88,8 +91,10 @@ impl Writer {
     /// Until nobody can send any more; what was sent is done.
     pub(crate) fn run(mut self, jobs: &Receiver<Job>) {
         loop {
-            let between = match jobs.recv_timeout(IDLE) {
-                Ok(Job::Commit(first)) => self.collect(first, jobs),
+            let queued = jobs.try_recv();
+            let at_once = queued.is_ok();
+            let between = match queued.or_else(|_| jobs.recv_timeout(IDLE)) {
+                Ok(Job::Commit(first)) => self.collect(first, at_once, jobs),
                 Ok(Job::Between(work)) => Some(work),
                 Err(RecvTimeoutError::Timeout) => {
                     self.flusher.flush(&self.overlay);
@@ -105,26 +110,34 @@ impl Writer {
         self.flusher.flush(&self.overlay);
     }
 
-    /// Makes a group of what is waiting and commits it; gives back the housekeeping that ended it.
-    fn collect(&mut self, first: Waiting, jobs: &Receiver<Job>) -> Option<Work> {
+    /// Makes a group of what is waiting and commits it; gives back the housekeeping that ended it. `at_once` where
+    /// the first came while the group before was on its way.
+    fn collect(&mut self, first: Waiting, at_once: bool, jobs: &Receiver<Job>) -> Option<Work> {
         let mut bytes = size(&first.batch);
         let mut waiting = vec![first];
-        let mut between = None;
-        while bytes < self.group_bytes
-            && waiting.len() < self.group_batches
-            && between.is_none()
-            && let Ok(job) = jobs.try_recv()
-        {
-            match job {
-                Job::Commit(next) => {
+        let mut company = None;
+        while bytes < self.group_bytes && waiting.len() < self.group_batches {
+            let next = jobs.try_recv().ok().or_else(|| {
+                let queued = if at_once { waiting.len() } else { 0 };
+                let (all, until) = *company
+                    .get_or_insert_with(|| (self.company.all(queued), Instant::now() + self.company.patience()));
+                let patience = until.saturating_duration_since(Instant::now());
+                if waiting.len() < all && !patience.is_zero() { jobs.recv_timeout(patience).ok() } else { None }
+            });
+            match next {
+                Some(Job::Commit(next)) => {
                     bytes += size(&next.batch);
                     waiting.push(next);
                 }
-                Job::Between(work) => between = Some(work),
+                Some(Job::Between(work)) => {
+                    self.group(waiting);
+                    return Some(work);
+                }
+                None => break,
             }
         }
         self.group(waiting);
-        between
+        None
     }
 
     /// Answers every job.
@@ -144,7 +157,9 @@ impl Writer {
                 Err(e) => drop(answer.send(Err(e))),
             }
         }
+        let (begun, count) = (Instant::now(), batches.len());
         let done = if batches.is_empty() { Ok(()) } else { self.write(batches) };
+        self.company = Company::of(count, begun.elapsed());
         if done.is_ok() {
             self.accounts.extend(ahead.accounts);
         }

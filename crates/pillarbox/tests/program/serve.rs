@@ -429,3 +429,21 @@ fn mail_moves_out_and_in() {
         assert!(fetched.contains(&"Subject: one".to_owned()), "{fetched:?}");
     }
 }
+
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[test]
+fn a_server_has_a_heap_for_each_processor_unless_told_otherwise() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = configure(directory.path());
+    let heaps = |command: &mut std::process::Command| {
+        let server = Server::start(command.arg("serve").arg("--config").arg(&config));
+        let environment = std::fs::read_to_string(format!("/proc/{}/environ", server.id())).unwrap();
+        let heaps = environment.split('\0').find_map(|entry| entry.strip_prefix("MALLOC_ARENA_MAX="));
+        let heaps = heaps.unwrap().to_owned();
+        assert_eq!(server.stop(), (Some(0), String::new()));
+        heaps
+    };
+    let processors = std::thread::available_parallelism().unwrap();
+    assert_eq!(heaps(program().env_remove("MALLOC_ARENA_MAX")), processors.to_string());
+    assert_eq!(heaps(program().env("MALLOC_ARENA_MAX", "7")), "7");
+}

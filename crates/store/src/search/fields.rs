@@ -194,7 +194,10 @@ impl Learnt {
             if column.ends.len() > 1000 + 2 * messages as usize {
                 *column = Arc::default();
             }
-            Arc::make_mut(column).merge(&learnt);
+            let column = Arc::make_mut(column);
+            column.merge(&learnt);
+            column.ends.shrink_to_fit();
+            column.values.shrink_to_fit();
         }
     }
 }

@@ -82,8 +82,12 @@ impl Steps for Search {
 impl Search {
     /// Looks for the messages that match, among those in `scope`.
     pub fn new(mailbox: &Mailbox, snapshot: Arc<Snapshot>, query: Query, scope: IdSet<Uid>) -> Self {
-        let columns = mailbox.cell.columns.lock().fields.clone();
-        let query = if query.asks_fields() { blocking(|| fields::answered(query, &columns, &scope)) } else { query };
+        let query = if query.asks_fields() {
+            let columns = mailbox.cell.columns().fields.clone();
+            blocking(|| fields::answered(query, &columns, &scope))
+        } else {
+            query
+        };
         let plan = Plan::new(query, scope, snapshot.keywords());
         let (next, learnt) = (plan.scope.first(), Learnt::new(plan.fields()));
         Self { mailbox: mailbox.clone(), snapshot, plan, next, found: Found::default(), learnt }
@@ -103,7 +107,7 @@ impl Search {
     pub fn finish(self) -> Found {
         if !self.learnt.is_empty() {
             let messages = self.snapshot.sums().count;
-            blocking(|| self.learnt.keep(&mut self.mailbox.cell.columns.lock().fields, messages));
+            blocking(|| self.learnt.keep(&mut self.mailbox.cell.columns().fields, messages));
         }
         self.found
     }

@@ -19,8 +19,14 @@ pub(crate) enum Column {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Texts {
     text: String,
-    /// Where each ends, and its first eight octets: most comparisons need no more.
-    ends: Vec<(usize, u64)>,
+    /// Where each ends.
+    ends: Vec<usize>,
+}
+
+/// Texts with the first eight octets of each at hand: most comparisons need no more.
+pub(crate) struct Compared<'a> {
+    texts: &'a Texts,
+    first: Vec<u64>,
 }
 
 impl Column {
@@ -40,6 +46,29 @@ impl Column {
         }
     }
 
+    /// Gives back what it has taken to grow.
+    pub(crate) fn shrink(&mut self) {
+        match self {
+            Self::Numbers(numbers) => numbers.shrink_to_fit(),
+            Self::Texts(texts) => texts.shrink(),
+        }
+    }
+
+    fn keys(&self) -> Keys<'_> {
+        match self {
+            Self::Numbers(numbers) => Keys::Numbers(numbers),
+            Self::Texts(texts) => Keys::Texts(texts.compared()),
+        }
+    }
+}
+
+/// A column as it is compared.
+enum Keys<'a> {
+    Numbers(&'a [i64]),
+    Texts(Compared<'a>),
+}
+
+impl Keys<'_> {
     fn compare(&self, a: usize, b: usize) -> Ordering {
         match self {
             Self::Numbers(numbers) => numbers.get(a).cmp(&numbers.get(b)),
@@ -51,13 +80,9 @@ impl Column {
 impl Texts {
     /// Adds a text that is not mapped yet.
     pub(crate) fn push(&mut self, text: &str) {
-        let start = self.text.len();
         let text = text.get(..text.floor_char_boundary(LONGEST_TEXT)).unwrap_or_default();
         collation_key(text, &mut self.text);
-        let mut first = [0; 8];
-        let added = self.text.as_bytes().get(start..).unwrap_or_default();
-        first.iter_mut().zip(added).for_each(|(to, from)| *to = *from);
-        self.ends.push((self.text.len(), u64::from_be_bytes(first)));
+        self.ends.push(self.text.len());
     }
 
     /// Octets, about.
@@ -65,39 +90,58 @@ impl Texts {
         self.text.len() + size_of_val(self.ends.as_slice())
     }
 
+    /// Gives back what it has taken to grow.
+    pub(crate) fn shrink(&mut self) {
+        self.text.shrink_to_fit();
+        self.ends.shrink_to_fit();
+    }
+
     /// Only these messages.
     pub(crate) fn select(&self, positions: &[u32]) -> Self {
         let mut selected = Self::default();
         for &at in positions {
             selected.text.push_str(self.get(at as usize));
-            let first = self.ends.get(at as usize).map_or(0, |(_, first)| *first);
-            selected.ends.push((selected.text.len(), first));
+            selected.ends.push(selected.text.len());
         }
         selected
     }
 
     /// The mapped text of a message.
     pub(crate) fn get(&self, at: usize) -> &str {
-        let end = |at: usize| self.ends.get(at).map_or(0, |(end, _)| *end);
+        let end = |at: usize| self.ends.get(at).copied().unwrap_or(0);
         let start = at.checked_sub(1).map_or(0, end);
         self.text.get(start..end(at)).unwrap_or_default()
     }
 
+    /// For whoever is to put them in order.
+    pub(crate) fn compared(&self) -> Compared<'_> {
+        let first = |at| {
+            let mut first = [0; 8];
+            first.iter_mut().zip(self.get(at).bytes()).for_each(|(to, from)| *to = from);
+            u64::from_be_bytes(first)
+        };
+        Compared { texts: self, first: (0..self.ends.len()).map(first).collect() }
+    }
+}
+
+impl Compared<'_> {
+    /// The texts of two messages.
     pub(crate) fn compare(&self, a: usize, b: usize) -> Ordering {
-        let first = |at: usize| self.ends.get(at).map(|(_, first)| *first);
-        first(a).cmp(&first(b)).then_with(|| self.get(a).cmp(self.get(b)))
+        let first = self.first.get(a).cmp(&self.first.get(b));
+        first.then_with(|| self.texts.get(a).cmp(self.texts.get(b)))
     }
 }
 
 /// The positions in the order of the columns, of which those with `true` are descending. RFC 5256 §3: "there is an implicit sort criterion of sequence number", which REVERSE
 /// does not reverse.
 pub(crate) fn order(mut order: Vec<u32>, columns: &[(&Column, bool)]) -> Vec<u32> {
+    let keys: Vec<_> = columns.iter().map(|(column, reverse)| (column.keys(), *reverse)).collect();
     let compare = |a: usize, b: usize| {
-        let directed = |(column, reverse): &(&Column, bool)| {
-            let ordering = column.compare(a, b);
+        let directed = |(keys, reverse): &(Keys<'_>, bool)| {
+            let ordering = keys.compare(a, b);
             if *reverse { ordering.reverse() } else { ordering }
         };
-        columns.iter().map(directed).find(|ordering| ordering.is_ne()).unwrap_or(Ordering::Equal)
+        keys.iter().map(directed).find(|ordering| ordering.is_ne()).unwrap_or(Ordering::Equal)
     };
     order.sort_unstable_by(|&a, &b| compare(a as usize, b as usize).then(a.cmp(&b)));
     order

@@ -118,12 +118,13 @@ impl Sorting {
 
     /// The messages in order.
     pub fn finish(self) -> Sorted {
-        let kept = self.kept;
+        let mut kept = self.kept;
+        kept.shrink(|columns| columns.values_mut().for_each(Column::shrink));
         let columns: Vec<_> = self.by.iter().filter_map(|by| Some((kept.columns.get(&by.key)?, by.reverse))).collect();
         let order = blocking(|| order(kept.positions(&self.wanted), &columns));
         let uids = order.into_iter().filter_map(|at| kept.uids.get(at as usize).copied()).collect();
         let damaged = self.gathering.damaged().clone();
-        let mut columns = self.mailbox.cell.columns.lock();
+        let mut columns = self.mailbox.cell.columns();
         // What is damaged may be mended; and the columns of few messages do not replace those of many.
         // Rows need no keeping.
         let is_better = columns.sort.as_ref().is_none_or(|other| other.uids.len() <= kept.uids.len());
@@ -136,7 +137,7 @@ impl Sorting {
 
 /// The columns to go on with, and the messages that they lack.
 fn begin(mailbox: &Mailbox, snapshot: &Snapshot, wanted: &IdSet<Uid>, by: &[SortBy]) -> (KeptSort, IdSet<Uid>) {
-    let mut columns = mailbox.cell.columns.lock();
+    let mut columns = mailbox.cell.columns();
     columns.sort.take_if(|kept| !kept.is_worth_it(snapshot.sums().count));
     let usable = |kept: &KeptSort| {
         let missing = kept.missing(wanted)?;

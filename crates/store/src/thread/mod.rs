@@ -78,7 +78,7 @@ impl Threading {
     /// Threads these messages of the snapshot.
     pub fn new(mailbox: &Mailbox, snapshot: Arc<Snapshot>, wanted: IdSet<Uid>, algorithm: Algorithm) -> Self {
         let (kept, missing) = {
-            let mut columns = mailbox.cell.columns.lock();
+            let mut columns = mailbox.cell.columns();
             columns.thread.take_if(|kept| !kept.is_worth_it(snapshot.sums().count));
             let missing = columns.thread.as_ref().and_then(|kept| kept.missing(&wanted));
             missing
@@ -91,7 +91,8 @@ impl Threading {
 
     /// The threads.
     pub fn finish(self) -> Threads {
-        let kept = self.kept;
+        let mut kept = self.kept;
+        kept.shrink(Table::shrink);
         let positions = kept.positions(&self.wanted);
         let selected = (positions.len() < kept.uids.len()).then(|| kept.columns.select(&positions));
         let table = selected.as_ref().unwrap_or(&kept.columns);
@@ -102,7 +103,7 @@ impl Threading {
         });
         let uids = positions.into_iter().filter_map(|at| kept.uids.get(at as usize).copied()).collect();
         let damaged = self.gathering.damaged().clone();
-        let mut columns = self.mailbox.cell.columns.lock();
+        let mut columns = self.mailbox.cell.columns();
         if damaged.is_empty() && columns.thread.as_ref().is_none_or(|other| other.uids.len() <= kept.uids.len()) {
             columns.thread = Some(kept);
         }

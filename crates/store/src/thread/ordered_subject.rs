@@ -9,7 +9,8 @@ use super::table::Table;
 pub(super) fn thread(table: &Table) -> Forest {
     let mut forest = Forest::new(table.len());
     let date = |id: u32| (table.sent.get(id as usize).copied(), id);
-    let same = |a: u32, b: u32| table.subjects.compare(a as usize, b as usize);
+    let subjects = table.subjects.compared();
+    let same = |a: u32, b: u32| subjects.compare(a as usize, b as usize);
     let mut order: Vec<u32> = (0..forest.messages).collect();
     order.sort_unstable_by(|&a, &b| same(a, b).then_with(|| date(a).cmp(&date(b))));
     for thread in order.chunk_by(|&a, &b| same(a, b).is_eq()) {

@@ -64,6 +64,18 @@ impl Table {
         selected
     }
 
+    /// Gives back what it has taken to grow.
+    pub(crate) fn shrink(&mut self) {
+        self.sent.shrink_to_fit();
+        self.received.shrink_to_fit();
+        self.subjects.shrink();
+        self.is_reply.shrink_to_fit();
+        self.ids.shrink_to_fit();
+        self.references.shrink_to_fit();
+        self.ends.shrink_to_fit();
+        self.numbers.known.shrink_to_fit();
+    }
+
     /// Octets, about.
     pub(crate) fn memory(&self) -> usize {
         let ids = self.id_count * 40 + size_of_val(self.references.as_slice());
