@@ -26,6 +26,8 @@ pub(super) struct Item {
     what: FetchItem,
     /// It needs more than rows and marks.
     pub(super) needs_card: bool,
+    /// It needs more than cards mostly have, too: its work is that of reading the message.
+    pub(super) needs_body: bool,
     /// Fields of the message's header that cards keep.
     fields: Option<FieldSet>,
     /// Of the section that is asked for; of other items nothing.
@@ -158,7 +160,8 @@ impl Item {
                 _ => None,
             };
         }
-        Self { what, needs_card, fields, name }
+        let needs_body = needs_card && fields.is_none() && !is_in_card(&what);
+        Self { what, needs_card, needs_body, fields, name }
     }
 
     pub(super) fn is(&self, what: &FetchItem) -> bool {
@@ -173,6 +176,12 @@ fn is_in_row(item: &FetchItem) -> bool {
         item,
         I::Flags | I::InternalDate | I::Rfc822Size | I::Uid | I::ModSeq | I::EmailId | I::ThreadId | I::SaveDate
     )
+}
+
+/// True for what cards tell.
+fn is_in_card(item: &FetchItem) -> bool {
+    use FetchItem as I;
+    matches!(item, I::Envelope | I::Body | I::BodyStructure | I::Preview { .. })
 }
 
 impl<'a> Responder<'a> {
@@ -605,4 +614,27 @@ fn is_composite(place: &Place) -> bool {
 
 fn path(part: &PartPath) -> Vec<u32> {
     part.0.iter().map(|number| number.get()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // Envelopes of 100,000 messages moved other tasks away for each of those that are large.
+    #[test]
+    fn a_list_of_large_messages_reads_none_of_them() {
+        let section = |text| FetchItem::BodySection {
+            section: Section { text, ..Section::default() },
+            partial: None,
+            peek: true,
+        };
+        let fields = |name: &str| section(SectionText::HeaderFields(vec![name.to_owned()]));
+        let listed = [FetchItem::Flags, FetchItem::Envelope, FetchItem::Body, FetchItem::BodyStructure];
+        let listed = listed.into_iter().chain([FetchItem::Preview { lazy: false }, fields("Subject")]);
+        assert!(listed.map(Item::new).all(|item| !item.needs_body));
+        let part = PartPath::default();
+        let read = [section(SectionText::All), section(SectionText::Header), fields("X-Own"), FetchItem::Rfc822];
+        let read = read.into_iter().chain([FetchItem::BinarySize(part)]);
+        assert!(read.map(Item::new).all(|item| item.needs_body && item.needs_card));
+    }
 }

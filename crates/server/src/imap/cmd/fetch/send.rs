@@ -20,6 +20,8 @@ pub(super) struct Delivery<'a> {
     responder: Responder<'a>,
     /// Where some item needs more than rows and marks.
     cards: Option<Cards>,
+    /// Some item needs the messages themselves.
+    reads: bool,
 }
 
 impl<'a> Delivery<'a> {
@@ -27,7 +29,8 @@ impl<'a> Delivery<'a> {
         let needs_cards = responder.items.iter().any(|item| item.needs_card);
         let Selected { mailbox, view, .. } = responder.selected;
         let cards = needs_cards.then(|| mailbox.reader());
-        Self { sink, written: Written::new(out), mailbox, told: view.told(), responder, cards }
+        let reads = responder.items.iter().any(|item| item.needs_body);
+        Self { sink, written: Written::new(out), mailbox, told: view.told(), responder, cards, reads }
     }
 
     /// Responses for those of the messages that are in the snapshot, ascending.
@@ -76,8 +79,9 @@ impl<'a> Delivery<'a> {
     /// Writes responses for messages of a chunk from a position on, until enough wait to be sent.
     /// Gives where to go on.
     fn fill(&mut self, chunk: &Chunk, mut from: Position, numbers: &mut Numbers<'_>) -> Position {
-        // A large message has the others moved out of its way, and is alone in that.
-        let is_large = |row: &Row| row.size as usize > KEPT;
+        // A large message that is read has the others moved out of its way, and is alone in that.
+        let reads = self.reads;
+        let is_large = |row: &Row| reads && row.size as usize > KEPT;
         let large = chunk.rows().get(from.at).is_some_and(is_large);
         self.with_cards(large, |responder, written, mut cards| {
             let next = |at: usize| chunk.rows().get(at).filter(|row| is_large(row) == large);
