@@ -281,6 +281,11 @@ pub(crate) struct ChunkBuilder {
 }
 
 impl ChunkBuilder {
+    /// With all that is in a chunk.
+    pub(crate) fn with(chunk: &Chunk) -> Self {
+        Self { rows: chunk.rows.to_vec(), marks: (*chunk.marks).clone() }
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.rows.len()
     }

@@ -376,7 +376,7 @@ impl Snapshot {
             && let Some(last) = self.nodes.last().and_then(|node| node.chunks.last())
             && last.uids.len() < MAX_ROWS as u64
         {
-            builder.extend(&self.load(last)?, |_, _| true);
+            builder = ChunkBuilder::with(&self.load(last)?);
             reuse = Some(last.id);
         }
         while let Some((row, modseq, set)) = messages.next() {
