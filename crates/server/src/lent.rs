@@ -2,7 +2,7 @@
 //!
 //! * **While the server works** on what is much (a large message, the rest of a long command, a long answer), those
 //!   have memory and processors who have a [turn](Borrower::turn). There are few turns, and nobody who asks for
-//!   something small waits behind them. A turn ends by itself when the session waits for anything ([`in_turns`]).
+//!   something small waits behind them. A turn ends by itself when the session waits for anything (`in_turns`).
 //! * **While a client is waited for**, or a turn, what is held is lent.
 //!
 //! What is lent is memory of commands and messages that are half there, of answers that are not taken. There is so much ([`Limits::waiting_memory`]); once that is used up, whoever waits with the largest
@@ -39,7 +39,7 @@ thread_local! {
     static SINCE: Cell<Option<Instant>> = const { Cell::new(None) };
 }
 
-/// True where the session that asks has been at work for longer than a [`SLICE`]: if it has more to do, it should wait
+/// True where the session that asks has been at work for longer than a `SLICE`: if it has more to do, it should wait
 /// for a turn.
 pub(crate) fn is_slice_over() -> bool {
     SINCE.get().is_none_or(|since| since.elapsed() > SLICE)
@@ -111,7 +111,7 @@ impl Lender {
 
 impl Borrower {
     /// Waits for a turn to do much, while `octets` are held; done at once for a session that has one and has not been at
-    /// work for long. In a session that goes [`in_turns`].
+    /// work for long. In a session that goes `in_turns`.
     pub async fn turn(&self, party: Party, octets: usize) -> Result<(), CalledBack> {
         if is_slice_over() {
             // Whoever can be served at once comes first, and the turn that we have ends.

@@ -22,7 +22,7 @@ use super::upload;
 use super::wire::{END_OF_SERVER, Wire, Woken};
 use crate::connections::Admission;
 use crate::context::Context;
-use crate::lent::in_turns;
+use crate::lent::{LONG, in_turns};
 use crate::listen::Connection;
 use crate::log_id::LogId;
 use crate::stream::Carried;
@@ -164,7 +164,9 @@ impl Session {
         let (dialect, limits) = (self.wire.dialect(), &self.server.limits);
         Some(match self.wire.next_event()? {
             Event::Command(octets) => {
-                let request = Request::parse(octets, dialect, limits);
+                let parse = || Request::parse(octets, dialect, limits);
+                // A long command has the others moved out of its way.
+                let request = if octets.len() > LONG { store::blocking(parse) } else { parse() };
                 Input::Request(request.and_then(|request| self.wire.off().known(dialect, request)))
             }
             Event::Append(octets) => {
