@@ -65,6 +65,7 @@ use self::indexer::Indexer;
 use self::overlay::Overlay;
 use self::private::Private;
 use self::reader::{Readers, Reading, View};
+use self::rebuild::Site;
 pub use self::reclaim::Options as Reclaim;
 use self::reclaim::{Order, Reclaimer, Shared};
 use self::segments::Segments;
@@ -75,6 +76,9 @@ use crate::{
     Backup, Batch, BlobWriter, CommitError, Engine, Error, Figures, Pending, ReadView, Reclaimed, Setback, Strays,
     Upload,
 };
+
+/// The directory of the segments, in that of the store.
+const SEGMENTS: &str = "segments";
 
 /// How a store is kept. The defaults suit small machines and large ones.
 #[derive(Clone, Debug)]
@@ -219,9 +223,10 @@ impl Local {
 
     fn begin(store: &Path, options: Options, lock: Option<File>) -> Result<Self, OpenError> {
         backup::verify_whole(store)?;
-        let dir = store.join("segments");
+        let dir = store.join(SEGMENTS);
         options.disk.create_dir(&dir)?;
-        let (mut connection, next) = rebuild::open(store, &options.disk, &dir, options.page_size)?;
+        let site = Site { store, disk: &options.disk, segments: &dir, page_size: options.page_size };
+        let (mut connection, next) = rebuild::open(site)?;
         let witness = Witness::begin(store, next.flushed)?;
         sync_names(store)?;
 
@@ -302,7 +307,9 @@ impl Local {
     ) -> Result<Vec<String>, OpenError> {
         let store = store.as_ref();
         let _lock = lock(store)?;
-        rebuild::rebuild(store, options.page_size, distrusted, "the index is made again as demanded")
+        let (disk, segments) = (&options.disk, &store.join(SEGMENTS));
+        let site = Site { store, disk, segments, page_size: options.page_size };
+        rebuild::rebuild(site, distrusted, "the index is made again as demanded")
     }
 
     /// Makes a store in a new directory of the backup in another. Unless `keep`, the owner is told of a
