@@ -201,7 +201,15 @@ impl Local {
     /// Opens the store in the directory `store`, or makes one there. Where its file system may only be read,
     /// so may the store.
     pub fn open(store: impl AsRef<Path>, options: Options) -> Result<Self, OpenError> {
-        let store = store.as_ref();
+        Self::open_with(store.as_ref(), options, false)
+    }
+
+    /// As [`Local::open`], of an index that is made again first because parts of it cannot be read: see [`Local::rebuild`].
+    pub fn open_anew(store: impl AsRef<Path>, options: Options) -> Result<Self, OpenError> {
+        Self::open_with(store.as_ref(), options, true)
+    }
+
+    fn open_with(store: &Path, options: Options, anew: bool) -> Result<Self, OpenError> {
         // Mail is nobody else's business.
         DirBuilder::new().recursive(true).mode(0o700).create(store)?;
         match lock(store) {
@@ -209,7 +217,7 @@ impl Local {
                 backup::verify_whole(store)?;
                 let private = Private::new(store)?;
                 let options = private.options(options);
-                let mut local = Self::begin(private.dir(), options, None)?;
+                let mut local = Self::begin(private.dir(), options, anew, None)?;
                 // What was found goes right first.
                 if rebuild::setback(&index::open_reader(private.dir())?)?.is_none() {
                     local.segments.stop(private::REASON);
@@ -217,15 +225,18 @@ impl Local {
                 local.private = Some(private);
                 Ok(local)
             }
-            lock => Self::begin(store, options, Some(lock?)),
+            lock => Self::begin(store, options, anew, Some(lock?)),
         }
     }
 
-    fn begin(store: &Path, options: Options, lock: Option<File>) -> Result<Self, OpenError> {
+    fn begin(store: &Path, options: Options, anew: bool, lock: Option<File>) -> Result<Self, OpenError> {
         backup::verify_whole(store)?;
         let dir = store.join(SEGMENTS);
         options.disk.create_dir(&dir)?;
         let site = Site { store, disk: &options.disk, segments: &dir, page_size: options.page_size };
+        if anew {
+            rebuild::rebuild(site, &BTreeSet::new(), rebuild::DEMANDED)?;
+        }
         let (mut connection, next) = rebuild::open(site)?;
         let witness = Witness::begin(store, next.flushed)?;
         sync_names(store)?;
@@ -309,7 +320,7 @@ impl Local {
         let _lock = lock(store)?;
         let (disk, segments) = (&options.disk, &store.join(SEGMENTS));
         let site = Site { store, disk, segments, page_size: options.page_size };
-        rebuild::rebuild(site, distrusted, "the index is made again as demanded")
+        rebuild::rebuild(site, distrusted, rebuild::DEMANDED)
     }
 
     /// Makes a store in a new directory of the backup in another. Unless `keep`, the owner is told of a

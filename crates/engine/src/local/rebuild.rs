@@ -38,6 +38,9 @@ enum Trouble {
 /// An index of so many octets is read after an unclean end before anybody relies on it; it takes a second.
 const READ_AT_START: u64 = 256 << 20;
 
+/// Why an index is made again that can be opened.
+pub(crate) const DEMANDED: &str = "the index is made again as demanded";
+
 /// Where a store is, and what it takes to make its index.
 #[derive(Clone, Copy)]
 pub(crate) struct Site<'a> {
