@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use auth::{PasswordHash, Secret, Workspace};
 use parking_lot::Mutex;
-use tokio::sync::oneshot::{self, error::TryRecvError};
+use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::timeout;
 
 /// How long a hash may take that runs only where nobody else wants to: some twenty times what it takes alone.
@@ -31,7 +31,7 @@ pub(crate) struct Hashing {
     /// The memory of those that are not computed at this moment, for the next ones.
     workspaces: Arc<Mutex<Vec<Workspace>>>,
     /// Those that were waited for in vain.
-    stuck: Mutex<Vec<oneshot::Receiver<bool>>>,
+    stuck: Mutex<Vec<JoinHandle<Option<bool>>>>,
 }
 
 /// When a thread runs.
@@ -51,13 +51,13 @@ impl Hashing {
     /// Whether a password is the one that was hashed; `None` where there was no thread to be had.
     pub(crate) async fn matches(&self, password: Secret, hash: PasswordHash) -> Option<bool> {
         if !self.is_starved() {
-            let mut first = self.begin(Claim::None, password.clone(), hash.clone())?;
+            let mut first = self.begin(Claim::None, password.clone(), hash.clone());
             match timeout(self.patience, &mut first).await {
-                Ok(matches) => return matches.ok(),
+                Ok(matches) => return matches.ok().flatten(),
                 Err(_) => self.stuck.lock().push(first),
             }
         }
-        self.begin(Claim::Little, password, hash)?.await.ok()
+        self.begin(Claim::Little, password, hash).await.ok().flatten()
     }
 
     /// Gives the memory back that no hash needs at this moment.
@@ -74,23 +74,20 @@ impl Hashing {
     /// True while nobody has time for what has no claim to it.
     fn is_starved(&self) -> bool {
         let mut stuck = self.stuck.lock();
-        stuck.retain_mut(|hash| hash.try_recv() == Err(TryRecvError::Empty));
+        stuck.retain(|hash| !hash.is_finished());
         !stuck.is_empty()
     }
 
-    fn begin(&self, claim: Claim, password: Secret, hash: PasswordHash) -> Option<oneshot::Receiver<bool>> {
-        let (done, matches) = oneshot::channel();
+    fn begin(&self, claim: Claim, password: Secret, hash: PasswordHash) -> JoinHandle<Option<bool>> {
         let workspaces = Arc::clone(&self.workspaces);
         let work = move || {
             claim.make();
             let mut workspace = workspaces.lock().pop().unwrap_or_default();
             let matches = hash.matches_in(&password, &mut workspace);
             workspaces.lock().push(workspace);
-            // Nobody waits any more where it was too late.
-            let _ = done.send(matches);
+            matches
         };
-        std::thread::Builder::new().name("password".to_owned()).spawn(work).ok()?;
-        Some(matches)
+        spawn_blocking(move || std::thread::Builder::new().name("password".to_owned()).spawn(work).ok()?.join().ok())
     }
 }
 
@@ -151,12 +148,14 @@ mod tests {
 
         // While one waits in vain no other does, and none is kept from its answer.
         let starved = Hashing { patience: Duration::MAX, ..Hashing::new() };
-        let (end, stuck) = oneshot::channel();
-        starved.stuck.lock().push(stuck);
+        let (end, ends) = std::sync::mpsc::channel();
+        starved.stuck.lock().push(spawn_blocking(move || ends.recv().ok()));
         assert_eq!(matches(&starved, "secret").await, Some(true));
         assert!(starved.is_starved());
         end.send(true).unwrap();
-        assert!(!starved.is_starved() && starved.stuck.lock().is_empty());
+        while starved.is_starved() {
+            tokio::task::yield_now().await;
+        }
         assert_eq!(matches(&starved, "x").await, Some(false));
     }
 }
