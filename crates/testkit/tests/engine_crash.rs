@@ -17,7 +17,7 @@ use std::thread;
 
 use engine::disk::Disk;
 use engine::local::{Local, Options, Reclaim};
-use engine::{AccountBatch, BlobId, CommitError, CommitNumber, Engine, Error, Write};
+use engine::{AccountBatch, BlobId, Codec, CommitError, CommitNumber, Engine, Error, Write};
 use testkit::engine_suite::{Model, commit, content, new_blob, puts};
 use testkit::fault_disk::{Call, Fault, FaultDisk, Random};
 use types::AccountId;
@@ -32,6 +32,8 @@ fn open(dir: &Path, disk: &FaultDisk) -> Result<Local, engine::local::OpenError>
     let options = Options {
         disk: Arc::new(disk.clone()),
         segment_size: 200_000,
+        // Of two bodies one can be compressed.
+        codec: Codec::Zstd,
         reserve: 1 << 20,
         checkpoint_pages: 1_000_000,
         reclaim: Reclaim { rate: u64::MAX, every: None, ..Reclaim::default() },
@@ -112,7 +114,8 @@ fn batch(
     }
     for (n, size) in change.blobs.iter().enumerate() {
         let id = step * 100 + n as u64;
-        let bytes = Random::new(id ^ account.0 << 32).bytes(*size);
+        let mut random = Random::new(id ^ account.0 << 32);
+        let bytes = if step % 2 == 0 { random.text(*size) } else { random.bytes(*size) };
         let mut writer = engine.upload()?;
         writer.write(&bytes[..size / 10])?;
         writer.cut()?;

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use engine::local::{Local, Options, Reclaim};
-use engine::{AccountBatch, BlobId, CommitError, Engine, Error, NewBlob};
+use engine::{AccountBatch, BlobId, Codec, CommitError, Engine, Error, NewBlob};
 use testkit::engine_suite::{commit, content, new_blob, puts, upload};
 use testkit::fault_disk::{Call, Fault, FaultDisk, Random};
 use types::AccountId;
@@ -38,6 +38,7 @@ impl Store {
         let disk = Arc::new(self.disk.clone());
         let options =
             Options { disk, segment_size: 200_000, reserve: 400_000, reclaim: self.reclaim, ..Options::default() };
+        let options = Options { codec: Codec::Zstd, ..options };
         self.engine = Some(Local::open(self.dir.path(), options).unwrap());
     }
 
@@ -84,7 +85,8 @@ impl Store {
 }
 
 fn body(id: u64, size: usize) -> Vec<u8> {
-    Random::new(id).bytes(size)
+    // Every other one can be compressed.
+    if id % 2 == 0 { Random::new(id).text(size) } else { Random::new(id).bytes(size) }
 }
 
 const THREE: [usize; 3] = [60_000; 3];
