@@ -71,6 +71,11 @@ impl<T: Number> IdSet<T> {
         self.pairs_within(first, last).map(|(a, b)| u64::from(b - a) + 1).sum()
     }
 
+    /// True where all of `first..=last` is in the set.
+    pub fn has_all(&self, first: T, last: T) -> bool {
+        self.pairs_within(first, last).next() == Some((first.get(), last.get()))
+    }
+
     /// The numbers of the set that lie in `first..=last`.
     pub fn within(&self, first: T, last: T) -> Self {
         Self { ranges: self.pairs_within(first, last).collect(), kind: PhantomData }
@@ -329,6 +334,7 @@ mod tests {
             prop_assert_eq!(numbers(&x.within(low, high)), inside.clone());
             prop_assert_eq!(x.count_within(low, high), inside.len() as u64);
             prop_assert_eq!(x.touches(low, high), !inside.is_empty());
+            prop_assert_eq!(x.has_all(low, high), inside.len() as u32 == high.get() - low.get() + 1);
 
             let (from, to) = (u64::from(n.min(m)) - 1, u64::from(n.max(m)));
             let there: BTreeSet<u32> = a.iter().copied().skip(from as usize).take((to - from) as usize).collect();

@@ -42,10 +42,7 @@ impl Encoder<'_> {
     /// asked for MODSEQ (RFC 7162 §3.1.9).
     pub fn sort<T: Number>(&mut self, sorted: impl IntoIterator<Item = T>, modseq: Option<ModSeq>) {
         self.out.extend_from_slice(b"* SORT");
-        for id in sorted {
-            self.out.push(b' ');
-            text::number(self.out, u64::from(id.get()));
-        }
+        text::numbers(self.out, sorted.into_iter().map(T::get));
         if let Some(modseq) = modseq {
             let _ = write!(self.out, " (MODSEQ {modseq})");
         }
