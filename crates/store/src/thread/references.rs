@@ -51,7 +51,7 @@ fn link(table: &Table) -> (usize, Links) {
     let mut node_of: Vec<Option<NodeId>> = vec![None; table.id_count];
     // "If two or more messages have the same Message ID, then only use that Message ID in the first
     // (lowest sequence number) message".
-    for (at, id) in (0..).zip(&table.ids) {
+    for (at, id) in (0..).zip(table.ids()) {
         if let Some(owner) = id.and_then(|id| node_of.get_mut(id as usize)) {
             owner.get_or_insert(at);
         }
