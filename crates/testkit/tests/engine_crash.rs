@@ -303,7 +303,7 @@ fn every_cut_of_a_reclaim() {
     work_until_cut(&engine, &whole, &changes, 1, &mut Models::new());
     clean(&engine);
     let figures = engine.figures().unwrap();
-    assert!(figures.reclaimed > 300_000 && figures.copied > 40_000, "{figures:?}");
+    assert!(figures.reclaimed > 280_000 && figures.copied > 40_000, "{figures:?}");
     drop(engine);
     let operations = whole.operations();
     assert!(operations > 50, "{operations}");
@@ -496,7 +496,8 @@ fn a_disk_that_is_full_all_the_same_does_not_end_writing() {
             let disk = FaultDisk::new(4);
             let (dir, engine) = begun(&disk);
             disk.fail(Fault { short, ..Fault::next(call, ErrorKind::StorageFull) });
-            let blobs = vec![new_blob(&engine, 9, &[1; 60_000]), new_blob(&engine, 10, &[1; 60_000])];
+            let body = Random::new(9).bytes(60_000);
+            let blobs = vec![new_blob(&engine, 9, &body), new_blob(&engine, 10, &body)];
             let result = commit(&engine, vec![AccountBatch { blobs, ..puts(A, 1, &[]) }]);
             assert!(matches!(result, Err(CommitError::Failed(Error::Full))), "{call:?}");
             assert_eq!(engine.read_only(), None);

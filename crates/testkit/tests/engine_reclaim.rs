@@ -447,16 +447,17 @@ fn figures_say_what_it_costs() {
     store.bring(1, &[60_000, 60_000, 60_000, 100_000]);
     let figures = store.engine().figures().unwrap();
     assert_eq!(figures.bodies, 280_000);
-    assert!((280_000..282_000).contains(&figures.segments_written), "{figures:?}");
-    assert!((280_000..282_000).contains(&figures.live) && figures.dead < 1000, "{figures:?}");
+    // Of two of them a quarter is spared.
+    assert!((240_000..242_000).contains(&figures.segments_written), "{figures:?}");
+    assert!((240_000..242_000).contains(&figures.live) && figures.dead < 1000, "{figures:?}");
     assert!(figures.index_written > 20_000, "{figures:?}");
-    assert!(figures.write_amplification().unwrap() > 1.0);
+    assert!(figures.write_amplification().unwrap() > 0.9);
     store.drop_blobs(&[1, 2]);
     let reclaimed = store.reclaim();
     let after = store.engine().figures().unwrap();
     assert_eq!((after.copied, after.reclaimed), (reclaimed.copied, reclaimed.octets));
     assert!(after.segments_written >= figures.segments_written + reclaimed.copied, "{after:?}");
-    assert!((160_000..161_000).contains(&after.live) && after.dead < 1000, "{after:?}");
+    assert!((135_000..136_000).contains(&after.live) && after.dead < 1000, "{after:?}");
     assert_eq!(after.segments, store.files("segments").len() as u64);
     assert!(after.index > 0 && after.free.is_some() && after.reserve == 400_000);
 }
