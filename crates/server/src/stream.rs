@@ -21,8 +21,11 @@ use tokio_rustls::server::TlsStream;
 use crate::deflate::{Inflater, Then, deflate};
 use crate::tls::Tls;
 
-/// Octets that one read takes at most: a TLS record.
-const READ_SIZE: usize = 16 << 10;
+/// Octets that one read takes at most where little is expected: a TLS record.
+pub const READ_SIZE: usize = 16 << 10;
+
+/// The same in the middle of a message.
+pub const MESSAGE_READ_SIZE: usize = 64 << 10;
 
 /// Octets that are compressed at one time at most.
 const PACK_SIZE: usize = 32 << 10;
@@ -189,9 +192,14 @@ impl Stream {
         self.compression.as_ref().map(|compression| compression.carried)
     }
 
-    /// Appends what has arrived to `buffer` and says how much that was; waits where nothing has.
-    /// Zero is the end. Cancelling loses nothing. What was compressed comes a step at a time.
-    pub fn read_more<'a>(&'a mut self, buffer: &'a mut Vec<u8>) -> impl Future<Output = io::Result<usize>> + 'a {
+    /// Appends what has arrived to `buffer`, at most `size` octets ([`READ_SIZE`] or [`MESSAGE_READ_SIZE`]), and says how
+    /// much that was; waits where nothing has. Zero is the end. Cancelling loses nothing. What was compressed comes a step
+    /// at a time.
+    pub fn read_more<'a>(
+        &'a mut self,
+        buffer: &'a mut Vec<u8>,
+        size: usize,
+    ) -> impl Future<Output = io::Result<usize>> + 'a {
         poll_fn(move |cx| {
             loop {
                 match self.inflate(buffer)? {
@@ -199,8 +207,9 @@ impl Stream {
                     given => return Poll::Ready(Ok(given)),
                 }
                 // On the stack of this poll, so that a waiting connection owns no read buffer.
-                let mut octets = [MaybeUninit::uninit(); READ_SIZE];
-                let mut read = ReadBuf::uninit(&mut octets);
+                let mut octets = [MaybeUninit::uninit(); MESSAGE_READ_SIZE];
+                let size = if self.incoming().is_some() { READ_SIZE } else { size };
+                let mut read = ReadBuf::uninit(octets.get_mut(..size).unwrap_or_default());
                 match Pin::new(&mut *self).poll_read(cx, &mut read) {
                     Poll::Ready(Ok(())) if read.filled().is_empty() => return Poll::Ready(Ok(0)),
                     Poll::Ready(Ok(())) => {

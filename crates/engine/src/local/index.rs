@@ -38,7 +38,7 @@ const SCHEMA: &str = "
         account INTEGER NOT NULL, key BLOB NOT NULL,
         form INTEGER NOT NULL, hash INTEGER NOT NULL, value BLOB NOT NULL,
         PRIMARY KEY (account, key)
-    ) STRICT, WITHOUT ROWID;
+    ) STRICT;
     CREATE TABLE blob (
         account INTEGER NOT NULL, id INTEGER NOT NULL,
         form INTEGER NOT NULL, hash INTEGER NOT NULL, places BLOB NOT NULL,

@@ -88,7 +88,9 @@ impl Draft {
             out.push(change.clear.into());
             values.begin(change.account, change.clear);
             put_blobs(change.dropped.iter(), out);
-            let (mut count, mut writes) = (0, Vec::new());
+            let most =
+                change.writes.iter().map(|(key, value)| key.len() + value.as_ref().map_or(0, |it| it.bytes.len()));
+            let (mut count, mut writes) = (0, Vec::with_capacity(most.map(|len| len + WRITE).sum()));
             for (key, value) in &change.writes {
                 count += write(key, value.as_ref(), values.get(change.account, key), &mut writes);
                 values.set(change.account, key, value.clone());
@@ -263,6 +265,9 @@ fn between(key: &[u8], before: &[u8], value: &[u8]) -> Option<Vec<u8>> {
 
 /// Octets at the beginning of a value that change by themselves.
 const BEGINNING: usize = 12;
+
+/// Octets that a write takes besides key and value, about.
+const WRITE: usize = 8;
 
 /// Octets that a second write costs besides its key and text, at most, for values of less than 2 MiB.
 const TWICE: usize = 16;

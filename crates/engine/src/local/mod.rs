@@ -116,7 +116,7 @@ impl Default for Options {
             group_bytes: 4 << 20,
             group_batches: 1024,
             overlay: 16 << 20,
-            checkpoint_pages: 2048,
+            checkpoint_pages: 8192,
             idle_readers: 8,
             page_size: 8192,
             reclaim: Reclaim::default(),

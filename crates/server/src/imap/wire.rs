@@ -22,7 +22,7 @@ use crate::context::{Context, ImapOptions};
 use crate::deflate::Malformed;
 use crate::lent::{Borrower, CalledBack, LONG, is_slice_over};
 use crate::shutdown::Shutdown;
-use crate::stream::{Carried, Peer, Stream};
+use crate::stream::{Carried, MESSAGE_READ_SIZE, Peer, READ_SIZE, Stream};
 use crate::tls::Tls;
 use crate::turns::Party;
 
@@ -276,11 +276,12 @@ impl Wire {
         alarm: Option<Instant>,
     ) -> Result<Woken<T>, End> {
         let Self { sink, fragmenter, shutdown, deadline, received, .. } = self;
+        let size = if fragmenter.is_in_message() { MESSAGE_READ_SIZE } else { READ_SIZE };
         let alarm = alarm.filter(|alarm| alarm <= deadline);
         tokio::select! {
             biased;
             () = shutdown.requested() => Err(END_OF_SERVER),
-            read = sink.stream.read_more(fragmenter.input()) => match read.map_err(readable)? {
+            read = sink.stream.read_more(fragmenter.input(), size) => match read.map_err(readable)? {
                 0 => Err(End::Lost(io::ErrorKind::UnexpectedEof.into())),
                 read => {
                     *received += read as u64;
