@@ -72,8 +72,8 @@ use self::witness::Witness;
 use self::writer::{Job, Waiting, Writer};
 use crate::disk::{Disk, RealDisk};
 use crate::{
-    Backup, Batch, BlobWriter, CommitError, Engine, Error, Figures, Pending, ReadView, Reclaimed, Setback, Strays,
-    Upload,
+    Backup, Batch, BlobWriter, Codec, CommitError, Engine, Error, Figures, Pending, ReadView, Reclaimed, Setback,
+    Strays, Upload,
 };
 
 /// How a store is kept. The defaults suit small machines and large ones.
@@ -83,6 +83,8 @@ pub struct Options {
     pub disk: Arc<dyn Disk>,
     /// Octets after which a new segment begins.
     pub segment_size: u64,
+    /// How bodies are stored from now on.
+    pub codec: Codec,
     /// Octets of free disk that new bodies leave untouched. Three quarters of them are for changes
     /// that bring no body, such as deleting.
     pub reserve: u64,
@@ -109,6 +111,7 @@ impl Default for Options {
         Self {
             disk: Arc::new(RealDisk),
             segment_size: 64 << 20,
+            codec: Codec::None,
             reserve: 128 << 20,
             group_bytes: 4 << 20,
             group_batches: 1024,
@@ -175,6 +178,7 @@ pub struct Local {
     /// There until the end; without it the writer ends.
     queue: Option<Sender<Job>>,
     segments: Arc<Segments>,
+    codec: Codec,
     overlay: Arc<Overlay>,
     readers: Arc<Readers>,
     /// There until the end; without it reclaiming ends.
@@ -279,6 +283,7 @@ impl Local {
         Ok(Self {
             queue,
             segments,
+            codec: options.codec,
             overlay,
             readers,
             orders,
@@ -375,11 +380,11 @@ impl Engine for Local {
     }
 
     fn upload(&self) -> Result<Box<dyn BlobWriter>, Error> {
-        Ok(Box::new(blob::Writer::new(Arc::clone(&self.segments))?))
+        Ok(Box::new(blob::Writer::new(Arc::clone(&self.segments), self.codec)?))
     }
 
     fn duplicate(&self, upload: &Upload) -> Result<Upload, Error> {
-        blob::duplicate(&self.segments, upload)
+        blob::duplicate(&self.segments, self.codec, upload)
     }
 
     fn commit(&self, batch: Batch) -> Pending {
