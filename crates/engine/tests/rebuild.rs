@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use engine::local::{Local, Options};
 use engine::segment::{Content, Found, scan};
-use engine::{AccountBatch, Batch, BlobId, CommitNumber, Engine, NewBlob, Write};
+use engine::{AccountBatch, Batch, BlobId, Codec, CommitNumber, Engine, NewBlob, Write};
 use rusqlite::OpenFlags;
 use tempfile::TempDir;
 use types::AccountId;
@@ -18,7 +18,7 @@ const B: AccountId = AccountId(2);
 const LARGE: usize = 100_000;
 
 fn options() -> Options {
-    Options { reserve: 0, segment_size: 300_000, ..Options::default() }
+    Options { reserve: 0, segment_size: 300_000, codec: Codec::Zstd, ..Options::default() }
 }
 
 fn open(dir: &Path) -> Local {
@@ -26,8 +26,12 @@ fn open(dir: &Path) -> Local {
 }
 
 fn body(account: AccountId, number: u64) -> Vec<u8> {
-    let len = if number % 3 == 2 { LARGE } else { 500 };
-    (0..len as u64).map(|n| (n * 7 + number * 31 + account.0) as u8).collect()
+    // The large ones are noise, the others can be compressed.
+    if number % 3 == 2 {
+        let noise = |n: u64| (n + number * 31 + account.0).wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes();
+        return (0..LARGE as u64).map(|n| noise(n * n).iter().fold(0, |sum, octet| sum ^ octet)).collect();
+    }
+    (0..500).map(|n| (n * 7 + number * 31 + account.0) as u8).collect()
 }
 
 /// Commit `number` of an account brings blob `number` and a key.
@@ -595,7 +599,7 @@ fn a_body_that_has_moved_is_found_where_it_is() {
 /// A format of tomorrow is written with its inverse: what is not is damage, and the index is made again.
 #[test]
 fn a_damaged_format_version_is_no_later_version() {
-    for version in [0, 2, 3, 1 << 20, -1] {
+    for version in [0, 2, 3, 4, 1 << 20, -1] {
         let dir = store(Some(6));
         let index = rusqlite::Connection::open(dir.path().join("index.db")).unwrap();
         index.pragma_update(None, "user_version", version).unwrap();
@@ -614,9 +618,9 @@ fn a_damaged_format_version_is_no_later_version() {
 fn a_copy_of_a_later_version_is_no_copy_to_go_on_from() {
     let dir = store(Some(6));
     let copy = rusqlite::Connection::open(dir.path().join("copies/0000000001.db")).unwrap();
-    copy.pragma_update(None, "user_version", 0xfffc_0003_u32.cast_signed()).unwrap();
+    copy.pragma_update(None, "user_version", 0xfffb_0004_u32.cast_signed()).unwrap();
     copy.close().unwrap();
     lose(dir.path());
     let refused = Local::open(dir.path(), options()).unwrap_err();
-    assert_eq!(refused.to_string(), "the store has format 3; this version knows formats up to 2");
+    assert_eq!(refused.to_string(), "the store has format 4; this version knows formats up to 3");
 }

@@ -26,7 +26,7 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 use super::journal::Value;
 use super::reader::{bytes, form_and_hash};
 use super::{OpenError, version};
-use crate::segment::{HEADER_LEN, Input, PIECE_LEN, PIECE_META_LEN, Piece, decode_pieces, encode_pieces};
+use crate::segment::{HEADER_LEN, Input, PIECE_META_LEN, Piece, decode_pieces, encode_pieces, pieces_len};
 use crate::{BlobId, Error};
 
 /// Version 1, as it is.
@@ -91,14 +91,15 @@ fn make_tables(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch(&format!("BEGIN IMMEDIATE; {SCHEMA} {JOURNAL} {} COMMIT;", version::statements()))
 }
 
-/// Makes an index of format 1 one of the present format.
+/// Makes an index of an earlier format one of the present format. What format 3 has besides is in the segments.
 pub(crate) fn upgrade(connection: &Connection) -> rusqlite::Result<()> {
-    let old = "SELECT count(*) = 0 FROM sqlite_schema WHERE name = 'journal'";
-    if connection.query_row(old, [], |row| row.get(0))? {
-        let version = version::statements();
-        connection.execute_batch(&format!("SAVEPOINT upgrade; {JOURNAL} {version} RELEASE upgrade;"))?;
+    if version::is_present(connection)? {
+        return Ok(());
     }
-    Ok(())
+    let without = "SELECT count(*) = 0 FROM sqlite_schema WHERE name = 'journal'";
+    let journal = if connection.query_row(without, [], |row| row.get(0))? { JOURNAL } else { "" };
+    let version = version::statements();
+    connection.execute_batch(&format!("SAVEPOINT upgrade; {journal} {version} RELEASE upgrade;"))
 }
 
 /// The last group of which everything is in an index.
@@ -247,14 +248,14 @@ impl Places {
         Self { segment: 0, offset: 0, len: 0, pieces: vec![] }
     }
 
-    /// How long it is, encoded, with so many pieces.
-    pub(crate) fn encoded_len(pieces: usize) -> usize {
-        16 + PIECE_LEN * pieces
+    /// How long it is, encoded, with these pieces, wherever they are.
+    pub(crate) fn encoded_len(pieces: &[Piece]) -> usize {
+        16 + pieces_len(pieces)
     }
 
     /// With what it takes to store it.
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(Self::encoded_len(self.pieces.len()));
+        let mut out = Vec::with_capacity(Self::encoded_len(&self.pieces));
         out.extend_from_slice(&self.segment.to_le_bytes());
         out.extend_from_slice(&self.offset.to_le_bytes());
         out.extend_from_slice(&self.len.to_le_bytes());
@@ -329,11 +330,11 @@ mod tests {
 
     #[test]
     fn places_there_and_back() {
-        let inside = Piece { segment: 3, offset: 100, len: 50, hash: 1 };
-        let outside = Piece { segment: 2, offset: 1000, len: 262_144, hash: 2 };
+        let inside = Piece { segment: 3, offset: 100, len: 50, hash: 1, size: 50 };
+        let outside = Piece { segment: 2, offset: 1000, len: 200_000, hash: 2, size: 262_144 };
         let places = Places { segment: 3, offset: 10, len: 140, pieces: vec![inside, outside] };
         assert_eq!(Places::decode(&places.encode()), Some(places.clone()));
-        assert_eq!(places.footprint().collect::<Vec<_>>(), [(3, 140), (2, 262_144 + 76)]);
+        assert_eq!(places.footprint().collect::<Vec<_>>(), [(3, 140), (2, 200_000 + 76)]);
         assert_eq!(Places::decode(&places.encode()[..41]), None);
     }
 }

@@ -71,18 +71,15 @@ pub(crate) struct Draft {
 }
 
 impl Draft {
-    /// `pieces` are how many pieces each of the new blobs has, in order. `before` is the value that a key had
+    /// `places` are how long the places of each of the new blobs are, in order. `before` is the value that a key had
     /// until now, where the journal has it.
     pub(crate) fn new(
         changes: &[Change],
-        pieces: impl IntoIterator<Item = usize>,
+        places: impl IntoIterator<Item = usize>,
         before: impl Fn(AccountId, &[u8]) -> Option<Value>,
     ) -> Self {
-        let places = |pieces| {
-            let len = Places::encoded_len(pieces);
-            len_of(len as u64) + len
-        };
-        let mut draft = Self { octets: vec![VERSION], places: pieces.into_iter().map(places).sum() };
+        let places = places.into_iter().map(|len| len_of(len as u64) + len).sum();
+        let mut draft = Self { octets: vec![VERSION], places };
         let (out, mut values) = (&mut draft.octets, Values::new(before));
         put(changes.len() as u64, out);
         for change in changes {
@@ -375,7 +372,7 @@ mod tests {
         let dropped = proptest::collection::vec(any::<u64>(), 0..3);
         (0..3u64, any::<u64>(), proptest::bool::weighted(0.2), dropped, writes, blobs).prop_map(
             |(account, number, clear, dropped, writes, blobs)| {
-                let piece = |n| Piece { segment: n, offset: 5, len: 100, hash: u64::from(n) };
+                let piece = |n| Piece { segment: n, offset: 5, len: 100, hash: u64::from(n), size: 100 + n % 2 };
                 let places = |n| Places { segment: 1, offset: 9, len: 100, pieces: (0..n).map(piece).collect() };
                 let blobs = blobs.into_iter().map(|(id, n)| (BlobId(id), Arc::new(places(n)))).collect();
                 let (account, number) = (AccountId(account), CommitNumber(number));
@@ -402,7 +399,7 @@ mod tests {
     /// The octets in the records of a journal, and the length that was told in advance.
     fn written(changes: &[Change]) -> (Vec<u8>, usize, usize) {
         let places: Vec<_> = changes.iter().flat_map(|c| &c.blobs).map(|(_, places)| Arc::clone(places)).collect();
-        let draft = Draft::new(changes, places.iter().map(|p| p.pieces.len()), before);
+        let draft = Draft::new(changes, places.iter().map(|p| Places::encoded_len(&p.pieces)), before);
         let (len, mut records) = (draft.len(), Vec::new());
         draft.finish(places.iter(), 5, 6, &mut records);
         let mut octets = Vec::new();

@@ -73,8 +73,8 @@ use self::witness::Witness;
 use self::writer::{Job, Waiting, Writer};
 use crate::disk::{Disk, RealDisk};
 use crate::{
-    Backup, Batch, BlobWriter, CommitError, Engine, Error, Figures, Pending, ReadView, Reclaimed, Setback, Strays,
-    Upload,
+    Backup, Batch, BlobWriter, Codec, CommitError, Engine, Error, Figures, Pending, ReadView, Reclaimed, Setback,
+    Strays, Upload,
 };
 
 /// The directory of the segments, in that of the store.
@@ -87,6 +87,8 @@ pub struct Options {
     pub disk: Arc<dyn Disk>,
     /// Octets after which a new segment begins.
     pub segment_size: u64,
+    /// How bodies are stored from now on.
+    pub codec: Codec,
     /// Octets of free disk that new bodies leave untouched. Three quarters of them are for changes
     /// that bring no body, such as deleting.
     pub reserve: u64,
@@ -113,6 +115,7 @@ impl Default for Options {
         Self {
             disk: Arc::new(RealDisk),
             segment_size: 64 << 20,
+            codec: Codec::None,
             reserve: 128 << 20,
             group_bytes: 4 << 20,
             group_batches: 1024,
@@ -179,6 +182,7 @@ pub struct Local {
     /// There until the end; without it the writer ends.
     queue: Option<Sender<Job>>,
     segments: Arc<Segments>,
+    codec: Codec,
     overlay: Arc<Overlay>,
     readers: Arc<Readers>,
     /// There until the end; without it reclaiming ends.
@@ -295,6 +299,7 @@ impl Local {
         Ok(Self {
             queue,
             segments,
+            codec: options.codec,
             overlay,
             readers,
             orders,
@@ -393,11 +398,15 @@ impl Engine for Local {
     }
 
     fn upload(&self) -> Result<Box<dyn BlobWriter>, Error> {
-        Ok(Box::new(blob::Writer::new(Arc::clone(&self.segments))?))
+        Ok(Box::new(blob::Writer::new(Arc::clone(&self.segments), self.codec)?))
     }
 
     fn duplicate(&self, upload: &Upload) -> Result<Upload, Error> {
-        blob::duplicate(&self.segments, upload)
+        blob::duplicate(&self.segments, self.codec, upload)
+    }
+
+    fn write_out(&self, uploads: &mut [&mut Upload]) -> Result<(), Error> {
+        blob::write_out(&self.segments, uploads)
     }
 
     fn commit(&self, batch: Batch) -> Pending {

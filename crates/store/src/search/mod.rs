@@ -29,7 +29,7 @@ use crate::cards::Cards;
 use crate::chunk::{Chunk, Row};
 use crate::error::{Error, Result};
 use crate::mailbox::Mailbox;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{ChunkRef, Snapshot};
 use crate::steps::{Steps, Turn};
 use fields::Learnt;
 use query::{Plan, Test, Verdict};
@@ -173,8 +173,7 @@ impl Search {
                     Some(false) => {}
                     Some(true) => self.found.add(&chunk.uids.intersection(&rest)),
                     None => {
-                        let chunk = snapshot.load(chunk)?;
-                        self.next = self.chunk(&chunk, &rest, cards.as_mut(), &mut facts, &mut work)?;
+                        self.next = self.chunk(&snapshot, chunk, &rest, cards.as_mut(), &mut facts, &mut work)?;
                         if self.next.is_some() {
                             return Ok(true);
                         }
@@ -188,17 +187,19 @@ impl Search {
     /// Looks at those messages of a chunk that are in `rest`, until that is enough work; gives where to go on.
     fn chunk(
         &mut self,
-        chunk: &Chunk,
+        snapshot: &Snapshot,
+        spine: &ChunkRef,
         rest: &IdSet<Uid>,
         mut cards: Option<&mut Cards>,
         facts: &mut [Option<bool>],
         work: &mut u64,
     ) -> Result<Option<Uid>> {
         let Self { plan, learnt, found, .. } = self;
+        let chunk = snapshot.load(spine)?;
         let Verdict { yes, no } = plan.judge(chunk);
-        let wanted = chunk.among(rest).without(no);
+        let wanted = spine.among(chunk, rest).without(no);
         if wanted.without(yes).is_empty() {
-            chunk.uids_at(wanted, &mut found.uids);
+            spine.uids_at(chunk, wanted, &mut found.uids);
             return Ok(None);
         }
         for (at, row) in chunk.rows().iter().enumerate().filter(|(at, _)| wanted.contains(*at)) {

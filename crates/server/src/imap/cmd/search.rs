@@ -17,7 +17,7 @@ use store::{Found, Key, Query, Snapshot, Steps, When};
 use types::{IdSet, ModSeq, Number, SeqNum, Uid, UnixTime};
 
 use super::fetch::named;
-use crate::imap::answer::{Answer, Failure, Outcome};
+use crate::imap::answer::{Answer, End, Failure, Outcome};
 use crate::imap::object_id;
 use crate::imap::state::Selected;
 use crate::imap::wire::{END_OF_SERVER, Wire};
@@ -48,9 +48,9 @@ pub(crate) async fn search(selected: &mut Selected, wire: &mut Wire, tag: &Tag, 
     };
     warn(wire, "not searched", &found.damaged);
     if by_uid {
-        answer(wire, tag, by_uid, returns, &found.uids, modseq);
+        answer(wire, tag, by_uid, returns, &found.uids, modseq).await?;
     } else {
-        answer(wire, tag, by_uid, returns, &selected.view.told().numbers_of(&found.uids), modseq);
+        answer(wire, tag, by_uid, returns, &selected.view.told().numbers_of(&found.uids), modseq).await?;
     }
     if saves {
         selected.saved = returned(returns, &found.uids);
@@ -143,25 +143,36 @@ fn returned(returns: Option<SearchReturn>, found: &IdSet<Uid>) -> IdSet<Uid> {
     }
 }
 
+/// How many numbers are written before they go out: what a client has found is larger than what we hold for it.
+pub(super) const AT_ONCE: u32 = 8192;
+
 /// Writes the untagged response.
-fn answer<T: Number>(
+async fn answer<T: Number + Send + Sync>(
     wire: &mut Wire,
     tag: &Tag,
     by_uid: bool,
     returns: Option<SearchReturn>,
     found: &IdSet<T>,
     modseq: Option<ModSeq>,
-) {
+) -> Result<(), End> {
     let returns = match returns {
         // RFC 3501 §7.2.5. RFC 9051 §6.4.4: in IMAP4rev2 ESEARCH also answers a SEARCH without RETURN.
-        None if !wire.dialect().rev2 => return wire.encoder().search(found.iter(), modseq),
+        None if !wire.dialect().rev2 => {
+            wire.encoder().begin_search();
+            for part in found.parts(AT_ONCE) {
+                wire.encoder().numbers(part.iter());
+                wire.relieve().await?;
+            }
+            wire.encoder().end_numbers(modseq);
+            return Ok(());
+        }
         None => SearchReturn { all: true, ..SearchReturn::default() },
         Some(returns) => returns,
     };
     // RFC 9051 §6.4.4: "In absence of any other SEARCH result option, the SAVE result option also
     // suppresses any ESEARCH response".
     if !returns.is_answered() {
-        return;
+        return Ok(());
     }
     let SearchReturn { min, max, all, count, partial, save: _ } = returns;
     let partial = partial.map(|window| (window, found.at(window.positions(found.len()))));
@@ -175,6 +186,7 @@ fn answer<T: Number>(
         modseq,
     };
     wire.encoder().esearch(tag, &found);
+    Ok(())
 }
 
 /// The store's words for a search key.
