@@ -219,6 +219,16 @@ fn what_was_committed_after_the_copy_is_not_lost_with_the_index() {
     }
 }
 
+#[test]
+fn an_index_is_made_again_while_the_store_is_opened() {
+    let dir = store(Some(6));
+    let engine = Local::open_anew(dir.path(), options()).unwrap();
+    let setback = engine.setback().unwrap().unwrap();
+    assert_eq!((&*setback.said[0], setback.current), ("the index is made again as demanded", [A, B].into()));
+    assert_eq!(engine.read(A).unwrap().commit_number(), CommitNumber(10));
+    assert!(dir.path().join("damaged/index-1/index.db").exists());
+}
+
 /// Whatever is missing of the journal: the copy stays what it was, and that is said.
 #[test]
 fn a_journal_that_is_not_whole_brings_no_copy_to_the_end() {
