@@ -25,8 +25,7 @@ pub(crate) fn encode(level: &str) -> String {
 /// The same where it stands beside the folders of a maildir. Dovecot does not open what is encoded without need, so
 /// dots stay; but one at the beginning would mean Maildir++.
 pub(crate) fn encode_nested(level: &str) -> String {
-    let taken = TAKEN.iter().any(|taken| level.eq_ignore_ascii_case(taken));
-    encoded(level, |at, c| at == 0 && (taken || c == '.'))
+    encoded(level, |at, c| at == 0 && (c == '.' || TAKEN.contains(&level)))
 }
 
 /// The same between the dots of Maildir++, where Dovecot's plugin `listescape` has `\2e` for a dot. Without the plugin
@@ -136,7 +135,7 @@ mod tests {
     #[test]
     fn dots_as_dovecot_has_them() {
         assert_eq!(encode_nested("v1.0"), "v1.0");
-        assert_eq!(encode_nested(".v1.0"), "&AC4-v1.0");
+        assert_eq!((encode_nested(".v1.0"), encode_nested("New")), ("&AC4-v1.0".to_owned(), "New".to_owned()));
         for (level, file) in [("v1.0", "v1\\2e0"), ("a\\b", "a\\b"), ("a\\2eb", "a\\5c2eb"), ("ä.", "&AOQ-\\2e")] {
             assert_eq!(encode_dotted(level), file);
             assert_eq!(decode_dotted(file), level);
