@@ -409,7 +409,7 @@ fn begun(disk: &FaultDisk) -> (tempfile::TempDir, Local) {
     let dir = tempfile::tempdir().unwrap();
     let engine = open(dir.path(), disk).unwrap();
     for account in [A, B] {
-        let blobs = vec![new_blob(&engine, 1, b"first"), new_blob(&engine, 2, &[7; 100_000])];
+        let blobs = vec![new_blob(&engine, 1, b"first"), new_blob(&engine, 2, &Random::new(2).bytes(100_000))];
         commit(&engine, vec![AccountBatch { blobs, ..puts(account, 0, &[(b"k", Some(b"v"))]) }]).unwrap();
     }
     (dir, engine)
