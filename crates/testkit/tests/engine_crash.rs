@@ -115,7 +115,7 @@ fn batch(
     for (n, size) in change.blobs.iter().enumerate() {
         let id = step * 100 + n as u64;
         let mut random = Random::new(id ^ account.0 << 32);
-        let bytes = if step % 2 == 0 { random.text(*size) } else { random.bytes(*size) };
+        let bytes = if step.is_multiple_of(2) { random.text(*size) } else { random.bytes(*size) };
         let mut writer = engine.upload()?;
         writer.write(&bytes[..size / 10])?;
         writer.cut()?;
@@ -405,11 +405,16 @@ fn a_cut_under_many_writers() {
 }
 
 /// A store with one commit in each account.
+/// Cannot be compressed.
+fn large() -> Vec<u8> {
+    Random::new(2).bytes(100_000)
+}
+
 fn begun(disk: &FaultDisk) -> (tempfile::TempDir, Local) {
     let dir = tempfile::tempdir().unwrap();
     let engine = open(dir.path(), disk).unwrap();
     for account in [A, B] {
-        let blobs = vec![new_blob(&engine, 1, b"first"), new_blob(&engine, 2, &Random::new(2).bytes(100_000))];
+        let blobs = vec![new_blob(&engine, 1, b"first"), new_blob(&engine, 2, &large())];
         commit(&engine, vec![AccountBatch { blobs, ..puts(account, 0, &[(b"k", Some(b"v"))]) }]).unwrap();
     }
     (dir, engine)
@@ -537,7 +542,7 @@ fn damage_is_named_and_the_rest_can_be_read() {
         assert_eq!(out, b"before", "never a wrong octet");
         assert!(matches!(&error, Error::Damaged(what) if what.starts_with("account 1, blob 1:")), "{error}");
         assert_eq!(content(&*engine.read(B).unwrap().blob(BlobId(1)).unwrap().unwrap()), b"first");
-        assert_eq!(content(&*engine.read(A).unwrap().blob(BlobId(2)).unwrap().unwrap()), vec![7; 100_000]);
+        assert!(content(&*engine.read(A).unwrap().blob(BlobId(2)).unwrap().unwrap()) == large());
         let wrong = engine.check().unwrap();
         assert!(wrong.len() == 1 && wrong[0].starts_with("account 1, blob 1:"), "{wrong:?}");
     }
