@@ -404,12 +404,12 @@ fn a_cut_under_many_writers() {
     }
 }
 
-/// A store with one commit in each account.
 /// Cannot be compressed.
 fn large() -> Vec<u8> {
     Random::new(2).bytes(100_000)
 }
 
+/// A store with one commit in each account.
 fn begun(disk: &FaultDisk) -> (tempfile::TempDir, Local) {
     let dir = tempfile::tempdir().unwrap();
     let engine = open(dir.path(), disk).unwrap();
