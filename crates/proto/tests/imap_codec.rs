@@ -242,7 +242,7 @@ fn responses(dialect: Dialect) -> Vec<(&'static str, Vec<u8>)> {
     for (case, found) in [("search", &[uid(2), uid(84)][..]), ("search nothing", &[])] {
         write(case, &|e| {
             e.begin_search();
-            e.numbers(found.iter().copied());
+            e.numbers(found.iter().map(|uid| (*uid, *uid)));
             e.end_numbers(None);
         });
     }
