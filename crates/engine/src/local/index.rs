@@ -15,6 +15,7 @@
 //! that turns up in a wrong place is noticed too. SQLite itself has no checksums.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
@@ -22,6 +23,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 use types::AccountId;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+use super::journal::Value;
 use super::reader::{bytes, form_and_hash};
 use super::{OpenError, version};
 use crate::segment::{HEADER_LEN, Input, PIECE_META_LEN, Piece, decode_pieces, encode_pieces, pieces_len};
@@ -172,6 +174,16 @@ pub(crate) fn sql(number: u64) -> i64 {
 pub(crate) fn seal(account: AccountId, key: &[u8], form: i64, value: &[u8]) -> i64 {
     let place = xxh3_64_with_seed(key, account.0 ^ form.cast_unsigned().rotate_left(32));
     sql(xxh3_64_with_seed(value, place))
+}
+
+/// The value that an index has of a key, if it is as it was stored.
+pub(crate) fn value(connection: &Connection, account: AccountId, key: &[u8]) -> Option<Value> {
+    let select = "SELECT form, hash, value FROM entry WHERE account = ?1 AND key = ?2";
+    let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
+    let (form, hash, bytes): (i64, i64, Vec<u8>) =
+        connection.prepare_cached(select).ok()?.query_row((sql(account.0), key), row).ok()?;
+    verify(account, key, form, hash, &bytes).ok()?;
+    Some(Value { derived: form == DERIVED, bytes: Arc::new(bytes) })
 }
 
 /// Says no where a value is not the one that was stored.

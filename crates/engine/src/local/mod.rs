@@ -65,6 +65,7 @@ use self::indexer::Indexer;
 use self::overlay::Overlay;
 use self::private::Private;
 use self::reader::{Readers, Reading, View};
+use self::rebuild::Site;
 pub use self::reclaim::Options as Reclaim;
 use self::reclaim::{Order, Reclaimer, Shared};
 use self::segments::Segments;
@@ -75,6 +76,9 @@ use crate::{
     Backup, Batch, BlobWriter, Codec, CommitError, Engine, Error, Figures, Pending, ReadView, Reclaimed, Setback,
     Strays, Upload,
 };
+
+/// The directory of the segments, in that of the store.
+const SEGMENTS: &str = "segments";
 
 /// How a store is kept. The defaults suit small machines and large ones.
 #[derive(Clone, Debug)]
@@ -201,7 +205,15 @@ impl Local {
     /// Opens the store in the directory `store`, or makes one there. Where its file system may only be read,
     /// so may the store.
     pub fn open(store: impl AsRef<Path>, options: Options) -> Result<Self, OpenError> {
-        let store = store.as_ref();
+        Self::open_with(store.as_ref(), options, false)
+    }
+
+    /// As [`Local::open`], of an index that is made again first because parts of it cannot be read: see [`Local::rebuild`].
+    pub fn open_anew(store: impl AsRef<Path>, options: Options) -> Result<Self, OpenError> {
+        Self::open_with(store.as_ref(), options, true)
+    }
+
+    fn open_with(store: &Path, options: Options, anew: bool) -> Result<Self, OpenError> {
         // Mail is nobody else's business.
         DirBuilder::new().recursive(true).mode(0o700).create(store)?;
         match lock(store) {
@@ -209,7 +221,7 @@ impl Local {
                 backup::verify_whole(store)?;
                 let private = Private::new(store)?;
                 let options = private.options(options);
-                let mut local = Self::begin(private.dir(), options, None)?;
+                let mut local = Self::begin(private.dir(), options, anew, None)?;
                 // What was found goes right first.
                 if rebuild::setback(&index::open_reader(private.dir())?)?.is_none() {
                     local.segments.stop(private::REASON);
@@ -217,15 +229,19 @@ impl Local {
                 local.private = Some(private);
                 Ok(local)
             }
-            lock => Self::begin(store, options, Some(lock?)),
+            lock => Self::begin(store, options, anew, Some(lock?)),
         }
     }
 
-    fn begin(store: &Path, options: Options, lock: Option<File>) -> Result<Self, OpenError> {
+    fn begin(store: &Path, options: Options, anew: bool, lock: Option<File>) -> Result<Self, OpenError> {
         backup::verify_whole(store)?;
-        let dir = store.join("segments");
+        let dir = store.join(SEGMENTS);
         options.disk.create_dir(&dir)?;
-        let (mut connection, next) = rebuild::open(store, &options.disk, &dir, options.page_size)?;
+        let site = Site { store, disk: &options.disk, segments: &dir, page_size: options.page_size };
+        if anew {
+            rebuild::rebuild(site, &BTreeSet::new(), rebuild::DEMANDED)?;
+        }
+        let (mut connection, next) = rebuild::open(site)?;
         let witness = Witness::begin(store, next.flushed)?;
         sync_names(store)?;
 
@@ -307,7 +323,9 @@ impl Local {
     ) -> Result<Vec<String>, OpenError> {
         let store = store.as_ref();
         let _lock = lock(store)?;
-        rebuild::rebuild(store, options.page_size, distrusted, "the index is made again as demanded")
+        let (disk, segments) = (&options.disk, &store.join(SEGMENTS));
+        let site = Site { store, disk, segments, page_size: options.page_size };
+        rebuild::rebuild(site, distrusted, rebuild::DEMANDED)
     }
 
     /// Makes a store in a new directory of the backup in another. Unless `keep`, the owner is told of a
@@ -385,6 +403,10 @@ impl Engine for Local {
 
     fn duplicate(&self, upload: &Upload) -> Result<Upload, Error> {
         blob::duplicate(&self.segments, self.codec, upload)
+    }
+
+    fn write_out(&self, uploads: &mut [&mut Upload]) -> Result<(), Error> {
+        blob::write_out(&self.segments, uploads)
     }
 
     fn commit(&self, batch: Batch) -> Pending {

@@ -176,6 +176,23 @@ impl Wire {
         }
     }
 
+    /// As [`Wire::meanwhile`], for work that is of no use to anybody but the client: it is broken off when the client
+    /// goes. Where that has sent something behind the command, which is to be answered, nobody looks whether it has gone.
+    pub(crate) async fn while_there<T: Send>(&mut self, work: impl Future<Output = T> + Send) -> Result<T, End> {
+        let mut work = pin!(work);
+        while self.fragmenter.is_empty() {
+            // It is we who are silent.
+            self.heard();
+            let alarm = self.progress.as_ref().map(|progress| progress.next);
+            match self.wait_or(work.as_mut(), alarm).await? {
+                Woken::By(done) => return Ok(done),
+                Woken::Alarm => self.say_at_work(None).await?,
+                Woken::Heard => {}
+            }
+        }
+        self.meanwhile(work).await
+    }
+
     /// Says that the command is at work, if it is time to: `done` of `goal` messages are behind it.
     pub(crate) async fn at_work(&mut self, progress: impl FnOnce() -> (u64, u64)) -> Result<(), End> {
         if self.progress.as_ref().is_none_or(|running| running.next > Instant::now()) {

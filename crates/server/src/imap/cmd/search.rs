@@ -77,11 +77,15 @@ pub(super) async fn find(
     let enough = returns.and_then(enough);
     let scope = selected.view.told().uids().clone();
     let mut search = store::Search::new(&selected.mailbox, snapshot, query, scope);
+    if enough.is_some_and(|enough| enough.from_the_end) {
+        search = search.from_the_end();
+    }
     if search.reads_messages() {
         // What was answered before need not wait for this search, and tells us who has gone meanwhile.
         wire.flush().await?;
     }
-    in_turns(wire, &mut search, |search| enough.is_some_and(|enough| search.found().uids.len() >= enough)).await?;
+    in_turns(wire, &mut search, |search| enough.is_some_and(|enough| search.found().uids.len() >= enough.matches))
+        .await?;
     Ok(search.finish())
 }
 
@@ -106,15 +110,24 @@ pub(super) async fn in_turns<W: Steps + Send + Sync>(
     }
 }
 
-/// After how many matches everything that is returned is known, where it does not take them all: the
-/// smallest, and a window at the beginning.
-fn enough(returns: SearchReturn) -> Option<u64> {
+/// When everything that is returned is known, where it does not take all matches.
+#[derive(Clone, Copy)]
+struct Enough {
+    /// After so many.
+    matches: u64,
+    /// Of the last messages, and not of the first.
+    from_the_end: bool,
+}
+
+/// The smallest or the largest, or a window at one of the ends.
+fn enough(returns: SearchReturn) -> Option<Enough> {
     let SearchReturn { min, max, all, count, partial, save: _ } = returns;
-    match partial.map(Window::known_after) {
-        _ if max || all || count => None,
-        Some(window) => window,
-        None => min.then_some(1),
+    let from_the_end = max || partial.is_some_and(Window::is_from_last);
+    let from_the_beginning = min || partial.is_some_and(|window| !window.is_from_last());
+    if all || count || from_the_end == from_the_beginning {
+        return None;
     }
+    Some(Enough { matches: partial.map_or(1, Window::known_after), from_the_end })
 }
 
 /// The messages that are returned, which are also those that SAVE keeps: the tables of RFC 5182 §2.4 and

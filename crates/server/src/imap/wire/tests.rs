@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use auth::FingerprintKey;
 use store::{Store, SystemClock};
-use tokio::io::{AsyncReadExt, DuplexStream};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::time::sleep;
 
 use super::*;
@@ -67,6 +67,25 @@ async fn work_is_done_although_the_client_has_gone() {
     };
     assert!(wire.meanwhile(work).await.is_err());
     assert!(done);
+}
+
+#[tokio::test(start_paused = true)]
+async fn work_for_a_client_that_has_gone_is_broken_off() {
+    let (mut silent, mut far, _stopper) = wire();
+    silent.begin(&Tag::of_line(b"a1 LOGIN x y").unwrap(), &Limits::default());
+    // Longer than a stranger may be silent: it is not the client who is.
+    silent.while_there(sleep(Duration::from_secs(100))).await.unwrap();
+    assert_eq!(said(&mut far).await, ["* OK [INPROGRESS (\"a1\" NIL NIL)] Still at work"; 10]);
+    drop(far);
+    assert!(silent.while_there(std::future::pending::<()>()).await.is_err());
+
+    // All that was asked is answered, also where nothing more will be.
+    let (mut wire, mut far, _stopper) = wire();
+    wire.begin(&Tag::of_line(b"a1 LOGIN x y").unwrap(), &Limits::default());
+    far.write_all(b"a2 NOOP\r\n").await.unwrap();
+    far.shutdown().await.unwrap();
+    wire.while_there(sleep(Duration::from_secs(1))).await.unwrap();
+    assert!(matches!(wire.next_event(), Some(Event::Command(b"a2 NOOP"))));
 }
 
 /// A peer that takes nothing keeps what it was answered; when memory is short, whoever keeps most goes.
