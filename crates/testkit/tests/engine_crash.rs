@@ -121,7 +121,7 @@ fn batch(
         writer.cut()?;
         writer.write(&bytes[size / 10..])?;
         let mut upload = writer.finish()?;
-        if id % 3 == 0 {
+        if id.is_multiple_of(3) {
             engine.write_out(&mut [&mut upload])?;
         }
         batch.blobs.push(engine::NewBlob { id: BlobId(id), upload, label: b"label".to_vec() });
