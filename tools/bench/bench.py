@@ -58,9 +58,10 @@ def written():
     return 0, 0
 
 
-def touch_memory(octets=int(float(os.environ.get("BENCH_TOUCH", "3")) * (1 << 30))):
-    """Takes free memory, writes to it and gives it back. A virtual machine may give pages that are free to its host, and
-    whoever uses them first waits until they are there again: that is to be neither of the servers."""
+def touch_memory(octets=int(float(os.environ.get("BENCH_TOUCH", "1")) * (1 << 30))):
+    """Takes free memory, writes to it and gives it back. A virtual machine may give pages that are free to its host (here
+    after a second: /sys/module/page_reporting/parameters/min_free_ms), and whoever uses them first waits until they are
+    there again: that is to be neither of the servers. So it comes right before what is measured."""
     subprocess.run([sys.executable, "-c", f"bytes([1]) * {octets}"], check=True)
 
 
@@ -93,8 +94,13 @@ class Target:
             os.sync()
             with open("/proc/sys/vm/drop_caches", "w") as f:
                 f.write("3")
-            touch_memory()
         self.start()
+
+    def restart_cold(self, other):
+        """A server whose mail is not in memory, while its program and free memory are: see `touch_memory`."""
+        self.restart(cold=True)
+        self.load("script", f"n={other}", stdin=json.dumps([{"pre": ["SELECT INBOX"]}]), lock=False)
+        touch_memory()
 
     def cg(self):
         return self.c["cgroup"]
@@ -232,9 +238,7 @@ def latency(t, big="100000", reps="3", n="1", **kw):
     def run(steps, kind, cold=False):
         with quiet():
             if cold:
-                t.restart(cold=True)
-                # the programs themselves shall be in memory, the mail not
-                steps = [{"c": "w", "n": int(kw.get("other", 1999)), "pre": ["SELECT INBOX"]}] + steps
+                t.restart_cold(kw.get("other", 1999))
             for x in t.load("script", f"n={n}", stdin=json.dumps(steps), lock=False):
                 r = res.setdefault(f"{x['name']} [{kind}]", {"secs": [], "cpu": [], "ttfb": [], "bytes": 0, "ok": True})
                 r["secs"] += x["secs"]; r["cpu"] += x["cpu"]; r["ttfb"] += x["ttfb"]
@@ -329,12 +333,14 @@ def bodies(t, count="10000", reps="5", cold_reps="3", n="2", median="15000", sig
     x["disk_times"] = (stored() - before) / x["bytes"]
     x["fill_cpu_ms_each"] = x["cpu"] * 1000 / int(count)
     fetch = {"name": "bodies", "cmd": "FETCH 1:* BODY.PEEK[]"}
-    other = {"c": "w", "n": int(kw.get("other", 1999)), "pre": ["SELECT INBOX"]}
     for kind, times in (("cold", int(cold_reps)), ("warm", 1)):
         runs = []
         for _ in range(times):
-            t.restart(cold=kind == "cold")
-            steps = [other, {"pre": [f"SELECT {box}"]}]
+            if kind == "cold":
+                t.restart_cold(kw.get("other", 1999))
+            else:
+                t.restart()
+            steps = [{"pre": [f"SELECT {box}"]}]
             steps += [fetch] if kind == "cold" else [{"pre": [fetch["cmd"]]}, {**fetch, "repeat": int(reps)}]
             runs += [y for y in t.load("script", f"n={n}", stdin=json.dumps(steps)) if y["name"] == "bodies"]
         for figure in ("secs", "cpu"):

@@ -32,9 +32,9 @@ impl Encoder<'_> {
         self.out.extend_from_slice(b"* SEARCH");
     }
 
-    /// The next numbers of a SEARCH or SORT response.
-    pub fn numbers<T: Number>(&mut self, found: impl IntoIterator<Item = T>) {
-        text::numbers(self.out, found.into_iter().map(T::get));
+    /// The next numbers of a SEARCH or SORT response, as ranges with both ends.
+    pub fn numbers<T: Number>(&mut self, found: impl IntoIterator<Item = (T, T)>) {
+        text::numbers(self.out, found.into_iter().map(|(first, last)| (first.get(), last.get())));
     }
 
     /// Its end, with the latest change of what was found, where MODSEQ was asked for (RFC 7162 §3.1.6, §3.1.9).

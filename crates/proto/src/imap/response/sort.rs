@@ -137,8 +137,8 @@ mod tests {
         encoder.begin_sort();
         // In two parts, as a long one comes.
         let (some, others) = numbers.split_at(numbers.len() / 2);
-        encoder.numbers(uids(some));
-        encoder.numbers(uids(others));
+        encoder.numbers(uids(some).into_iter().map(|uid| (uid, uid)));
+        encoder.numbers(uids(others).into_iter().map(|uid| (uid, uid)));
         encoder.end_numbers(None);
     }
 

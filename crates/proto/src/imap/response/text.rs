@@ -7,28 +7,30 @@ use crate::imap::{Dialect, mutf7};
 /// What has more than eight digits.
 const ABOVE: u64 = 100_000_000;
 
-/// Numbers with a space before each: SEARCH and SORT write tens of thousands of them.
-pub(crate) fn numbers(out: &mut Vec<u8>, numbers: impl IntoIterator<Item = u32>) {
+/// The numbers of ranges, ends included, with a space before each: SEARCH and SORT write tens of thousands of them.
+pub(crate) fn numbers(out: &mut Vec<u8>, ranges: impl IntoIterator<Item = (u32, u32)>) {
     // Here is always room for the nine octets that are written, of which some count: so nothing has to grow, be asked
     // for its room, or be cut off, number by number.
     let (mut some, mut len) = ([0; 512], 0);
-    // Not with `for`: the loop is inside the iterator of a set then, which is several times as fast.
-    numbers.into_iter().for_each(|n| {
-        let n = u64::from(n);
-        if let Some((space, room)) = some.get_mut(len..len + 9).and_then(<[u8]>::split_first_mut)
-            && n < ABOVE
-        {
-            let (text, digits) = text_of(n);
-            *space = b' ';
-            room.copy_from_slice(&text.to_le_bytes());
-            len += 1 + digits;
-            return;
+    // Two loops, and no iterator of single numbers: most ranges have one, and that is a quarter faster.
+    for (first, last) in ranges {
+        for n in first..=last {
+            let n = u64::from(n);
+            if let Some((space, room)) = some.get_mut(len..len + 9).and_then(<[u8]>::split_first_mut)
+                && n < ABOVE
+            {
+                let (text, digits) = text_of(n);
+                *space = b' ';
+                room.copy_from_slice(&text.to_le_bytes());
+                len += 1 + digits;
+                continue;
+            }
+            out.extend_from_slice(some.get(..len).unwrap_or_default());
+            out.push(b' ');
+            number(out, n);
+            len = 0;
         }
-        out.extend_from_slice(some.get(..len).unwrap_or_default());
-        out.push(b' ');
-        number(out, n);
-        len = 0;
-    });
+    }
     out.extend_from_slice(some.get(..len).unwrap_or_default());
 }
 
@@ -137,7 +139,10 @@ mod tests {
     fn many_numbers() {
         let all: Vec<u32> = (0..3000).map(|n| u32::MAX >> (n * 7 % 32)).chain(95..105).collect();
         let expected: String = all.iter().map(|n| format!(" {n}")).collect();
-        assert_eq!(written(|out| super::numbers(out, all.iter().copied())), expected);
+        assert_eq!(written(|out| super::numbers(out, all.iter().map(|n| (*n, *n)))), expected);
+        let ranges = [(95, 105), (u32::MAX - 1, u32::MAX)];
+        let expected: String = ranges.iter().flat_map(|(a, b)| *a..=*b).map(|n| format!(" {n}")).collect();
+        assert_eq!(written(|out| super::numbers(out, ranges)), expected);
         assert_eq!(written(|out| super::numbers(out, [])), "");
     }
 

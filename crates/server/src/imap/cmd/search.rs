@@ -160,7 +160,7 @@ async fn answer<T: Number + Send + Sync>(
         None if !wire.dialect().rev2 => {
             wire.encoder().begin_search();
             for part in found.parts(AT_ONCE) {
-                wire.encoder().numbers(part.iter());
+                wire.encoder().numbers(part.ranges());
                 wire.relieve().await?;
             }
             wire.encoder().end_numbers(modseq);

@@ -87,7 +87,7 @@ async fn answer<T: Number + Send + Sync>(
     let Some(returns) = sort.returns else {
         wire.encoder().begin_sort();
         for part in sorted.chunks(AT_ONCE as usize) {
-            wire.encoder().numbers(part.iter().copied());
+            wire.encoder().numbers(part.iter().map(|&number| (number, number)));
             wire.relieve().await?;
         }
         wire.encoder().end_numbers(modseq);
