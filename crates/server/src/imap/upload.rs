@@ -14,6 +14,7 @@ use super::answer::{Answer, End, Failure, Outcome, sentence};
 use super::state::Authenticated;
 use super::wire::Wire;
 use crate::context::Context;
+use crate::turns::Turn;
 
 /// The messages of one command.
 pub(crate) struct Upload<'a> {
@@ -69,8 +70,12 @@ impl<'a> Upload<'a> {
         Self { user, server, to, messages: vec![], current: None, growth, refused }
     }
 
-    /// Reads all of them, to the end of the command.
-    pub(crate) async fn receive(mut self, wire: &mut Wire, first: AppendMessage) -> Result<Vec<NewMessage>, Failure> {
+    /// Reads all of them, to the end of the command, and waits until they may be committed: the turn is held until they are.
+    pub(crate) async fn receive(
+        mut self,
+        wire: &mut Wire,
+        first: AppendMessage,
+    ) -> Result<(Vec<NewMessage>, Option<Turn>), Failure> {
         if self.begin(Ok(first)) {
             wire.fragmenter().accept();
         }
@@ -98,7 +103,11 @@ impl<'a> Upload<'a> {
             }
         }
         self.end(ascii_only);
-        self.refused.map_or(Ok(self.messages), Err)
+        if let Some(failure) = self.refused {
+            return Err(failure);
+        }
+        let turn = wire.turn_to_commit(self.memory()).await?;
+        Ok((self.messages, turn))
     }
 
     /// Octets of memory that are held.

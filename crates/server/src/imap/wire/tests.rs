@@ -92,3 +92,18 @@ async fn who_takes_no_answers_gives_their_memory_back() {
     assert!(!small.is_finished() && !third.is_finished());
     assert!(lender.lent() < 300_000);
 }
+
+#[tokio::test]
+async fn an_answer_that_was_large_leaves_no_memory_behind() {
+    let (mut wire, mut far, _stopper) = wire();
+    let reading = tokio::spawn(async move { tokio::io::copy(&mut far, &mut tokio::io::sink()).await });
+    let (out, sink) = wire.parts();
+    out.resize(1 << 20, b'x');
+    sink.relieve(out).await.unwrap();
+    assert!(out.is_empty() && out.capacity() <= 2 * PIECE, "{} octets are held", out.capacity());
+    // Nothing at all, before a command waits for its turn to search, or to commit.
+    wire.flush().await.unwrap();
+    assert_eq!(wire.parts().0.capacity(), 0);
+    drop(wire);
+    assert_eq!(reading.await.unwrap().unwrap(), 1 << 20);
+}
