@@ -195,6 +195,25 @@ mod tests {
         assert!(gate.workspaces.lock().is_empty(), "nobody logs in, and memory is kept for it");
     }
 
+    #[tokio::test]
+    async fn as_many_passwords_are_hashed_at_one_time_as_are_allowed_and_no_more() {
+        let (most, wrong) = (processors_for_hashes(), credentials("x"));
+        for (allowed, at_a_time) in [(1, 1), (most, most), (most + 1, most)] {
+            let gate = gate(&Limits { password_hashes: allowed, ..Limits::default() });
+            let mut others = vec![];
+            while others.len() < at_a_time - 1 {
+                others.push(gate.hashing.take(Party::Local).await.unwrap());
+            }
+            assert_eq!(gate.check(Party::Local, &wrong, None).await, Err(LoginError::Wrong));
+            others.push(gate.hashing.take(Party::Local).await.unwrap());
+            let mut one_more = Box::pin(gate.check(Party::Local, &wrong, None));
+            assert!(futures_pending(&mut one_more).await);
+            assert_eq!(gate.hashed(), 1, "of {allowed} allowed");
+            others.pop();
+            assert_eq!(one_more.await, Err(LoginError::Wrong));
+        }
+    }
+
     #[cfg(target_os = "linux")]
     #[test]
     fn hashing_comes_behind_everybody_and_changes_nobody_else() {

@@ -9,11 +9,11 @@ use std::future::poll_fn;
 use std::io;
 use std::mem::MaybeUninit;
 use std::net::{IpAddr, SocketAddr};
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, DuplexStream, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 use tokio_rustls::server::TlsStream;
@@ -253,6 +253,22 @@ impl Stream {
         carried.received += octets.len() as u64;
         incoming.push(octets);
         true
+    }
+
+    /// True where the peer is known to send nothing any more, without reading what it has sent.
+    pub fn is_gone(&self) -> bool {
+        let plain = match &self.transport {
+            Transport::Plain(plain) => plain,
+            Transport::Tls(tls) => tls.get_ref().0,
+            Transport::Broken => return true,
+        };
+        let mut at_once = Context::from_waker(Waker::noop());
+        let ready = match plain {
+            Plain::Tcp(tcp) => pin!(tcp.ready(Interest::READABLE)).poll(&mut at_once),
+            Plain::Unix(unix) => pin!(unix.ready(Interest::READABLE)).poll(&mut at_once),
+            Plain::Memory(_) => return false,
+        };
+        matches!(ready, Poll::Ready(Ok(ready)) if ready.is_read_closed())
     }
 
     /// Acknowledges at once what has come and what comes next, until we send something. A client that sends a

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use proto::imap::response::Condition;
 use proto::imap::{Capability, Code, Dialect, Encoder, Event, Fragmenter, Tag};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 use types::{AccountId, Limits};
 
 use super::answer::{End, Failure, sentence};
@@ -33,6 +33,9 @@ pub(crate) const PIECE: usize = 64 << 10;
 /// Octets that a command holds beside its answer while that is sent, where it does not say: itself, what it
 /// has found. A guess on the high side; what is large on purpose is the answer, or a message that arrives.
 const AT_WORK: usize = 32 << 10;
+
+/// While work is done that is of use to the client alone, it is looked so often whether that is still there.
+const LOOKS_AFTER: Duration = Duration::from_secs(1);
 
 /// See the module.
 pub(crate) struct Wire {
@@ -174,6 +177,19 @@ impl Wire {
                 biased;
                 done = &mut work => return lost.map_or(Ok(done), Err),
                 () = pause => lost = self.say_at_work(None).await.err(),
+            }
+        }
+    }
+
+    /// As [`Wire::meanwhile`], for work that is of use to nobody else: it is broken off where the client has gone.
+    pub(crate) async fn while_there<T>(&mut self, work: impl Future<Output = T>) -> Result<T, End> {
+        let mut work = pin!(work);
+        loop {
+            if let Ok(done) = self.meanwhile(timeout(LOOKS_AFTER, work.as_mut())).await? {
+                return Ok(done);
+            }
+            if self.sink.stream.is_gone() {
+                return Err(End::Lost(io::ErrorKind::UnexpectedEof.into()));
             }
         }
     }

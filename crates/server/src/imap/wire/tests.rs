@@ -30,7 +30,7 @@ fn wire() -> (Wire, DuplexStream, Stopper) {
 
 async fn said(far: &mut DuplexStream) -> Vec<String> {
     let mut octets = vec![0; 1 << 16];
-    let read = tokio::time::timeout(Duration::from_millis(1), far.read(&mut octets)).await;
+    let read = timeout(Duration::from_millis(1), far.read(&mut octets)).await;
     let text = String::from_utf8(octets[..read.unwrap_or(Ok(0)).unwrap()].to_vec()).unwrap();
     text.lines().map(str::to_owned).collect()
 }
@@ -106,4 +106,23 @@ async fn an_answer_that_was_large_leaves_no_memory_behind() {
     assert_eq!(wire.parts().0.capacity(), 0);
     drop(wire);
     assert_eq!(reading.await.unwrap().unwrap(), 1 << 20);
+}
+
+/// A login that waits for its password hash is of use to nobody else.
+#[tokio::test]
+async fn work_for_a_client_alone_is_broken_off_where_that_has_gone() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut far = tokio::net::TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let (near, peer) = listener.accept().await.unwrap();
+    let (stopper, shutdown) = Stopper::new();
+    let mut wire = Wire::new(Stream::tcp(near, peer), shutdown, &server());
+    // What it has sent before is not read, and does not hide that it went.
+    tokio::io::AsyncWriteExt::write_all(&mut far, b"a2 NOOP\r\n").await.unwrap();
+    let _open = stopper;
+    tokio::time::pause();
+    let done = wire.while_there(sleep(Duration::from_secs(100))).await;
+    assert!(done.is_ok(), "it was there");
+    drop(far);
+    let gone = wire.while_there(std::future::pending::<()>()).await;
+    assert!(matches!(gone, Err(End::Lost(_))), "{gone:?}");
 }
