@@ -273,8 +273,9 @@ mod tests {
                 }
             })
         };
-        let longest = async {
-            (0..10 * turns).for_each(|n| drop(tokio::spawn(crowd(n))));
+        let crowd: Vec<_> = (0..10 * turns).map(crowd).collect();
+        let longest = async move {
+            crowd.into_iter().for_each(|member| drop(tokio::spawn(member)));
             // Everybody comes to the line.
             while slices.load(Ordering::Relaxed) < 3 * turns {
                 tokio::task::yield_now().await;
@@ -290,7 +291,7 @@ mod tests {
         };
         // Whoever yields is looked for after each step.
         let runtime = tokio::runtime::Builder::new_current_thread().event_interval(1).build().unwrap();
-        let longest = runtime.block_on(longest);
+        let longest = runtime.block_on(async { tokio::spawn(longest).await.unwrap() });
         assert!(longest <= 2 * turns, "{longest} slices of the crowd, of whom {turns} have a turn, came first");
     }
 
