@@ -6,20 +6,14 @@ use tokio::io::{AsyncReadExt, DuplexStream};
 use tokio::time::sleep;
 
 use super::*;
-use crate::context::LmtpOptions;
 use crate::lent::Lender;
-use crate::login::LoginGate;
 use crate::shutdown::Stopper;
 
 fn server() -> Context {
     let clock = Arc::new(SystemClock);
     let engine = Arc::new(engine::memory::Memory::new());
     let store = Store::open(engine, clock.clone(), store::Options::default()).unwrap();
-    let limits = store.limits().clone();
-    let login = LoginGate::new(&limits, FingerprintKey::new([1; 64]));
-    let lender = Lender::new(&limits);
-    let (imap, lmtp) = (ImapOptions::default(), LmtpOptions::default());
-    Context { store, clock, limits, tls: None, login, lender, hostname: "x".into(), imap, lmtp }
+    Context::new(store, clock, FingerprintKey::new([1; 64]))
 }
 
 fn wire() -> (Wire, DuplexStream, Stopper) {
