@@ -289,25 +289,17 @@ mod tests {
     async fn so_much_is_done_at_one_time_and_nothing_small_overtakes() {
         let turns = Turns::new(10, 100);
         let (six, three) = (turns.take_large(party(1), 6).await.unwrap(), turns.take_large(party(1), 3).await.unwrap());
-        let waits = |n, size| {
-            let turns = Arc::clone(&turns);
-            let mut waits = Box::pin(async move { turns.take_large(party(n), size).await.unwrap() });
-            async move {
-                assert!(is_pending(&mut waits).await);
-                waits
-            }
-        };
         // Larger than all there is, so it comes alone; one behind it that would fit waits nevertheless.
-        let large = waits(2, 1000).await;
-        let small = waits(3, 1).await;
-        let other = waits(4, 2).await;
+        let mut large = Box::pin(turns.take_large(party(2), 1000));
+        let mut small = Box::pin(turns.take_large(party(3), 1));
+        assert!(is_pending(&mut large).await && is_pending(&mut small).await);
         drop(six);
         assert_eq!(turns.free(), 7);
         drop(three);
-        let large = large.await;
+        let large = large.await.unwrap();
         assert_eq!((large.size, turns.free()), (10, 0));
         drop(large);
-        drop((small.await, other.await));
+        drop(small.await.unwrap());
         assert_eq!(turns.free(), 10);
     }
 
