@@ -69,7 +69,7 @@ class Line:
 
 LOGIN = b'LOGIN alice "wonder land"'
 # Seconds that pass whatever the control took, by the share in percent; more for the debug build of CI.
-NORMAL = {50: 0.5, 99: 2.0} if CONNECTIONS < 1000 else {50: 0.1, 99: 1.0}
+NORMAL = {50: 0.25, 99: 2.0} if CONNECTIONS < 1000 else {50: 0.05, 99: 1.0}
 ASKED = ["NOOP", "FETCH", "login", "control"]
 
 

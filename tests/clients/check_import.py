@@ -18,6 +18,16 @@ class Mdbox(Dovecot):
     mail_location = "mdbox:~/mdbox"
 
 
+class Dotted(Dovecot):
+    """With names that have dots in a maildir."""
+    plugins = "listescape"
+
+
+class Nested(Dovecot):
+    """The same without a plugin."""
+    mail_location = "maildir:~/Maildir:LAYOUT=fs"
+
+
 class Prefixed(Dovecot):
     """As old servers have it: everything below INBOX, with dots."""
     prefix, separator = "INBOX.", "."
@@ -214,18 +224,24 @@ def from_pillarbox(source, other):
     """From one Pillarbox to another, and out again as a maildir that Dovecot reads."""
     take(other, source, "alice")
     same(everything(other, "alice"), everything(source, "alice"))
-    with Dovecot() as reader:
-        home = reader.path("mail", "alice")
-        os.makedirs(home)
-        other.command("export", "maildir", "alice", os.path.join(home, "Maildir"))
-        for path, folders, files in os.walk(home):
-            for name in (".", *folders, *files):
-                shutil.chown(os.path.join(path, name), "nobody", "nogroup")
-        got, wanted = everything(reader, "alice"), everything(other, "alice")
-        for name in wanted:
-            equal(sorted(got[name][3]), sorted(wanted[name][3]), f"{name}: UIDs after the export")
-            for uid, message in wanted[name][3].items():
-                equal(got[name][3][uid], message, f"{name}: UID {uid} after the export")
+    client = other.client("alice")
+    client.create('"Releases/v1.0"')
+    append(client, "Releases/v1.0", b"Subject: v1.0\r\n\r\nout\r\n")
+    client.logout()
+    wanted = everything(other, "alice")
+    for reader, layout in ((Dotted(), "dots"), (Nested(), "nested")):
+        with reader:
+            home = reader.path("mail", "alice")
+            os.makedirs(home)
+            other.command("export", "maildir", "alice", os.path.join(home, "Maildir"), "--layout", layout)
+            for path, folders, files in os.walk(home):
+                for name in (".", *folders, *files):
+                    shutil.chown(os.path.join(path, name), "nobody", "nogroup")
+            got = everything(reader, "alice")
+            for name in wanted:
+                equal(sorted(got[name][3]), sorted(wanted[name][3]), f"{layout}: {name}: UIDs after the export")
+                for uid, message in wanted[name][3].items():
+                    equal(got[name][3][uid], message, f"{layout}: {name}: UID {uid} after the export")
 
 
 def refused(source, target):

@@ -64,6 +64,12 @@ def main():
         commands(server, damaged=True)
         ends(server)
 
+        begin(server, server.stop, "damage in the list of accounts", damage_accounts)
+        reads(server, MESSAGES + 1)
+        refuses(server)
+        commands(server, damaged=True)
+        ends(server)
+
         begin(server, server.stop, "the loss of the index", lose)
         reads(server, MESSAGES + 1, flags=False)
         refuses(server)
@@ -104,6 +110,16 @@ def damage(server):
     with sqlite3.connect(os.path.join(server.store, "index.db")) as index:
         index.execute("PRAGMA user_version = 77")
     index.close()
+
+
+def damage_accounts(server):
+    """The index can be opened; who has an account cannot be read."""
+    path = os.path.join(server.store, "index.db")
+    with open(path, "rb") as f:
+        octets = bytearray(f.read())
+    octets[octets.rindex(b"$argon2i")] ^= 1
+    with open(path, "wb") as f:
+        f.write(octets)
 
 
 def lose(server):

@@ -12,6 +12,7 @@ from harness import Server, until
 
 class Dovecot(Server):
     mail_location = "maildir:~/Maildir"
+    plugins = ""
     separator = "/"
     prefix = ""
 
@@ -33,6 +34,7 @@ ssl = yes
 ssl_cert = <{self.cert}
 ssl_key = <{self.key}
 mail_location = {self.mail_location}
+mail_plugins = {self.plugins}
 mail_fsync = always
 auth_failure_delay = 0
 first_valid_uid = 1

@@ -118,6 +118,8 @@ listen = ["{self.host}:0"]
                                         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log)
         log.close()
         said = self.wait_ready()
+        # A listener that a configuration does not name has its default: the world, at the port that everybody knows.
+        assert not re.search(r"0\.0\.0\.0:|\[::\]:", said), f"name every listener: {said}"
         ports = dict(re.findall(r"^(\w+) .*?\b127\.0\.0\.1:(\d+)", said, re.M))
         self.imap, self.imaps, self.lmtp = (int(ports[p]) for p in ("imap", "imaps", "lmtp"))
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """bench.py TARGET.toml TEST[,TEST...] [[TEST.]key=value ...] - run benchmarks on one server.
 
-Tests: imaptest fill latency delivery append idle login newlogins scale memory slow (see README.md).
+Tests: imaptest fill latency bodies beside delivery append idle login newlogins scale memory slow (see README.md).
 Results are written to results/<target>/<test>.json; report.py makes tables.
 """
 import contextlib, fcntl, json, os, re, resource, statistics, subprocess, sys, time, tomllib
@@ -58,6 +58,12 @@ def written():
     return 0, 0
 
 
+def touch_memory(octets=int(float(os.environ.get("BENCH_TOUCH", "3")) * (1 << 30))):
+    """Takes free memory, writes to it and gives it back. A virtual machine may give pages that are free to its host, and
+    whoever uses them first waits until they are there again: that is to be neither of the servers."""
+    subprocess.run([sys.executable, "-c", f"bytes([1]) * {octets}"], check=True)
+
+
 class Target:
     def __init__(self, path):
         with open(path, "rb") as f:
@@ -87,6 +93,7 @@ class Target:
             os.sync()
             with open("/proc/sys/vm/drop_caches", "w") as f:
                 f.write("3")
+            touch_memory()
         self.start()
 
     def cg(self):
@@ -248,7 +255,8 @@ def latency(t, big="100000", reps="3", n="1", **kw):
     for name, cmd in cold.items():
         for _ in range(int(kw.get("cold_reps", "1"))):
             run([{"pre": [f"SELECT {box}"]}, {"name": name, "cmd": cmd}], "cold", True)
-    run([{"pre": [f"SELECT m10000"]}, {"name": "FETCH 1:* BODY.PEEK[] m10000", "cmd": "FETCH 1:* BODY.PEEK[]"}], "cold", True)
+    for _ in range(int(kw.get("cold_reps", "1"))):
+        run([{"pre": [f"SELECT m10000"]}, {"name": "FETCH 1:* BODY.PEEK[] m10000", "cmd": "FETCH 1:* BODY.PEEK[]"}], "cold", True)
 
     t.restart()
     r = int(reps)
@@ -306,6 +314,34 @@ def latency(t, big="100000", reps="3", n="1", **kw):
               {"c": "a", "pre": ["UNSELECT"]}]
     run(q, "warm")
     t.save(kw.get("as", "latency"), res)
+
+
+def bodies(t, count="10000", reps="5", cold_reps="3", n="2", median="15000", sigma="1.1", **kw):
+    """Whole messages: as they come in, what they take of the disk, as they go out."""
+    def stored():
+        t.sh("stop")
+        return sum(os.lstat(os.path.join(d, f)).st_blocks * 512 for d, _, files in os.walk(t.c["datadir"]) for f in files)
+
+    box = f"b{int(time.time())}"
+    before = stored()
+    t.start()
+    x = t.load("fill", f"n={n}", f"mailbox={box}", f"count={count}", f"median={median}", f"sigma={sigma}", "batch=200")[0]
+    x["disk_times"] = (stored() - before) / x["bytes"]
+    x["fill_cpu_ms_each"] = x["cpu"] * 1000 / int(count)
+    fetch = {"name": "bodies", "cmd": "FETCH 1:* BODY.PEEK[]"}
+    other = {"c": "w", "n": int(kw.get("other", 1999)), "pre": ["SELECT INBOX"]}
+    for kind, times in (("cold", int(cold_reps)), ("warm", 1)):
+        runs = []
+        for _ in range(times):
+            t.restart(cold=kind == "cold")
+            steps = [other, {"pre": [f"SELECT {box}"]}]
+            steps += [fetch] if kind == "cold" else [{"pre": [fetch["cmd"]]}, {**fetch, "repeat": int(reps)}]
+            runs += [y for y in t.load("script", f"n={n}", stdin=json.dumps(steps)) if y["name"] == "bodies"]
+        for figure in ("secs", "cpu"):
+            x[f"{kind}_{figure}"] = statistics.median(s for y in runs for s in y[figure])
+        x[f"{kind}_mb_per_s"] = x["bytes"] / 1e6 / x[f"{kind}_secs"]
+    print({k: round(v, 3) if isinstance(v, float) else v for k, v in x.items()}, flush=True)
+    t.save("bodies", [x])
 
 
 def delivery(t, secs="5", sizes="4096,51200,1048576", conns="1,16,64", many="500", reps="1", **kw):
@@ -412,14 +448,6 @@ def login(t, secs="6", conns="16", reps="3", **kw):
 
 def newlogins(t, count="1000", conns="64", tls="0", **kw):
     """Logins that the server has not seen since it started, and what a session that is in feels of them."""
-    def probe(work):
-        a = [LOAD, "probe", *t.args(), f"n={kw.get('other', 1999)}", "cmd=NOOP"]
-        p = subprocess.Popen(a, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        p.stdout.readline()
-        done = work()
-        out, _ = p.communicate("\n")
-        return json.loads(out)["p99_ms"], done
-
     def flood():
         # Nobody twice: a server may remember whom it knows.
         a = [LOAD, "login", *t.args(bool(int(tls))), f"conns={conns}", f"users={count}", f"count={count}", "secs=3600"]
@@ -430,9 +458,9 @@ def newlogins(t, count="1000", conns="64", tls="0", **kw):
         return json.loads(p.stdout.read()), top
 
     t.restart()
-    alone, _ = probe(lambda: time.sleep(5))
+    alone, _ = growth.probed(t, lambda: time.sleep(5), kw.get("other", 1999))
     base = t.memory()["pss_kib"]
-    beside, (x, top) = probe(flood)
+    beside, (x, top) = growth.probed(t, flood, kw.get("other", 1999))
     x |= {"noop_alone_p99_ms": alone, "noop_p99_ms": beside, "noop_ratio": beside / alone, "grown_kib": top - base}
     print({k: round(v, 3) if isinstance(v, float) else v for k, v in x.items()}, flush=True)
     t.save("newlogins", [x])
@@ -458,7 +486,7 @@ def main():
     t = Target(sys.argv[1])
     kv = dict(a.split("=", 1) for a in sys.argv[3:])
     test = {"imaptest": imaptest, "fill": fill, "latency": latency, "delivery": delivery, "append": append, "idle": idle, "login": login,
-            "newlogins": newlogins, "slow": slow, "scale": growth.scale, "memory": growth.memory}
+            "newlogins": newlogins, "slow": slow, "bodies": bodies, "beside": growth.beside, "scale": growth.scale, "memory": growth.memory}
     todo = [(w, test[w]) for w in sys.argv[2].split(",")]
     if kv.pop("start", "1") == "1":
         t.restart()

@@ -38,11 +38,23 @@ def rows():
     yield from grown()
     for count in (1000, 10000, 100000, 1000000):
         yield f"filling {count:,} messages by MULTIAPPEND", "fill", where("rate", mailbox=f"m{count}"), RATE, "≥ 10,000 /s"
+    yield from whole_messages()
     names = {name for server in (OURS, PEER) for name in (results(server, "latency") or {})}
     for name in sorted(names):
         yield name, "latency", lambda data, name=name: median(data.get(name, {}).get("secs"), 1000), MS, None
         if name.startswith("FETCH 1:*"):
             yield f"{name}: server CPU", "latency", lambda data, name=name: median(data.get(name, {}).get("cpu"), 1000), MS, None
+
+
+def whole_messages():
+    """Rows of bodies, and of commands over a whole mailbox beside somebody who does little."""
+    for figure, unit, name, target in (("fill_cpu_ms_each", MS, "MULTIAPPEND, server CPU each", None), ("disk_times", TIMES, "octets on the disk per octet", None),
+                                       ("warm_mb_per_s", RATE, "FETCH 1:* BODY.PEEK[] warm, MB", "≥ 1,500"), ("cold_mb_per_s", RATE, "the same cold, MB", "≥ 900"),
+                                       ("warm_cpu", SECONDS, "warm, server CPU", None), ("cold_cpu", SECONDS, "cold, server CPU", None)):
+        yield f"10,000 whole messages: {name}", "bodies", where(figure), unit, target
+        yield f"10,000 whole messages, Pillarbox with zstd: {name}", "zstd", where(figure), unit, None
+    for name in ("nothing", "FETCH 1:* envelope", "FETCH 1:* (UID FLAGS)", "SORT (REVERSE DATE)", "SORT (SUBJECT)", "THREAD REFERENCES", "SEARCH TEXT", "STORE 1:* +FLAGS", "UID COPY 1:*"):
+        yield f"NOOP beside {name}: 99 %", "beside", where("p99_ms", beside=name), MS, "≤ 5 ms"
 
 
 def small_and_large(disk, tests):
@@ -66,7 +78,8 @@ def grown():
     for figure, unit, name, target in (("secs", SECONDS, "all of them in", None), ("cpu_ms_each", MS, "server CPU each", None), ("grown_kib", KIB, "memory at the most", None),
                                        ("noop_alone_p99_ms", MS, "NOOP of a session that is in, without them: 99 %", None), ("noop_p99_ms", MS, "the same beside them", "≤ 2 times that")):
         yield f"logins never seen before: {name}", "newlogins", where(figure), unit, target
-    for figure, name in (("selected", "SELECT"), ("read", "SELECT and FETCH 1:* (UID FLAGS)"), ("sorted", "the same and SORT")):
+    for figure, name in (("selected", "SELECT"), ("read", "SELECT and FETCH 1:* (UID FLAGS)"), ("sorted", "the same and SORT (REVERSE DATE)"),
+                         ("by_subject", "and SORT (SUBJECT)"), ("threaded", "and THREAD REFERENCES")):
         yield f"mailbox of 100,000, by three sessions each: {name}: PSS for each mailbox", "memory", where(f"{figure}_mib_per_mailbox"), MIB, "< 12 MiB"
     for size in (1000, 10000, 100000, 1000000):
         for name in ("SELECT", "STORE one", "APPEND one", "EXPUNGE one", "FETCH 1:* (FLAGS)", "STORE 1:* +FLAGS.SILENT", "SEARCH UNSEEN"):
@@ -90,6 +103,9 @@ def median(values, scale=1):
 
 
 def results(server, test):
+    # The same program with another configuration.
+    if test == "zstd":
+        return results("pillarbox-zstd", "bodies") if server == OURS else None
     try:
         with open(os.path.join(OUT, server, test + ".json")) as f:
             return json.load(f)["data"]

@@ -1,4 +1,4 @@
-"""growth.py: what grows with the number of messages, and what must not: `scale` and `memory` of bench.py.
+"""growth.py: what grows with the number of messages, and what must not: `scale`, `memory` and `beside` of bench.py.
 
 Mailboxes of a million messages are made by COPY: small messages once, then ten times as many again and again.
 """
@@ -134,6 +134,41 @@ def slow_readers(t, n, row, readers):
     print(f"a client that reads nothing, mailbox of {row['size']}: {row['slow_reader_kib']:.0f} KiB", flush=True)
 
 
+def probed(t, work, n):
+    """99 % of the milliseconds that a NOOP of user n takes, one each millisecond, while something else is done; and what that gives."""
+    a = [LOAD, "probe", *t.args(), f"n={n}", "cmd=NOOP"]
+    p = subprocess.Popen(a, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    p.stdout.readline()
+    done = work()
+    out, _ = p.communicate("\n")
+    return json.loads(out)["p99_ms"], done
+
+
+def beside(t, box="m100000", n="1", other="1999", times="1", **kw):
+    """NOOP of one session while another has commands over a whole mailbox done, one after the other. Needs `fill`."""
+    commands = [
+        ("FETCH 1:* envelope", [], "FETCH 1:* (ENVELOPE BODYSTRUCTURE INTERNALDATE RFC822.SIZE)", 20),
+        ("FETCH 1:* (UID FLAGS)", [], "FETCH 1:* (UID FLAGS)", 200),
+        ("SORT (REVERSE DATE)", [], "SORT (REVERSE DATE) UTF-8 ALL", 400),
+        ("SORT (SUBJECT)", [], "SORT (SUBJECT) UTF-8 ALL", 100),
+        ("THREAD REFERENCES", [], "THREAD REFERENCES UTF-8 ALL", 60),
+        ("SEARCH TEXT", [], "SEARCH 1:20000 TEXT xylophone-tangerine", 2),
+        ("STORE 1:* +FLAGS", ["STORE 1:* -FLAGS.SILENT (\\Flagged)"], "STORE 1:* +FLAGS (\\Flagged)", 60),
+        ("UID COPY 1:*", ["DELETE beside", "CREATE beside"], "UID COPY 1:* beside", 20),
+    ]
+    t.restart()
+    alone, _ = probed(t, lambda: time.sleep(3), other)
+    out = [{"beside": "nothing", "p99_ms": alone}]
+    for name, before, command, repeat in commands:
+        def work():
+            steps = [{"pre": ["CREATE beside", f"SELECT {box}"]}, {"name": name, "pre": before, "cmd": command, "repeat": repeat * int(times)}]
+            return t.load("script", f"n={n}", stdin=json.dumps(steps))[-1]
+        p99, x = probed(t, work, other)
+        out.append({"beside": name, "p99_ms": p99, "secs": statistics.median(x["secs"]), "times": len(x["secs"]), "ok": x["ok"]})
+        print({k: round(v, 3) if isinstance(v, float) else v for k, v in out[-1].items()}, flush=True)
+    t.save("beside", out)
+
+
 def memory(t, accounts="3", size="100000", sessions="3", first="1600", **kw):
     """Mailboxes that are selected by some sessions each: memory for each mailbox."""
     numbers = range(int(first), int(first) + int(accounts))
@@ -145,7 +180,8 @@ def memory(t, accounts="3", size="100000", sessions="3", first="1600", **kw):
     row = {"accounts": int(accounts), "size": int(size), "sessions": int(sessions)}
     # "read": as clients do when they synchronise.
     for name, commands in (("selected", ["SELECT big"]), ("read", ["FETCH 1:* (UID FLAGS)"]),
-                           ("sorted", ["SORT (REVERSE DATE) UTF-8 ALL", "SEARCH UNSEEN"])):
+                           ("sorted", ["SORT (REVERSE DATE) UTF-8 ALL", "SEARCH UNSEEN"]),
+                           ("by_subject", ["SORT (SUBJECT) UTF-8 ALL"]), ("threaded", ["THREAD REFERENCES UTF-8 ALL"])):
         for c in clients:
             for command in commands:
                 c.ok(command)

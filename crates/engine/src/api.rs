@@ -213,8 +213,8 @@ pub trait Blob: Send + Sync {
     /// only the pieces concerned.
     fn read(&self, range: Range<u64>, out: &mut Vec<u8>) -> Result<(), Error>;
 
-    /// Where a reader who goes on at `at` best stops: the end of the piece in which that octet lies, at
-    /// most [`PIECE_MAX`] further. Who stops elsewhere has the engine read and verify a piece twice.
+    /// Where a reader who goes on at `at` best stops: the end of a piece, as far as [`PIECE_MAX`] octets reach. Who
+    /// stops elsewhere has the engine read and verify a piece twice.
     fn piece_end(&self, at: u64) -> u64 {
         self.size().min(at.saturating_add(PIECE_MAX as u64))
     }

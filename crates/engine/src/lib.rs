@@ -11,6 +11,7 @@
 //!   expects, so two writers (two nodes, later) notice each other as [`CommitError::Conflict`].
 
 mod api;
+mod codec;
 pub mod disk;
 pub mod local;
 pub mod memory;
@@ -20,3 +21,4 @@ pub use api::{
     AccountBatch, Backup, Batch, Blob, BlobId, BlobWriter, CommitError, CommitNumber, Each, Engine, Entry, Error,
     Figures, NewBlob, Pending, ReadView, Reclaimed, SMALL_MAX, Setback, Stray, Strays, Upload, Write, about_blob,
 };
+pub use codec::Codec;

@@ -66,10 +66,10 @@ fn one_process_owns_a_store() {
 fn other_formats_and_other_files_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     drop(open(dir.path()));
-    // 3, and 3 inverted in the upper half.
-    sqlite(dir.path()).execute_batch(&format!("PRAGMA user_version = {}", 0xfffc_0003_u32.cast_signed())).unwrap();
+    // 4, and 4 inverted in the upper half.
+    sqlite(dir.path()).execute_batch(&format!("PRAGMA user_version = {}", 0xfffb_0004_u32.cast_signed())).unwrap();
     let later = Local::open(dir.path(), Options::default()).unwrap_err();
-    assert_eq!(later.to_string(), "the store has format 3; this version knows formats up to 2");
+    assert_eq!(later.to_string(), "the store has format 4; this version knows formats up to 3");
 
     let dir = tempfile::tempdir().unwrap();
     sqlite(dir.path()).execute_batch("CREATE TABLE recipe (name TEXT)").unwrap();

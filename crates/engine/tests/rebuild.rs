@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use engine::local::{Local, Options};
 use engine::segment::{Content, Found, scan};
-use engine::{AccountBatch, Batch, BlobId, CommitNumber, Engine, NewBlob, Write};
+use engine::{AccountBatch, Batch, BlobId, Codec, CommitNumber, Engine, NewBlob, Write};
 use rusqlite::OpenFlags;
 use tempfile::TempDir;
 use types::AccountId;
@@ -18,7 +18,7 @@ const B: AccountId = AccountId(2);
 const LARGE: usize = 100_000;
 
 fn options() -> Options {
-    Options { reserve: 0, segment_size: 300_000, ..Options::default() }
+    Options { reserve: 0, segment_size: 300_000, codec: Codec::Zstd, ..Options::default() }
 }
 
 fn open(dir: &Path) -> Local {
@@ -26,8 +26,12 @@ fn open(dir: &Path) -> Local {
 }
 
 fn body(account: AccountId, number: u64) -> Vec<u8> {
-    let len = if number % 3 == 2 { LARGE } else { 500 };
-    (0..len as u64).map(|n| (n * 7 + number * 31 + account.0) as u8).collect()
+    // The large ones are noise, the others can be compressed.
+    if number % 3 == 2 {
+        let noise = |n: u64| (n + number * 31 + account.0).wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes();
+        return (0..LARGE as u64).map(|n| noise(n * n).iter().fold(0, |sum, octet| sum ^ octet)).collect();
+    }
+    (0..500).map(|n| (n * 7 + number * 31 + account.0) as u8).collect()
 }
 
 /// Commit `number` of an account brings blob `number` and a key.
@@ -133,8 +137,15 @@ fn what_was_put_back_is_in_the_index_once_space_is_given_back(dir: &Path) {
     assert_eq!(blobs, 20);
 }
 
+/// The index, and the note of what was acknowledged: nobody can say that the journal is all there.
 fn lose(dir: &Path) {
+    lose_index(dir);
+    fs::remove_file(dir.join("acknowledged")).unwrap();
+}
+
+fn lose_index(dir: &Path) {
     fs::remove_file(dir.join("index.db")).unwrap();
+    let _ = fs::remove_file(dir.join("index.db-wal"));
 }
 
 #[test]
@@ -153,6 +164,133 @@ fn a_lost_index_comes_back_from_its_copy_and_the_segments() {
     recover(dir.path(), &[6, 7, 8, 9], false);
 }
 
+/// Changes without a body, which no label tells of: what a key is after so many of them.
+fn mark(engine: &Local, account: AccountId, commit: u64) {
+    let write = |key: &str, value: Option<String>| Write { key: key.into(), value: value.map(String::into_bytes) };
+    let mut essential = vec![write("mark", Some(format!("{commit:0900}")))];
+    essential.push(write("odd", (commit % 2 == 1).then(|| "there".to_owned())));
+    let batch = AccountBatch { essential, ..AccountBatch::new(account, CommitNumber(commit)) };
+    engine.commit(Batch { accounts: vec![batch] }).wait().unwrap();
+}
+
+fn marked(engine: &Local, account: AccountId) -> (Option<String>, bool) {
+    let view = engine.read(account).unwrap();
+    (view.get(b"mark").unwrap().map(|octets| String::from_utf8(octets).unwrap()), view.get(b"odd").unwrap().is_some())
+}
+
+/// Flags, moves and expunges since the last copy were lost with the index, although the journal has them.
+#[test]
+fn what_was_committed_after_the_copy_is_not_lost_with_the_index() {
+    for (copied_at, is_closed) in (0..12).flat_map(|n| [(n, true), (n, false)]) {
+        let dir = tempfile::tempdir().unwrap();
+        let engine = open(dir.path());
+        for n in 0..12 {
+            if n == copied_at {
+                engine.copy_index(1).unwrap().unwrap();
+            }
+            for account in [A, B] {
+                if n % 4 == 3 { put(&engine, account, n) } else { mark(&engine, account, n) }
+            }
+            if n % 5 == 4 {
+                engine.flush().unwrap();
+            }
+        }
+        let killed = copied(dir.path());
+        drop(engine);
+        let store = if is_closed { dir } else { killed };
+        lose_index(store.path());
+        let engine = open(store.path());
+        let setback = engine.setback().unwrap().unwrap();
+        assert_eq!(setback.current, BTreeSet::from([A, B]), "{copied_at}: {:?}", setback.said);
+        assert!(setback.said.last().unwrap().ends_with("nothing is lost"), "{:?}", setback.said);
+        for account in [A, B] {
+            assert_eq!(engine.read(account).unwrap().commit_number(), CommitNumber(12));
+            assert_eq!(marked(&engine, account), (Some(format!("{:0900}", 10)), false));
+            [3, 7, 11].into_iter().for_each(|n| assert!(read(&engine, account, n) == body(account, n)));
+        }
+        assert_eq!(engine.strays().unwrap().accounts().count(), 0);
+        engine.settle().unwrap();
+        assert_eq!(engine.check().unwrap(), Vec::<String>::new());
+        put_after(&engine, A, 12, 12);
+        drop(engine);
+        let engine = open(store.path());
+        assert_eq!((engine.setback().unwrap(), engine.check().unwrap()), (None, vec![]));
+        assert_eq!(engine.read(A).unwrap().commit_number(), CommitNumber(13));
+    }
+}
+
+/// Whatever is missing of the journal: the copy stays what it was, and that is said.
+#[test]
+fn a_journal_that_is_not_whole_brings_no_copy_to_the_end() {
+    let dir = killed(5);
+    for (path, at, group) in journals(dir.path()) {
+        let store = copied(dir.path());
+        let path = store.path().join(path.strip_prefix(dir.path()).unwrap());
+        let mut bytes = fs::read(&path).unwrap();
+        bytes[at.start + (group as usize * 7) % at.len()] ^= 4;
+        fs::write(&path, bytes).unwrap();
+        lose_index(store.path());
+        let engine = open(store.path());
+        let (setback, number) = (engine.setback().unwrap().unwrap(), engine.read(A).unwrap().commit_number());
+        match group {
+            ..=10 => assert_eq!((setback.current.len(), number), (2, CommitNumber(10))),
+            _ => assert_eq!((setback.current.len(), number), (0, CommitNumber(5)), "{group}: {:?}", setback.said),
+        }
+    }
+    for segment in fs::read_dir(dir.path().join("segments")).unwrap().map(Result::unwrap) {
+        let store = copied(dir.path());
+        fs::remove_file(store.path().join("segments").join(segment.file_name())).unwrap();
+        lose_index(store.path());
+        let setback = open(store.path()).setback().unwrap().unwrap();
+        let needed = journals(dir.path()).iter().any(|(path, _, group)| *path == segment.path() && *group > 10);
+        assert_eq!(setback.current.is_empty(), needed, "{:?}", setback.said);
+    }
+}
+
+/// A store that has gone back in time goes another way from there: a copy of before does not lead to both.
+#[test]
+fn a_copy_of_before_a_loss_is_not_brought_to_what_was_given_up() {
+    let dir = store(Some(6));
+    lose(dir.path());
+    let engine = open(dir.path());
+    // What the owner does with every account that has gone back, before anything else.
+    for account in [A, B] {
+        assert_eq!(engine.read(account).unwrap().commit_number(), CommitNumber(6));
+        mark(&engine, account, 6);
+    }
+    engine.settle().unwrap();
+    mark(&engine, A, 7);
+    drop(engine);
+    lose_index(dir.path());
+    let engine = open(dir.path());
+    let setback = engine.setback().unwrap().unwrap();
+    assert!(setback.current.is_empty(), "{:?}", setback.said);
+    assert_eq!(engine.read(A).unwrap().commit_number(), CommitNumber(6));
+}
+
+/// A group that was cut off was no commit, and is none when it is looked at again with others behind it.
+#[test]
+fn a_group_that_was_cut_off_does_not_come_back_with_a_copy() {
+    let dir = killed(5);
+    let (path, at, _) = journals(dir.path()).pop().unwrap();
+    // The last body of B goes, its journal stays; nobody was told of that group.
+    let mut bytes = fs::read(&path).unwrap();
+    let of_body = at.start - 100;
+    bytes[of_body] ^= 1;
+    fs::write(&path, bytes).unwrap();
+    fs::remove_file(dir.path().join("acknowledged")).unwrap();
+    let engine = open(dir.path());
+    assert_eq!(engine.read(B).unwrap().commit_number(), CommitNumber(9));
+    assert_eq!(engine.setback().unwrap(), None);
+    mark(&engine, A, 10);
+    drop(engine);
+    lose_index(dir.path());
+    let engine = open(dir.path());
+    let setback = engine.setback().unwrap().unwrap();
+    assert!(setback.current.is_empty(), "{:?}", setback.said);
+    assert_eq!(engine.read(B).unwrap().commit_number(), CommitNumber(5));
+}
+
 #[test]
 fn without_a_copy_all_bodies_are_found() {
     let dir = store(None);
@@ -167,6 +305,7 @@ fn an_index_of_rubbish_is_put_aside() {
         (b"not a database, but long enough to look like one".repeat(100), "its header is damaged"),
     ] {
         let dir = store(Some(8));
+        lose(dir.path());
         fs::write(dir.path().join("index.db"), &rubbish).unwrap();
         let engine = open(dir.path());
         assert!(engine.setback().unwrap().unwrap().said[0].contains(why));
@@ -224,6 +363,17 @@ fn an_account_that_can_be_read_whole_loses_nothing() {
     drop(engine);
     zero_page(dir.path(), B);
     assert!(open(dir.path()).check().unwrap().iter().any(|line| line.contains("SQLite says")));
+    // The journal says more than both.
+    let whole = copied(dir.path());
+    Local::rebuild(whole.path(), &options(), &BTreeSet::new()).unwrap();
+    let engine = open(whole.path());
+    assert_eq!(engine.setback().unwrap().unwrap().current, [A, B].into());
+    assert_eq!([A, B].map(|account| engine.read(account).unwrap().commit_number()), [CommitNumber(100); 2]);
+    assert_eq!(engine.check().unwrap(), Vec::<String>::new());
+    drop(engine);
+
+    let unnoted = || fs::remove_file(dir.path().join("acknowledged")).unwrap();
+    unnoted();
     let said = Local::rebuild(dir.path(), &options(), &BTreeSet::new()).unwrap();
     assert!(said.iter().any(|line| line.starts_with("account 2: the damaged index cannot be read")), "{said:?}");
 
@@ -238,6 +388,7 @@ fn an_account_that_can_be_read_whole_loses_nothing() {
     assert_eq!(engine.check().unwrap(), Vec::<String>::new());
     drop(engine);
     // Made again once more, it is no better witness than before.
+    unnoted();
     Local::rebuild(dir.path(), &options(), &BTreeSet::new()).unwrap();
     assert_eq!(open(dir.path()).setback().unwrap().unwrap().current, [A].into());
 }
@@ -245,9 +396,9 @@ fn an_account_that_can_be_read_whole_loses_nothing() {
 /// The files of a store in another directory.
 fn copied(dir: &Path) -> TempDir {
     let store = tempfile::tempdir().unwrap();
-    fs::create_dir(store.path().join("segments")).unwrap();
-    for sub in ["segments", ""] {
-        for entry in fs::read_dir(dir.join(sub)).unwrap().map(Result::unwrap) {
+    for sub in ["segments", "copies", ""] {
+        fs::create_dir_all(store.path().join(sub)).unwrap();
+        for entry in fs::read_dir(dir.join(sub)).into_iter().flatten().map(Result::unwrap) {
             if entry.file_type().unwrap().is_file() {
                 fs::copy(entry.path(), store.path().join(sub).join(entry.file_name())).unwrap();
             }
@@ -448,7 +599,7 @@ fn a_body_that_has_moved_is_found_where_it_is() {
 /// A format of tomorrow is written with its inverse: what is not is damage, and the index is made again.
 #[test]
 fn a_damaged_format_version_is_no_later_version() {
-    for version in [0, 2, 3, 1 << 20, -1] {
+    for version in [0, 2, 3, 4, 1 << 20, -1] {
         let dir = store(Some(6));
         let index = rusqlite::Connection::open(dir.path().join("index.db")).unwrap();
         index.pragma_update(None, "user_version", version).unwrap();
@@ -467,9 +618,9 @@ fn a_damaged_format_version_is_no_later_version() {
 fn a_copy_of_a_later_version_is_no_copy_to_go_on_from() {
     let dir = store(Some(6));
     let copy = rusqlite::Connection::open(dir.path().join("copies/0000000001.db")).unwrap();
-    copy.pragma_update(None, "user_version", 0xfffc_0003_u32.cast_signed()).unwrap();
+    copy.pragma_update(None, "user_version", 0xfffb_0004_u32.cast_signed()).unwrap();
     copy.close().unwrap();
     lose(dir.path());
     let refused = Local::open(dir.path(), options()).unwrap_err();
-    assert_eq!(refused.to_string(), "the store has format 3; this version knows formats up to 2");
+    assert_eq!(refused.to_string(), "the store has format 4; this version knows formats up to 3");
 }

@@ -1,5 +1,6 @@
 //! The scan of a segment: of arbitrary octets, and of a good segment with damage in one record.
 
+use engine::Codec;
 use engine::segment::{self, Content, Found, Piece, Record};
 
 /// The first octet decides which of both.
@@ -50,13 +51,14 @@ fn damaged(kind: u8, data: &[u8]) {
 
 fn record(mark: u64, n: usize, body: &[u8], out: &mut Vec<u8>) {
     let hash = xxhash_rust::xxh3::xxh3_64(body);
-    let piece = Content::Piece { upload: n as u64, index: n as u32, hash };
+    let piece = Content::Piece { upload: n as u64, index: n as u32, hash, codec: Codec::None };
     let content = match n % 4 {
         _ if body.is_empty() => Content::Segment { id: n as u32 },
         3 => Content::Journal { part: 0, parts: 1, hash },
         0 => {
             let (account, id) = (types::AccountId(n as u64 + 1), engine::BlobId(n as u64 + 1));
-            let at = |offset| Piece { segment: 1, offset, len: body.len() as u32, hash };
+            let at =
+                |offset| Piece { segment: 1, offset, len: body.len() as u32, hash, size: (body.len() + n % 3) as u32 };
             let blob =
                 |offset| Content::Blob { account, id, upload: 7, label: b"label".to_vec(), pieces: vec![at(offset)] };
             blob((out.len() + segment::HEADER_LEN + blob(0).meta_len()) as u64)

@@ -4,6 +4,7 @@
 //! DIR/cur new tmp                       INBOX
 //! DIR/.Work.Old/cur new tmp             Work/Old in Maildir++
 //! DIR/Work/Old/cur new tmp              the same, nested
+//! DIR/.v1\2e0/cur new tmp               v1.0 in Maildir++; nested it is DIR/v1.0
 //! …/cur/1795176000.M7P1.host,S=321:2,FSa
 //! …/dovecot-keywords                    0 $Forwarded: what `a` means there
 //! …/pillarbox-keywords                  keywords beyond the 26th: file, and its keywords
@@ -71,7 +72,7 @@ fn path_of(name: &MailboxName, layout: Layout) -> PathBuf {
         _ if name.is_inbox() => PathBuf::new(),
         Layout::Nested => name.levels().map(names::encode_nested).collect(),
         Layout::MaildirPlusPlus => {
-            name.levels().map(|level| format!(".{}", names::encode(level))).collect::<String>().into()
+            name.levels().map(|level| format!(".{}", names::encode_dotted(level))).collect::<String>().into()
         }
     }
 }
@@ -213,7 +214,7 @@ fn find(directory: &Path, name: &str, found: &mut Vec<(String, PathBuf)>) -> Res
             continue;
         }
         let levels: Vec<String> = match file_name.strip_prefix('.') {
-            Some(dotted) => dotted.split('.').map(names::decode).collect(),
+            Some(dotted) => dotted.split('.').map(names::decode_dotted).collect(),
             None => vec![names::decode(file_name)],
         };
         let below = levels.join("/");

@@ -15,7 +15,7 @@ use server::connections::Connections;
 use server::imap::switch::known_name;
 use server::listen::{Connection, Listener, Reception};
 use server::shutdown::Shutdown;
-use server::stream::Stream;
+use server::stream::{READ_SIZE, Stream};
 use store::{AccountRecord, Quota, Store};
 use tracing::{info, warn};
 use types::{AccountName, DateTime, Limits, UnixTime};
@@ -259,7 +259,7 @@ async fn session(mut connection: Connection, store: Store, running: Arc<Running>
     let mut line = Vec::new();
     while !line.contains(&b'\n') {
         let read = tokio::select! {
-            read = connection.stream.read_more(&mut line) => read,
+            read = connection.stream.read_more(&mut line, READ_SIZE) => read,
             () = connection.shutdown.requested() => return,
         };
         if line.len() > MAX_REQUEST || !matches!(read, Ok(1..)) {

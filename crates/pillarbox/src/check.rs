@@ -92,8 +92,7 @@ async fn put_right(path: &Path, config: &Config) -> Result<(Vec<String>, Vec<Str
         report(path, &aside)?;
         said.extend(aside);
     }
-    // Damage that is known and set aside is no problem any more that anybody could do something about.
-    let problems = store.check()?.into_iter().filter(|line| !line.contains(": mailbox Damaged: UID ")).collect();
+    let problems = store.check()?;
     drop((store, engine));
     Ok((said, problems))
 }

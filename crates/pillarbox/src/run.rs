@@ -1,6 +1,5 @@
 //! A running server: store, listeners, sessions, and their end.
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -104,8 +103,7 @@ pub(crate) fn open_store(
         Err(store::Error::Damaged(what)) => {
             error!(what, "the list of accounts is damaged: the index is made again");
             drop(engine);
-            Local::rebuild(path, &kept, &BTreeSet::new())?;
-            let engine: Arc<dyn Engine> = Arc::new(Local::open(path, kept)?);
+            let engine: Arc<dyn Engine> = Arc::new(Local::open_anew(path, kept)?);
             let store = Store::open(engine.clone(), Arc::new(SystemClock), options)?;
             Ok((engine, store))
         }

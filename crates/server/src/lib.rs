@@ -6,6 +6,7 @@
 pub mod connections;
 pub mod context;
 mod deflate;
+mod hashing;
 pub mod imap;
 pub mod lent;
 pub mod listen;

@@ -1,7 +1,8 @@
 //! The login gate: who gets in, at what cost.
 //!
-//! * Hashing is bounded in CPU and memory ([`Limits::password_hashes`], and a processor is left to those who are in
-//!   wherever there are two), and those who wait for it are ([`Limits::password_queue`]). They have their turns by networks: a flood from one keeps itself waiting.
+//! * Hashing is bounded in CPU and memory ([`Limits::password_hashes`]) and is in nobody's way ([`crate::hashing`]), and
+//!   those who wait for it are bounded ([`Limits::password_queue`]). They have their turns by networks: a flood from one
+//!   keeps itself waiting.
 //! * An unknown name and a wrong password are one error and take the same time: a name that nobody
 //!   has is checked against a dummy hash.
 //! * What was right is recognised again without hashing, under a key that lives as long as the
@@ -12,23 +13,18 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use auth::{Credentials, Fingerprint, FingerprintKey, PasswordHash, Workspace};
+use auth::{Credentials, Fingerprint, FingerprintKey, PasswordHash};
 use parking_lot::Mutex;
 use types::{AccountId, Limits};
 
+use crate::hashing::Hashing;
 use crate::turns::{Crowded, Party, Turns};
-
-/// The priority of threads that hash, as `nice` counts: far behind the sessions (0), and yet not so far that nobody
-/// gets in while the machine is busy with something else.
-#[cfg(target_os = "linux")]
-const BEHIND: i32 = 10;
 
 /// Decides about logins.
 #[derive(Debug)]
 pub struct LoginGate {
-    hashing: Arc<Turns>,
-    /// The memory of those hashes that are not computed at this moment, for the next ones.
-    workspaces: Arc<Mutex<Vec<Workspace>>>,
+    turns: Arc<Turns>,
+    hashing: Arc<Hashing>,
     key: FingerprintKey,
     known: Mutex<HashMap<AccountId, Fingerprint>>,
     hashed: AtomicU64,
@@ -48,9 +44,11 @@ pub enum LoginError {
 impl LoginGate {
     /// A gate under a key drawn at random.
     pub fn new(limits: &Limits, key: FingerprintKey) -> Self {
+        // More than there are processors would take longer, and memory.
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
-            hashing: Turns::new(limits.password_hashes.clamp(1, processors_for_hashes()), limits.password_queue),
-            workspaces: Arc::default(),
+            turns: Turns::new(limits.password_hashes.clamp(1, processors), limits.password_queue),
+            hashing: Arc::new(Hashing::new()),
             key,
             known: Mutex::default(),
             hashed: AtomicU64::new(0),
@@ -98,43 +96,21 @@ impl LoginGate {
 
     /// Gives the memory of hashes back that nobody computes. Call it every second.
     pub fn release(&self) {
-        self.workspaces.lock().clear();
+        self.hashing.release();
     }
 
+    /// Whoever goes while waiting for a turn is not hashed for.
     async fn hash(&self, party: Party, credentials: &Credentials, hash: PasswordHash) -> Result<bool, LoginError> {
-        let turn = self.hashing.take(party).await.map_err(|Crowded| LoginError::Busy)?;
+        let turn = self.turns.take(party).await.map_err(|Crowded| LoginError::Busy)?;
         self.hashed.fetch_add(1, Ordering::Relaxed);
-        let (password, workspaces) = (credentials.password.clone(), Arc::clone(&self.workspaces));
-        let work = tokio::task::spawn_blocking(move || {
+        let (password, hashing) = (credentials.password.clone(), Arc::clone(&self.hashing));
+        let work = tokio::spawn(async move {
             // Held by the work itself: a client that goes away does not make room for another hash.
             let _turn = turn;
-            behind_everybody(move || {
-                let mut workspace = workspaces.lock().pop().unwrap_or_default();
-                let matches = hash.matches_in(&password, &mut workspace);
-                workspaces.lock().push(workspace);
-                matches
-            })
+            hashing.matches(password, hash).await
         });
         work.await.ok().flatten().ok_or(LoginError::Busy)
     }
-}
-
-/// One processor less than there are: a thread that is woken up waits for milliseconds for one that hashes, whatever
-/// the priority of that, unless another processor is free.
-fn processors_for_hashes() -> usize {
-    std::thread::available_parallelism().map_or(1, |processors| (processors.get() - 1).max(1))
-}
-
-/// Runs `work` on a thread that leaves the processors to the others: those who are in must not wait for those
-/// who come. A thread of its own, because nobody but root can give a priority back.
-fn behind_everybody<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
-    let politely = move || {
-        // On Linux this is the thread's, not the process's. Where it fails, logins are in the way of others.
-        #[cfg(target_os = "linux")]
-        let _ = rustix::process::setpriority_process(None, BEHIND);
-        work()
-    };
-    std::thread::Builder::new().name("password".to_owned()).spawn(politely).ok()?.join().ok()
 }
 
 #[cfg(test)]
@@ -171,7 +147,7 @@ mod tests {
         let alice = stored("secret");
         gate.check(Party::Local, &credentials("secret"), alice.clone()).await.unwrap();
         // From here nothing can be hashed, so only what is known gets in.
-        let _busy = gate.hashing.take(Party::Local).await.unwrap();
+        let _busy = gate.turns.take(Party::Local).await.unwrap();
         assert_eq!(gate.check(Party::Local, &credentials("secret"), alice.clone()).await, Ok(AccountId(1)));
         assert_eq!(gate.check(Party::Local, &credentials("other"), alice).await, Err(LoginError::Busy));
         assert_eq!(gate.check(Party::Local, &credentials("secret"), stored("changed")).await, Err(LoginError::Busy));
@@ -190,22 +166,23 @@ mod tests {
         for login in logins {
             assert_eq!(login.await.unwrap(), Err(LoginError::Wrong));
         }
-        assert!(matches!(gate.workspaces.lock().len(), 1..=2));
+        assert!(matches!(gate.hashing.kept(), 1..=2));
         gate.release();
-        assert!(gate.workspaces.lock().is_empty(), "nobody logs in, and memory is kept for it");
+        assert_eq!(gate.hashing.kept(), 0, "nobody logs in, and memory is kept for it");
     }
 
     #[tokio::test]
     async fn as_many_passwords_are_hashed_at_one_time_as_are_allowed_and_no_more() {
-        let (most, wrong) = (processors_for_hashes(), credentials("x"));
+        let most = std::thread::available_parallelism().unwrap().get();
+        let wrong = credentials("x");
         for (allowed, at_a_time) in [(1, 1), (most, most), (most + 1, most)] {
             let gate = gate(&Limits { password_hashes: allowed, ..Limits::default() });
             let mut others = vec![];
             while others.len() < at_a_time - 1 {
-                others.push(gate.hashing.take(Party::Local).await.unwrap());
+                others.push(gate.turns.take(Party::Local).await.unwrap());
             }
             assert_eq!(gate.check(Party::Local, &wrong, None).await, Err(LoginError::Wrong));
-            others.push(gate.hashing.take(Party::Local).await.unwrap());
+            others.push(gate.turns.take(Party::Local).await.unwrap());
             let mut one_more = Box::pin(gate.check(Party::Local, &wrong, None));
             assert!(futures_pending(&mut one_more).await);
             assert_eq!(gate.hashed(), 1, "of {allowed} allowed");
@@ -214,19 +191,10 @@ mod tests {
         }
     }
 
-    #[cfg(target_os = "linux")]
-    #[test]
-    fn hashing_comes_behind_everybody_and_changes_nobody_else() {
-        let priority = || rustix::process::getpriority_process(None).unwrap();
-        let before = priority();
-        assert_eq!(behind_everybody(priority), Some(BEHIND));
-        assert_eq!(priority(), before);
-    }
-
     #[tokio::test]
     async fn the_queue_is_bounded() {
         let gate = gate(&Limits { password_hashes: 1, password_queue: 2, ..Limits::default() });
-        let busy = gate.hashing.take(Party::Local).await.unwrap();
+        let busy = gate.turns.take(Party::Local).await.unwrap();
         let (right, wrong) = (credentials("secret"), credentials("x"));
         let mut first = Box::pin(gate.check(Party::Local, &right, stored("secret")));
         let mut second = Box::pin(gate.check(Party::Local, &wrong, stored("secret")));
@@ -242,7 +210,7 @@ mod tests {
     async fn a_flood_from_one_network_keeps_nobody_else_from_logging_in() {
         let gate = gate(&Limits { password_hashes: 1, password_queue: 3, ..Limits::default() });
         let network = |n: u8| Party::from(Peer::Tcp(([192, 0, n, 1], 1).into()));
-        let busy = gate.hashing.take(network(1)).await.unwrap();
+        let busy = gate.turns.take(network(1)).await.unwrap();
         let (right, wrong) = (credentials("secret"), credentials("x"));
         let mut flood: Vec<_> = (0..3).map(|_| Box::pin(gate.check(network(1), &wrong, None))).collect();
         for login in &mut flood {
@@ -262,7 +230,7 @@ mod tests {
     #[tokio::test]
     async fn a_flood_from_one_address_does_not_keep_the_others_waiting() {
         let gate = Arc::new(gate(&Limits { password_hashes: 1, ..Limits::default() }));
-        let busy = gate.hashing.take(Party::Local).await.unwrap();
+        let busy = gate.turns.take(Party::Local).await.unwrap();
         let login = |network: u8| {
             let (gate, party) = (Arc::clone(&gate), Party::from(Peer::Tcp(([192, 0, network, 1], 1).into())));
             tokio::spawn(async move { gate.check(party, &credentials("x"), None).await })

@@ -9,11 +9,11 @@ use std::future::poll_fn;
 use std::io;
 use std::mem::MaybeUninit;
 use std::net::{IpAddr, SocketAddr};
-use std::pin::{Pin, pin};
-use std::task::{Context, Poll, Waker};
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, DuplexStream, Interest, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 use tokio_rustls::server::TlsStream;
@@ -21,8 +21,11 @@ use tokio_rustls::server::TlsStream;
 use crate::deflate::{Inflater, Then, deflate};
 use crate::tls::Tls;
 
-/// Octets that one read takes at most: a TLS record.
-const READ_SIZE: usize = 16 << 10;
+/// Octets that one read takes at most where little is expected: a TLS record.
+pub const READ_SIZE: usize = 16 << 10;
+
+/// The same in the middle of a message.
+pub const MESSAGE_READ_SIZE: usize = 64 << 10;
 
 /// Octets that are compressed at one time at most.
 const PACK_SIZE: usize = 32 << 10;
@@ -189,9 +192,14 @@ impl Stream {
         self.compression.as_ref().map(|compression| compression.carried)
     }
 
-    /// Appends what has arrived to `buffer` and says how much that was; waits where nothing has.
-    /// Zero is the end. Cancelling loses nothing. What was compressed comes a step at a time.
-    pub fn read_more<'a>(&'a mut self, buffer: &'a mut Vec<u8>) -> impl Future<Output = io::Result<usize>> + 'a {
+    /// Appends what has arrived to `buffer`, at most `size` octets ([`READ_SIZE`] or [`MESSAGE_READ_SIZE`]), and says how
+    /// much that was; waits where nothing has. Zero is the end. Cancelling loses nothing. What was compressed comes a step
+    /// at a time.
+    pub fn read_more<'a>(
+        &'a mut self,
+        buffer: &'a mut Vec<u8>,
+        size: usize,
+    ) -> impl Future<Output = io::Result<usize>> + 'a {
         poll_fn(move |cx| {
             loop {
                 match self.inflate(buffer)? {
@@ -199,8 +207,9 @@ impl Stream {
                     given => return Poll::Ready(Ok(given)),
                 }
                 // On the stack of this poll, so that a waiting connection owns no read buffer.
-                let mut octets = [MaybeUninit::uninit(); READ_SIZE];
-                let mut read = ReadBuf::uninit(&mut octets);
+                let mut octets = [MaybeUninit::uninit(); MESSAGE_READ_SIZE];
+                let size = if self.incoming().is_some() { READ_SIZE } else { size };
+                let mut read = ReadBuf::uninit(octets.get_mut(..size).unwrap_or_default());
                 match Pin::new(&mut *self).poll_read(cx, &mut read) {
                     Poll::Ready(Ok(())) if read.filled().is_empty() => return Poll::Ready(Ok(0)),
                     Poll::Ready(Ok(())) => {
@@ -253,22 +262,6 @@ impl Stream {
         carried.received += octets.len() as u64;
         incoming.push(octets);
         true
-    }
-
-    /// True where the peer is known to send nothing any more, without reading what it has sent.
-    pub fn is_gone(&self) -> bool {
-        let plain = match &self.transport {
-            Transport::Plain(plain) => plain,
-            Transport::Tls(tls) => tls.get_ref().0,
-            Transport::Broken => return true,
-        };
-        let mut at_once = Context::from_waker(Waker::noop());
-        let ready = match plain {
-            Plain::Tcp(tcp) => pin!(tcp.ready(Interest::READABLE)).poll(&mut at_once),
-            Plain::Unix(unix) => pin!(unix.ready(Interest::READABLE)).poll(&mut at_once),
-            Plain::Memory(_) => return false,
-        };
-        matches!(ready, Poll::Ready(Ok(ready)) if ready.is_read_closed())
     }
 
     /// Acknowledges at once what has come and what comes next, until we send something. A client that sends a

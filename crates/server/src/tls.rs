@@ -107,7 +107,7 @@ mod tests {
     use tokio_rustls::client::TlsStream;
 
     use super::*;
-    use crate::stream::{Peer, Stream};
+    use crate::stream::{Peer, READ_SIZE, Stream};
 
     fn pair() -> (String, String, CertificateDer<'static>) {
         let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
@@ -146,7 +146,7 @@ mod tests {
                 assert!(server.is_tls());
                 client.write_all(b"hello").await.unwrap();
                 let mut got = Vec::new();
-                server.read_more(&mut got).await.unwrap();
+                server.read_more(&mut got, READ_SIZE).await.unwrap();
                 assert_eq!(got, b"hello");
                 server.send(b"world", Duration::from_secs(5)).await.unwrap();
                 let mut answer = [0; 5];
@@ -156,7 +156,11 @@ mod tests {
                 // TLS twice is a mistake of ours that must not go unnoticed.
                 assert!(server.start_tls(&tls, Duration::from_secs(5)).await.is_err());
                 drop(client);
-                assert_eq!(server.read_more(&mut got).await.unwrap(), 0, "an end without close_notify is an end");
+                assert_eq!(
+                    server.read_more(&mut got, READ_SIZE).await.unwrap(),
+                    0,
+                    "an end without close_notify is an end"
+                );
             }
         }
     }
@@ -170,7 +174,7 @@ mod tests {
         tls.replace(cert.as_bytes(), key.as_bytes()).unwrap();
         connect(&tls, &client(&der, &rustls::version::TLS13)).await;
         old.write_all(b"x").await.unwrap();
-        assert_eq!(server.read_more(&mut Vec::new()).await.unwrap(), 1);
+        assert_eq!(server.read_more(&mut Vec::new(), READ_SIZE).await.unwrap(), 1);
         assert_eq!(tls.replace(b"", key.as_bytes()), Err(TlsError::NoCertificate));
         connect(&tls, &client(&der, &rustls::version::TLS13)).await;
     }
@@ -184,7 +188,7 @@ mod tests {
         let begun = tokio::time::Instant::now();
         let error = server.start_tls(&tls, Duration::from_secs(20)).await.unwrap_err();
         assert_eq!((error.kind(), begun.elapsed().as_secs()), (std::io::ErrorKind::TimedOut, 20));
-        assert!(server.read_more(&mut Vec::new()).await.is_err());
+        assert!(server.read_more(&mut Vec::new(), READ_SIZE).await.is_err());
     }
 
     #[test]

@@ -349,3 +349,21 @@ async fn a_session_that_waits_is_small() {
     let size = size_of_val(&serve_imap(connection, Arc::clone(&server.context)));
     assert!(size <= 1300, "{size} octets");
 }
+
+#[tokio::test]
+async fn logins_of_clients_that_have_gone_are_not_hashed() {
+    let server = Server::new(Limits { password_hashes: 1, ..Limits::default() }).await;
+    let mut crowd = vec![];
+    for _ in 0..20 {
+        let mut client = server.connect();
+        client.write_all(b"a LOGIN alice wrong\r\n").await.unwrap();
+        crowd.push(client);
+    }
+    while server.context.login.hashed() == 0 {
+        tokio::task::yield_now().await;
+    }
+    drop(crowd);
+    server.client().await;
+    // The first, hers, and those that began before the others had gone.
+    assert!(server.context.login.hashed() <= 5, "{} were hashed", server.context.login.hashed());
+}

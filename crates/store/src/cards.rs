@@ -329,7 +329,8 @@ mod tests {
             testing::append(&account, &who, ["Subject: plain\r\n\r\n".to_owned()]).await;
             let mailbox = testing::append(&account, &who, ["Subject: räksmörgås\r\n\r\n".to_owned()]).await;
             let snapshot = mailbox.snapshot().unwrap();
-            let chunk = snapshot.chunks(&snapshot.uids()).next().unwrap().unwrap();
+            let all = snapshot.uids();
+            let chunk = snapshot.chunks(&all).next().unwrap().unwrap();
             let told: Vec<_> = chunk.rows().iter().map(|row| row.international).collect();
             assert_eq!(told, [Some(false), Some(true)]);
             let mut cards = mailbox.reader();
@@ -358,7 +359,8 @@ mod tests {
             }
             let mailbox = account.open(&who, &MailboxName::inbox()).unwrap();
             let snapshot = mailbox.snapshot().unwrap();
-            let chunks = snapshot.chunks(&snapshot.uids()).map(Result::unwrap).collect::<Vec<_>>();
+            let all = snapshot.uids();
+            let chunks = snapshot.chunks(&all).map(Result::unwrap).collect::<Vec<_>>();
             let emails: Vec<_> = chunks.iter().flat_map(|chunk| chunk.rows()).map(|row| row.email).collect();
             assert_eq!(emails.len(), 79);
             let look = |reader: &mut Cards, email, names: &[&str]| {

@@ -164,9 +164,7 @@ impl Chunk {
         let ends = self.rows.first().zip(self.rows.last()).map(|(first, last)| (first.uid, last.uid));
         match ends {
             // Mostly all of them.
-            Some((first, last)) if uids.count_within(first, last) == span(first, last) => {
-                Positions::first(self.rows.len())
-            }
+            Some((first, last)) if uids.has_all(first, last) => Positions::first(self.rows.len()),
             _ => Positions::of(&self.rows, |row| uids.contains(row.uid)),
         }
     }

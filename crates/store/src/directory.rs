@@ -74,23 +74,23 @@ impl AccountRecord {
 /// Records that are kept in memory, some hundred octets each.
 const MOST_RECORDS: usize = 10_000;
 
-/// Records that were read, each with the commit of the directory that it was read from: those who log
-/// in and those who get mail are mostly the same.
+/// What was read, each with the commit of the directory that it was read from: those who log in and those who get mail
+/// are mostly the same, and so are the names that addresses might mean and do not.
 #[derive(Default)]
-pub(crate) struct Records(Mutex<HashMap<AccountName, (CommitNumber, AccountRecord)>>);
+pub(crate) struct Records(Mutex<HashMap<AccountName, (CommitNumber, Option<AccountRecord>)>>);
 
 impl Records {
-    /// The record, if it is as this commit left it.
-    fn get(&self, name: &AccountName, now: CommitNumber) -> Option<AccountRecord> {
-        self.0.lock().get(name).filter(|(commit, _)| *commit == now).map(|(_, record)| record.clone())
+    /// What has that name, if that is known and as this commit left it.
+    fn get(&self, name: &AccountName, now: CommitNumber) -> Option<Option<AccountRecord>> {
+        self.0.lock().get(name).filter(|(commit, _)| *commit == now).map(|(_, found)| found.clone())
     }
 
-    fn keep(&self, commit: CommitNumber, record: AccountRecord) {
+    fn keep(&self, name: &AccountName, commit: CommitNumber, found: Option<AccountRecord>) {
         let mut records = self.0.lock();
         if records.len() >= MOST_RECORDS {
             records.clear();
         }
-        records.insert(record.name.clone(), (commit, record));
+        records.insert(name.clone(), (commit, found));
     }
 }
 
@@ -115,23 +115,37 @@ impl Store {
 
     /// The account of that name.
     pub fn find_account(&self, name: &AccountName) -> Result<Option<AccountRecord>> {
-        self.kept_account(name).map_or_else(|| self.read_account(name), |record| Ok(Some(record)))
+        if let Some(found) = self.kept(name) {
+            return Ok(found);
+        }
+        let (commit, found) = self.look_up(name)?;
+        self.records().keep(name, commit, found.clone());
+        Ok(found)
     }
 
     /// The same if it is in memory, because it was asked for lately.
     pub fn kept_account(&self, name: &AccountName) -> Option<AccountRecord> {
+        self.kept(name).flatten()
+    }
+
+    /// The same for a name that somebody else may have: the work does not tell whether its owner was here, and names of
+    /// nobody take no memory.
+    pub fn read_account(&self, name: &AccountName) -> Result<Option<AccountRecord>> {
+        let (commit, found) = self.look_up(name)?;
+        if found.is_some() {
+            self.records().keep(name, commit, found.clone());
+        }
+        Ok(found)
+    }
+
+    fn kept(&self, name: &AccountName) -> Option<Option<AccountRecord>> {
         self.directory().ok()?.settled().and_then(|now| self.records().get(name, now))
     }
 
-    /// The same for a name that somebody else may have: the work does not tell whether its owner was here.
-    pub fn read_account(&self, name: &AccountName) -> Result<Option<AccountRecord>> {
+    fn look_up(&self, name: &AccountName) -> Result<(CommitNumber, Option<AccountRecord>)> {
         brief(|| {
             let view = self.directory()?.read()?;
-            let found = find(&*view, name)?;
-            if let Some(record) = &found {
-                self.records().keep(view.commit_number(), record.clone());
-            }
-            Ok(found)
+            Ok((view.commit_number(), find(&*view, name)?))
         })
     }
 
@@ -339,7 +353,10 @@ mod tests {
             assert_eq!(hash(&alice).as_deref(), Some("one"));
             assert_eq!(hash(&bob), None);
         }
-        assert_eq!(store.records().0.lock().len(), 1);
+        assert_eq!(store.records().0.lock().len(), 2);
+        // Names that somebody tries are not kept.
+        assert!(store.read_account(&AccountName::new("carol").unwrap()).unwrap().is_none());
+        assert_eq!(store.records().0.lock().len(), 2);
         store.set_password(&alice, "two".into()).await.unwrap();
         store.create_account(&bob, "three".into()).await.unwrap();
         for _ in 0..2 {

@@ -9,11 +9,12 @@ use message::{Card, Parser};
 use types::Limits;
 
 use crate::account::Account;
-use crate::blocking::blocking;
+use crate::blocking::brief;
 use crate::error::{Error, Result};
 
-/// Beyond so many octets the engine writes to disk, which may block.
-const IN_MEMORY: u64 = 32 << 10;
+/// Beyond so many octets the engine writes to disk, a piece at a time. That goes to the page cache and is brief, until
+/// the system makes whoever writes wait for the disk.
+const IN_MEMORY: u64 = engine::SMALL_MAX as u64;
 
 /// A message that is arriving. Dropped, it was never there.
 pub struct Incoming {
@@ -63,7 +64,7 @@ impl Incoming {
             return Err(Error::TooBig { limit });
         }
         self.parser.push(octets);
-        if self.size <= IN_MEMORY { self.write(octets) } else { blocking(|| self.write(octets)) }
+        if self.size <= IN_MEMORY { self.write(octets) } else { brief(|| self.write(octets)) }
     }
 
     /// Takes trace lines that the server adds before the message: the limit is about what a client
@@ -104,7 +105,7 @@ impl Incoming {
         let card = Card::from_message(&message);
         let (ids, international) = (thread_ids(&card), card.is_international());
         let finish = || writer.finish();
-        let upload = if size <= IN_MEMORY { finish() } else { blocking(finish) }?;
+        let upload = if size <= IN_MEMORY { finish() } else { brief(finish) }?;
         // `push` has refused what does not fit.
         let size = u32::try_from(size).map_err(|_| Error::TooBig { limit: limits.message_size })?;
         Ok(Received { upload, card, size, eight_bit_header, international, ids })
@@ -156,15 +157,15 @@ impl HeaderEnd {
         if self.found {
             return Some(0);
         }
-        for (at, &octet) in octets.iter().enumerate() {
-            match octet {
-                b'\n' if !self.text => {
-                    self.found = true;
-                    return Some(at + 1);
-                }
-                b'\n' => self.text = false,
-                b'\r' => {}
-                _ => self.text = true,
+        let mut at = 0;
+        while let Some(rest) = octets.get(at..) {
+            let end = memchr::memchr(b'\n', rest);
+            self.text |=
+                rest.get(..end.unwrap_or(rest.len())).is_some_and(|line| line.iter().any(|&octet| octet != b'\r'));
+            at += end? + 1;
+            if !std::mem::take(&mut self.text) {
+                self.found = true;
+                return Some(at);
             }
         }
         None

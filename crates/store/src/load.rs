@@ -18,14 +18,14 @@ type Each<'a> = dyn FnMut(&ChunkRef, &[u8], &[u8]) + 'a;
 
 impl Snapshot {
     /// The rows and marks of a chunk, from memory or from the store.
-    pub(crate) fn load(&self, chunk: &ChunkRef) -> Result<Chunk> {
+    pub(crate) fn load<'a>(&self, chunk: &'a ChunkRef) -> Result<&'a Chunk> {
         if let Some(loaded) = chunk.cell.get() {
-            return Ok(loaded.clone());
+            return Ok(loaded);
         }
         match brief(|| self.read_chunk(chunk)) {
-            Ok(loaded) => Ok(chunk.cell.get_or_init(|| loaded).clone()),
+            Ok(loaded) => Ok(chunk.cell.get_or_init(|| loaded)),
             // The writer was faster: it loaded the chunk for everybody before it replaced it.
-            Err(error) => chunk.cell.get().cloned().ok_or(error),
+            Err(error) => chunk.cell.get().ok_or(error),
         }
     }
 

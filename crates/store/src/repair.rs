@@ -15,6 +15,9 @@ use crate::store::Store;
 use crate::txn::Txn;
 use crate::verb::{create, transfer};
 
+/// The mailbox of messages that cannot be read.
+pub(crate) const ASIDE: &str = "Damaged";
+
 impl Store {
     /// Moves messages with damaged bodies aside. Says which, in plain words.
     pub async fn set_damaged_aside(&self) -> Result<Vec<String>> {
@@ -33,7 +36,7 @@ impl Store {
             let account = self.load(record.id)?;
             for (name, uids) in set_aside(&account, bodies).await? {
                 let count = uids.len();
-                said.push(format!("account {}: mailbox {name}: UIDs {uids}: moved to Damaged ({count})", record.name));
+                said.push(format!("account {}: mailbox {name}: UIDs {uids}: moved to {ASIDE} ({count})", record.name));
             }
         }
         Ok(said)
@@ -44,7 +47,7 @@ async fn set_aside(account: &Account, bodies: HashSet<EmailId>) -> Result<Vec<(M
     account
         .write_back(move |txn| {
             txn.alive()?;
-            let aside = MailboxName::new("Damaged")?;
+            let aside = MailboxName::new(ASIDE)?;
             let mut moved = vec![];
             for entry in txn.tree().entries().cloned().collect::<Vec<_>>() {
                 if entry.name == aside {

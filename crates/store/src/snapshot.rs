@@ -15,7 +15,7 @@ use std::sync::{Arc, OnceLock};
 
 use types::{IdSet, MailboxId, ModSeq, Uid, UidValidity};
 
-use crate::chunk::{Chunk, ChunkBuilder, FlagSet, MAX_ROWS, Marks, Row, Sums};
+use crate::chunk::{Chunk, ChunkBuilder, FlagSet, MAX_ROWS, Marks, Positions, Row, Sums};
 use crate::error::Result;
 use crate::keywords::Keywords;
 use crate::source::Source;
@@ -88,6 +88,30 @@ impl ChunkRef {
 
     fn last(&self) -> Uid {
         self.uids.last().unwrap_or(Uid::MIN)
+    }
+
+    /// The positions of those of these messages that are in it.
+    pub(crate) fn among(&self, chunk: &Chunk, uids: &IdSet<Uid>) -> Positions {
+        // Mostly all of them, and then no row need be looked at.
+        if self.uids.ranges().all(|(first, last)| uids.has_all(first, last)) {
+            Positions::first(chunk.len())
+        } else {
+            chunk.among(uids)
+        }
+    }
+
+    /// Adds the messages at these positions to a set.
+    pub(crate) fn uids_at(&self, chunk: &Chunk, positions: Positions, to: &mut IdSet<Uid>) {
+        // Where no UID is missing between the rows they say nothing new either.
+        if self.uids.range_count() > 1 {
+            return chunk.uids_at(positions, to);
+        }
+        let uid = |at: usize| Uid::new(self.first().get().saturating_add(at as u32));
+        for run in positions.runs() {
+            if let (Some(first), Some(last)) = (uid(run.start), uid(run.end - 1)) {
+                to.insert_range(first, last);
+            }
+        }
     }
 
     fn has_any(&self, uids: &IdSet<Uid>) -> bool {
@@ -255,14 +279,14 @@ impl Snapshot {
         match chunk {
             Some(chunk) if chunk.uids.contains(uid) => {
                 let chunk = self.load(chunk)?;
-                Ok(chunk.position(uid).map(|at| (chunk, at)))
+                Ok(chunk.position(uid).map(|at| (chunk.clone(), at)))
             }
             _ => Ok(None),
         }
     }
 
     /// The chunks that hold any of these messages, ascending.
-    pub fn chunks<'a>(&'a self, uids: &'a IdSet<Uid>) -> impl Iterator<Item = Result<Chunk>> + 'a {
+    pub fn chunks<'a>(&'a self, uids: &'a IdSet<Uid>) -> impl Iterator<Item = Result<&'a Chunk>> + 'a {
         self.nodes_with(uids).flat_map(move |node| {
             let wanted: Vec<&ChunkRef> = node.chunks_with(uids).collect();
             self.load_ahead(&wanted);
@@ -275,7 +299,7 @@ impl Snapshot {
         for chunk in self.chunks(uids) {
             let chunk = chunk?;
             for (at, row) in chunk.rows().iter().enumerate() {
-                if uids.contains(row.uid) && each(&chunk, at, row).is_break() {
+                if uids.contains(row.uid) && each(chunk, at, row).is_break() {
                     return Ok(());
                 }
             }
@@ -376,7 +400,7 @@ impl Snapshot {
             && let Some(last) = self.nodes.last().and_then(|node| node.chunks.last())
             && last.uids.len() < MAX_ROWS as u64
         {
-            builder = ChunkBuilder::with(&self.load(last)?);
+            builder = ChunkBuilder::with(self.load(last)?);
             reuse = Some(last.id);
         }
         while let Some((row, modseq, set)) = messages.next() {
@@ -459,7 +483,7 @@ impl Snapshot {
             let mut changed = false;
             self.load_ahead(&node.chunks_with(uids).collect::<Vec<_>>());
             for old in &node.chunks {
-                let new = if old.has_any(uids) { change(&self.load(old)?) } else { None };
+                let new = if old.has_any(uids) { change(self.load(old)?) } else { None };
                 match new {
                     None => chunks.push(old.clone()),
                     Some(chunk) => {
@@ -507,8 +531,8 @@ impl Snapshot {
                         && last.uids.len() + chunk.uids.len() <= MAX_ROWS as u64 / 2 =>
                 {
                     let mut both = ChunkBuilder::default();
-                    both.extend(&self.load(last)?, |_, _| true);
-                    both.extend(&self.load(chunk)?, |_, _| true);
+                    both.extend(self.load(last)?, |_, _| true);
+                    both.extend(self.load(chunk)?, |_, _| true);
                     *last = last.replaced(version, both.finish());
                 }
                 _ => chunks.push(chunk.clone()),

@@ -227,8 +227,11 @@ impl Txn {
     }
 
     pub(crate) fn put_thread(&mut self, hash: u64, thread: ThreadId) {
-        self.state.threads.insert_mut(hash, thread);
-        self.derive(key::thread(hash), thread.0.to_be_bytes().to_vec());
+        // A message may refer to the same one twice.
+        if self.state.threads.get(&hash) != Some(&thread) {
+            self.state.threads.insert_mut(hash, thread);
+            self.derive(key::thread(hash), thread.0.to_be_bytes().to_vec());
+        }
     }
 
     pub(crate) fn essential(&mut self) -> &mut Vec<Write> {

@@ -10,6 +10,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use engine::Codec;
 use engine::local::{Local, OpenError, Options, Reclaim};
 use engine::{Engine, about_blob};
 use store::{Account, FlagChange, FlagMode, Missing, NewMessage, Store, SystemClock};
@@ -33,7 +34,14 @@ impl Random {
 
 fn options() -> Options {
     let reclaim = Reclaim { every: None, ..Reclaim::default() };
-    Options { reserve: 0, segment_size: 120_000, checkpoint_pages: 40, reclaim, ..Options::default() }
+    Options {
+        reserve: 0,
+        segment_size: 80_000,
+        checkpoint_pages: 40,
+        codec: Codec::Zstd,
+        reclaim,
+        ..Options::default()
+    }
 }
 
 fn name(text: &str) -> MailboxName {
@@ -48,10 +56,12 @@ fn body(account: &str, n: usize) -> Vec<u8> {
         _ => 300 + n * 37,
     };
     let line = format!("this is line %% of message {n} of {account}\r\n");
+    // Of which about half can be spared.
+    let noise = |at: u64| (at ^ n as u64 * 1000).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     let mut body = format!("Subject: {account} {n}\r\nMessage-ID: <{n}@{account}>\r\n\r\n").into_bytes();
     let mut at = 0;
     while body.len() < size {
-        body.extend_from_slice(line.replace("%%", &at.to_string()).as_bytes());
+        body.extend_from_slice(line.replace("%%", &format!("{at}, {:016x}{:016x},", noise(at), noise(!at))).as_bytes());
         at += 1;
     }
     body
@@ -306,8 +316,7 @@ async fn round(whole: &Path, homes: &BTreeMap<(String, usize), BTreeSet<PathBuf>
         }
     }
     let left = store.check().unwrap();
-    let known = |line: &String| line.contains(": mailbox Damaged: UID ") || line.contains("which is in no mailbox");
-    let left: Vec<_> = left.into_iter().filter(|line| !known(line)).collect();
+    let left: Vec<_> = left.into_iter().filter(|line| !line.contains("which is in no mailbox")).collect();
     assert!(left.is_empty(), "{context}: {left:#?} after {said:#?}");
     match (wrong.is_empty(), is_segment, missing.is_empty()) {
         (true, ..) => "without effect",

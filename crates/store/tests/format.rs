@@ -10,6 +10,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use engine::Codec;
 use engine::local::{Local, OpenError};
 use store::{Clock, FlagChange, FlagMode, Missing, NewMessage, Options, Store};
 use types::{AccountName, DateTime, Flag, Flags, IdSet, MailboxName, ModSeq, Principal, SpecialUse, Uid, UnixTime};
@@ -36,8 +37,8 @@ fn flags(words: &[&str]) -> Flags {
     words.iter().map(|word| Flag::parse(word).unwrap()).collect()
 }
 
-fn open(dir: &Path) -> Store {
-    let options = engine::local::Options { reserve: 0, page_size: 1024, ..Default::default() };
+fn open(dir: &Path, codec: Codec) -> Store {
+    let options = engine::local::Options { reserve: 0, page_size: 1024, codec, ..Default::default() };
     loop {
         match Local::open(dir, options.clone()) {
             Err(OpenError::Locked(_)) => std::thread::yield_now(),
@@ -146,7 +147,7 @@ async fn stores_of_every_version_open_and_hold_what_they_held() {
         let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(new);
         assert!(!dir.exists(), "a fixture is written once");
         let open_store = tempfile::tempdir().unwrap();
-        let store = open(open_store.path());
+        let store = open(open_store.path(), Codec::Zstd);
         fill(&store).await;
         // As a crash would leave it: what was committed is to be found in the segments.
         copy(open_store.path(), &dir);
@@ -158,7 +159,7 @@ async fn stores_of_every_version_open_and_hold_what_they_held() {
         if entry.file_name().to_string_lossy().starts_with("store-v") {
             let dir = tempfile::tempdir().unwrap();
             copy(&entry.path(), dir.path());
-            let store = open(dir.path());
+            let store = open(dir.path(), Codec::None);
             assert_eq!(list(&store), fs::read_to_string(entry.path().join("list.txt")).unwrap());
             let known = (entry.file_name() != "store-v1").then_some(false);
             assert_eq!(international(&store), [known]);
@@ -168,8 +169,10 @@ async fn stores_of_every_version_open_and_hold_what_they_held() {
     }
     assert!(versions >= 1);
     // What is written today is what was written then, as far as it can be seen.
-    let dir = tempfile::tempdir().unwrap();
-    let store = open(dir.path());
-    fill(&store).await;
-    assert_eq!(list(&store), fs::read_to_string(fixtures().join("store-v1/list.txt")).unwrap());
+    for codec in [Codec::None, Codec::Zstd] {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(dir.path(), codec);
+        fill(&store).await;
+        assert_eq!(list(&store), fs::read_to_string(fixtures().join("store-v1/list.txt")).unwrap());
+    }
 }

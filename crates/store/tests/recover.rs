@@ -112,8 +112,36 @@ async fn fill(dir: &Path, copy: bool) {
     append(&bob, "INBOX", &["hello bob"], &[]).await;
 }
 
+/// The index, and the note without which nobody can say that the journal is all there.
 fn lose(dir: &Path) {
     fs::remove_file(dir.join("index.db")).unwrap();
+    fs::remove_file(dir.join("acknowledged")).unwrap();
+}
+
+/// Nothing goes back in time where the journal has all that came after the copy.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn from_a_copy_and_the_journal() {
+    let dir = tempfile::tempdir().unwrap();
+    fill(dir.path(), true).await;
+    let state = async |store: &Store| {
+        let (alice, bob) = (account(store, "alice").await, account(store, "bob").await);
+        let validities = ["INBOX", "Archive", "New"].map(|mailbox| validity(&alice, mailbox));
+        (contents(&alice), validities, contents(&bob))
+    };
+    let before = {
+        let (_engine, store) = open(dir.path());
+        state(&store).await
+    };
+    assert_eq!(before.0["Archive"], [message(1, "four", "\\Flagged")]);
+    fs::remove_file(dir.path().join("index.db")).unwrap();
+    let (_engine, store) = open(dir.path());
+    let said = store.recover().await.unwrap();
+    assert_eq!(said.len(), 3, "{said:#?}");
+    assert!(said[0] == "the index is missing" && said[2].ends_with("nothing is lost"), "{said:#?}");
+    assert_eq!(state(&store).await, before);
+    assert_eq!(store.check().unwrap(), Vec::<String>::new());
+    append(&account(&store, "alice").await, "INBOX", &["six"], &[]).await;
+    assert_eq!(store.check().unwrap(), Vec::<String>::new());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -600,4 +600,9 @@ impl Random {
         out.truncate(len);
         out
     }
+
+    /// Octets of which a quarter can be spared.
+    pub fn text(&mut self, len: usize) -> Vec<u8> {
+        self.bytes(len).into_iter().map(|octet| octet & 0x3f).collect()
+    }
 }

@@ -10,15 +10,17 @@ mod memory {
 }
 
 mod local {
+    use engine::Codec;
     use engine::local::{Local, Options};
     use testkit::engine_suite::Reopened;
 
     /// Small groups, layers, segments and logs, so that their ends are met often.
-    fn fresh() -> Reopened<Local> {
+    fn fresh(codec: Codec) -> Reopened<Local> {
         let dir = tempfile::tempdir().unwrap();
         Reopened::new(move || {
             let options = Options {
                 segment_size: 300_000,
+                codec,
                 reserve: 0,
                 group_bytes: 50_000,
                 group_batches: 5,
@@ -31,5 +33,11 @@ mod local {
         })
     }
 
-    testkit::engine_suite!(fresh());
+    mod plain {
+        testkit::engine_suite!(super::fresh(engine::Codec::None));
+    }
+
+    mod compressed {
+        testkit::engine_suite!(super::fresh(engine::Codec::Zstd));
+    }
 }

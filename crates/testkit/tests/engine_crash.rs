@@ -17,7 +17,7 @@ use std::thread;
 
 use engine::disk::Disk;
 use engine::local::{Local, Options, Reclaim};
-use engine::{AccountBatch, BlobId, CommitError, CommitNumber, Engine, Error, Write};
+use engine::{AccountBatch, BlobId, Codec, CommitError, CommitNumber, Engine, Error, Write};
 use testkit::engine_suite::{Model, commit, content, new_blob, puts};
 use testkit::fault_disk::{Call, Fault, FaultDisk, Random};
 use types::AccountId;
@@ -32,6 +32,8 @@ fn open(dir: &Path, disk: &FaultDisk) -> Result<Local, engine::local::OpenError>
     let options = Options {
         disk: Arc::new(disk.clone()),
         segment_size: 200_000,
+        // Of two bodies one can be compressed.
+        codec: Codec::Zstd,
         reserve: 1 << 20,
         checkpoint_pages: 1_000_000,
         reclaim: Reclaim { rate: u64::MAX, every: None, ..Reclaim::default() },
@@ -112,7 +114,8 @@ fn batch(
     }
     for (n, size) in change.blobs.iter().enumerate() {
         let id = step * 100 + n as u64;
-        let bytes = Random::new(id ^ account.0 << 32).bytes(*size);
+        let mut random = Random::new(id ^ account.0 << 32);
+        let bytes = if step % 2 == 0 { random.text(*size) } else { random.bytes(*size) };
         let mut writer = engine.upload()?;
         writer.write(&bytes[..size / 10])?;
         writer.cut()?;
@@ -300,7 +303,7 @@ fn every_cut_of_a_reclaim() {
     work_until_cut(&engine, &whole, &changes, 1, &mut Models::new());
     clean(&engine);
     let figures = engine.figures().unwrap();
-    assert!(figures.reclaimed > 300_000 && figures.copied > 40_000, "{figures:?}");
+    assert!(figures.reclaimed > 280_000 && figures.copied > 40_000, "{figures:?}");
     drop(engine);
     let operations = whole.operations();
     assert!(operations > 50, "{operations}");
@@ -493,7 +496,8 @@ fn a_disk_that_is_full_all_the_same_does_not_end_writing() {
             let disk = FaultDisk::new(4);
             let (dir, engine) = begun(&disk);
             disk.fail(Fault { short, ..Fault::next(call, ErrorKind::StorageFull) });
-            let blobs = vec![new_blob(&engine, 9, &[1; 60_000]), new_blob(&engine, 10, &[1; 60_000])];
+            let body = Random::new(9).bytes(60_000);
+            let blobs = vec![new_blob(&engine, 9, &body), new_blob(&engine, 10, &body)];
             let result = commit(&engine, vec![AccountBatch { blobs, ..puts(A, 1, &[]) }]);
             assert!(matches!(result, Err(CommitError::Failed(Error::Full))), "{call:?}");
             assert_eq!(engine.read_only(), None);

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use engine::local::{Local, Options, Reclaim};
-use engine::{AccountBatch, BlobId, CommitError, Engine, Error, NewBlob};
+use engine::{AccountBatch, BlobId, Codec, CommitError, Engine, Error, NewBlob};
 use testkit::engine_suite::{commit, content, new_blob, puts, upload};
 use testkit::fault_disk::{Call, Fault, FaultDisk, Random};
 use types::AccountId;
@@ -38,6 +38,7 @@ impl Store {
         let disk = Arc::new(self.disk.clone());
         let options =
             Options { disk, segment_size: 200_000, reserve: 400_000, reclaim: self.reclaim, ..Options::default() };
+        let options = Options { codec: Codec::Zstd, ..options };
         self.engine = Some(Local::open(self.dir.path(), options).unwrap());
     }
 
@@ -84,7 +85,8 @@ impl Store {
 }
 
 fn body(id: u64, size: usize) -> Vec<u8> {
-    Random::new(id).bytes(size)
+    // Every other one can be compressed.
+    if id % 2 == 0 { Random::new(id).text(size) } else { Random::new(id).bytes(size) }
 }
 
 const THREE: [usize; 3] = [60_000; 3];
@@ -445,16 +447,17 @@ fn figures_say_what_it_costs() {
     store.bring(1, &[60_000, 60_000, 60_000, 100_000]);
     let figures = store.engine().figures().unwrap();
     assert_eq!(figures.bodies, 280_000);
-    assert!((280_000..282_000).contains(&figures.segments_written), "{figures:?}");
-    assert!((280_000..282_000).contains(&figures.live) && figures.dead < 1000, "{figures:?}");
+    // Of two of them a quarter is spared.
+    assert!((240_000..242_000).contains(&figures.segments_written), "{figures:?}");
+    assert!((240_000..242_000).contains(&figures.live) && figures.dead < 1000, "{figures:?}");
     assert!(figures.index_written > 20_000, "{figures:?}");
-    assert!(figures.write_amplification().unwrap() > 1.0);
+    assert!(figures.write_amplification().unwrap() > 0.9);
     store.drop_blobs(&[1, 2]);
     let reclaimed = store.reclaim();
     let after = store.engine().figures().unwrap();
     assert_eq!((after.copied, after.reclaimed), (reclaimed.copied, reclaimed.octets));
     assert!(after.segments_written >= figures.segments_written + reclaimed.copied, "{after:?}");
-    assert!((160_000..161_000).contains(&after.live) && after.dead < 1000, "{after:?}");
+    assert!((135_000..136_000).contains(&after.live) && after.dead < 1000, "{after:?}");
     assert_eq!(after.segments, store.files("segments").len() as u64);
     assert!(after.index > 0 && after.free.is_some() && after.reserve == 400_000);
 }

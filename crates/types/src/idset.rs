@@ -71,6 +71,11 @@ impl<T: Number> IdSet<T> {
         self.pairs_within(first, last).map(|(a, b)| u64::from(b - a) + 1).sum()
     }
 
+    /// True where all of `first..=last` is in the set.
+    pub fn has_all(&self, first: T, last: T) -> bool {
+        self.pairs_within(first, last).next() == Some((first.get(), last.get()))
+    }
+
     /// The numbers of the set that lie in `first..=last`.
     pub fn within(&self, first: T, last: T) -> Self {
         Self { ranges: self.pairs_within(first, last).collect(), kind: PhantomData }
@@ -118,6 +123,7 @@ impl<T: Number> IdSet<T> {
     }
 
     /// Adds all numbers from `first` to `last`, in either order.
+    #[inline]
     pub fn insert_range(&mut self, first: T, last: T) {
         let (a, b) = (first.get().min(last.get()), first.get().max(last.get()));
         // Sets mostly grow at their end.
@@ -139,6 +145,24 @@ impl<T: Number> IdSet<T> {
         let low = self.ranges.get(from).map_or(a, |r| r.0.min(a));
         let high = self.ranges.get(to - 1).map_or(b, |r| r.1.max(b));
         self.ranges.splice(from..to, [(low, high)]);
+    }
+
+    /// Adds the numbers of another set that lie in `first..=last`, moved so that `first` becomes `to`: all of them behind
+    /// what is here.
+    pub fn extend_moved<U: Number>(&mut self, from: &IdSet<U>, first: U, last: U, to: T) {
+        let (first, last, to) = (first.get(), last.get(), to.get());
+        let begin = from.ranges.partition_point(|&(_, b)| b < first);
+        let end = from.ranges.partition_point(|&(a, _)| a <= last);
+        let moved = |n: u32| to.saturating_add(n.clamp(first, last) - first);
+        let some = from.ranges.get(begin..end).unwrap_or_default();
+        let mut some = some.iter().map(|&(a, b)| (moved(a), moved(b)));
+        // Only the first can touch what is here.
+        if let Some((a, b)) = some.next()
+            && let (Some(a), Some(b)) = (T::new(a), T::new(b))
+        {
+            self.insert_range(a, b);
+        }
+        self.ranges.extend(some);
     }
 
     /// Takes one number out; true where it was there.
@@ -213,6 +237,22 @@ impl<T: Number> IdSet<T> {
             }
         }
         Self { ranges, kind: PhantomData }
+    }
+
+    /// The set in parts of so many numbers, ascending; the last may have fewer.
+    pub fn parts(&self, most: u32) -> impl Iterator<Item = Self> + '_ {
+        let (mut ranges, mut rest) = (self.ranges.iter().copied(), None);
+        std::iter::from_fn(move || {
+            let (mut part, mut room) = (Vec::new(), most);
+            while room > 0 {
+                let Some((a, b)) = rest.take().or_else(|| ranges.next()) else { break };
+                let end = b.min(a.saturating_add(room - 1));
+                part.push((a, end));
+                room -= end - a + 1;
+                rest = (end < b).then(|| (end + 1, b));
+            }
+            (!part.is_empty()).then_some(Self { ranges: part, kind: PhantomData })
+        })
     }
 
     /// The ranges, ascending, both ends included.
@@ -329,6 +369,20 @@ mod tests {
             prop_assert_eq!(numbers(&x.within(low, high)), inside.clone());
             prop_assert_eq!(x.count_within(low, high), inside.len() as u64);
             prop_assert_eq!(x.touches(low, high), !inside.is_empty());
+            prop_assert_eq!(x.has_all(low, high), inside.len() as u32 == high.get() - low.get() + 1);
+
+            let mut moved = IdSet::<Uid>::range(Uid::MIN, low);
+            let there: BTreeSet<u32> = (1..=low.get()).chain(inside.iter().map(|id| id + 1)).collect();
+            moved.extend_moved(&x, low, high, Uid::new(low.get() + 1).unwrap());
+            well_formed(&moved);
+            prop_assert_eq!(numbers(&moved), there);
+
+            let parts: Vec<_> = x.parts(n).collect();
+            parts.iter().for_each(well_formed);
+            let (whole, last) = parts.split_at(parts.len().saturating_sub(1));
+            prop_assert!(whole.iter().all(|part| part.len() == u64::from(n)));
+            prop_assert!(last.iter().all(|part| !part.is_empty() && part.len() <= u64::from(n)));
+            prop_assert_eq!(parts.iter().flat_map(IdSet::iter).map(Uid::get).collect::<Vec<_>>(), a.iter().copied().collect::<Vec<_>>());
 
             let (from, to) = (u64::from(n.min(m)) - 1, u64::from(n.max(m)));
             let there: BTreeSet<u32> = a.iter().copied().skip(from as usize).take((to - from) as usize).collect();

@@ -78,7 +78,8 @@ pub struct Limits {
     pub mime_depth: usize,
     /// Octets of one header block that are looked at.
     pub header_size: usize,
-    /// Password hashes computed at one time, and therefore memory: 19 MiB each. One processor is left free of them where there are two.
+    /// Password hashes computed at one time, and therefore memory: 19 MiB each, and as much again
+    /// while the machine has no time for them. At most as many as there are processors.
     pub password_hashes: usize,
     /// Logins that wait for a password hash; networks take turns. Above: `NO [UNAVAILABLE]` for one of the network that most are from.
     pub password_queue: usize,
@@ -96,7 +97,7 @@ impl Limits {
     pub fn memory(&self, connections: usize) -> u64 {
         const PROGRAM: usize = 160 << 20;
         const CONNECTION: usize = 64 << 10;
-        const PASSWORD_HASH: usize = 19 << 20;
+        const PASSWORD_HASH: usize = 38 << 20;
         /// What comes and goes in large pieces costs so many times what is in use, with glibc's allocator: 2.9 measured.
         const ALLOCATOR: usize = 3;
         let parts = [

@@ -24,7 +24,7 @@ use std::sync::Arc;
 use rusqlite::{Connection, OpenFlags};
 use types::AccountId;
 
-use super::blob::read_piece;
+use super::blob::read_stored;
 use super::index::{self, Places};
 use super::segments::{Segments, file_name};
 use super::{OpenError, copies, rebuild, version};
@@ -177,7 +177,7 @@ fn verify(
         for piece in &places.pieces {
             let Some(file) = new.get(&piece.segment) else { continue };
             bytes.clear();
-            if let Err(what) = read_piece(piece, &**file, 0..piece.len, &mut bytes) {
+            if let Err(what) = read_stored(piece, &**file, &mut bytes) {
                 damaged.push(format!("account {account}, blob {}: {what}", id.0));
             }
         }

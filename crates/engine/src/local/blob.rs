@@ -2,7 +2,7 @@
 //!
 //! What is small is held in memory until its commit writes it as one record. What turns out larger
 //! goes to the growing segment piece by piece as it arrives; its commit writes only the list of
-//! places. A piece ends where the caller cuts and where it is [`PIECE_MAX`] long.
+//! places. A piece ends where the caller cuts and where it is [`PIECE_MAX`] long, and is then compressed, if that is wanted.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -12,14 +12,15 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::index::Places;
 use super::segments::{Lane, Segment, Segments};
+use crate::codec::unpack;
 use crate::disk::DiskFile;
 use crate::segment::{Content, HEADER_LEN, Header, PIECE_MAX, PIECE_META_LEN, Piece, Record};
-use crate::{Blob, BlobId, BlobWriter, Error, SMALL_MAX, Upload};
+use crate::{Blob, BlobId, BlobWriter, Codec, Error, SMALL_MAX, Upload};
 
 /// What a finished upload is to this engine.
 pub(crate) enum Uploaded {
-    /// Its octets, and of each piece length and hash.
-    Small { bytes: Arc<Vec<u8>>, pieces: Vec<(u32, u64)> },
+    /// What is stored of it, and its pieces, which have no place yet.
+    Small { bytes: Arc<Vec<u8>>, pieces: Vec<Piece> },
     /// Pieces in segments, which must be synced before they are named.
     Large { upload: u64, pieces: Vec<Piece>, segments: Vec<Arc<Segment>> },
     /// A record that is in a segment already, durable, and that the index does not name there.
@@ -27,12 +28,11 @@ pub(crate) enum Uploaded {
 }
 
 impl Uploaded {
-    /// How many pieces it has.
-    pub(crate) fn pieces(&self) -> usize {
+    /// Its pieces.
+    pub(crate) fn pieces(&self) -> &[Piece] {
         match self {
-            Self::Small { pieces, .. } => pieces.len(),
-            Self::Large { pieces, .. } => pieces.len(),
-            Self::There { places } => places.pieces.len(),
+            Self::Small { pieces, .. } | Self::Large { pieces, .. } => pieces,
+            Self::There { places } => &places.pieces,
         }
     }
 
@@ -48,13 +48,14 @@ impl Uploaded {
 /// A blob that is arriving.
 pub(crate) struct Writer {
     segments: Arc<Segments>,
+    codec: Codec,
     upload: u64,
-    /// All octets so far.
+    /// All octets so far, before any are compressed.
     size: u64,
     /// What is in no segment yet: whole pieces, then the one that is growing.
     held: Vec<u8>,
-    /// Length and hash of each whole piece in `held`.
-    whole: Vec<(u32, u64)>,
+    /// The whole pieces in `held`, which have no place yet.
+    whole: Vec<Piece>,
     /// The octets of `held` that are in whole pieces.
     whole_len: usize,
     /// What is in segments.
@@ -63,23 +64,24 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    pub(crate) fn new(segments: Arc<Segments>) -> Result<Self, Error> {
+    pub(crate) fn new(segments: Arc<Segments>, codec: Codec) -> Result<Self, Error> {
         segments.writable()?;
         segments.room_for_blobs()?;
         let upload = segments.next_upload();
         let (held, whole, stored, used) = Default::default();
-        Ok(Self { segments, upload, size: 0, held, whole, whole_len: 0, stored, used })
+        Ok(Self { segments, codec, upload, size: 0, held, whole, whole_len: 0, stored, used })
     }
 
     /// Writes the pieces that are whole to the growing segment.
     fn store_whole(&mut self) -> Result<(), Error> {
-        while let Some(&(len, hash)) = self.whole.first() {
+        while let Some(&piece) = self.whole.first() {
+            let (len, hash, codec) = (piece.len, piece.hash, piece.codec());
             self.segments.room_for_blobs()?;
             let body = self.held.get(..len as usize).unwrap_or_default();
-            let content = Content::Piece { upload: self.upload, index: self.stored.len() as u32, hash };
+            let content = Content::Piece { upload: self.upload, index: self.stored.len() as u32, hash, codec };
             let (segment, offset) = self.segments.append(Lane::New, PIECE_META_LEN, body, |_, _| content)?;
             let offset = offset + (HEADER_LEN + PIECE_META_LEN) as u64;
-            self.stored.push(Piece { segment: segment.id, offset, len, hash });
+            self.stored.push(Piece { segment: segment.id, offset, ..piece });
             if self.used.last().is_none_or(|last| last.id != segment.id) {
                 self.used.push(segment);
             }
@@ -110,14 +112,21 @@ impl BlobWriter for Writer {
     fn cut(&mut self) -> Result<(), Error> {
         let piece = self.held.get(self.whole_len..).unwrap_or_default();
         if !piece.is_empty() {
-            self.whole.push((piece.len() as u32, xxh3_64(piece)));
+            let size = piece.len() as u32;
+            if let Some(packed) = self.codec.pack(piece) {
+                self.held.truncate(self.whole_len);
+                self.held.extend_from_slice(&packed);
+            }
+            let stored = self.held.get(self.whole_len..).unwrap_or_default();
+            let (len, hash) = (stored.len() as u32, xxh3_64(stored));
+            self.whole.push(Piece { segment: 0, offset: 0, len, hash, size });
             self.whole_len = self.held.len();
         }
         if self.size > SMALL_MAX as u64 { self.store_whole() } else { Ok(()) }
     }
 
     fn memory(&self) -> usize {
-        let lists = self.whole.capacity() * size_of::<(u32, u64)>() + self.stored.capacity() * size_of::<Piece>();
+        let lists = (self.whole.capacity() + self.stored.capacity()) * size_of::<Piece>();
         size_of::<Self>() + self.held.capacity() + lists
     }
 
@@ -133,7 +142,7 @@ impl BlobWriter for Writer {
 }
 
 /// The same content once more, with pieces of its own.
-pub(crate) fn duplicate(segments: &Arc<Segments>, upload: &Upload) -> Result<Upload, Error> {
+pub(crate) fn duplicate(segments: &Arc<Segments>, codec: Codec, upload: &Upload) -> Result<Upload, Error> {
     let uploaded = upload.inner().ok_or_else(|| Error::Io("an upload to another engine".into()))?;
     match uploaded {
         Uploaded::Small { bytes, pieces } => {
@@ -141,11 +150,11 @@ pub(crate) fn duplicate(segments: &Arc<Segments>, upload: &Upload) -> Result<Upl
             Ok(Upload::new(upload.size(), again))
         }
         Uploaded::Large { pieces, .. } | Uploaded::There { places: Places { pieces, .. } } => {
-            let mut writer = Box::new(Writer::new(Arc::clone(segments))?);
+            let mut writer = Box::new(Writer::new(Arc::clone(segments), codec)?);
             let mut bytes = Vec::new();
             for piece in pieces {
                 bytes.clear();
-                read_piece(piece, &*segments.file(piece.segment)?, 0..piece.len, &mut bytes)
+                read_piece(piece, &*segments.file(piece.segment)?, 0..piece.size, &mut bytes)
                     .map_err(|what| Error::Damaged(format!("an upload: {what}")))?;
                 writer.write(&bytes)?;
                 writer.cut()?;
@@ -170,6 +179,22 @@ struct StoredPiece {
     file: Arc<dyn DiskFile>,
 }
 
+impl StoredPiece {
+    /// The octets of the blob that are in it or come before it.
+    fn end(&self) -> u64 {
+        self.start + u64::from(self.piece.size)
+    }
+
+    /// True where both are stored as they are, one behind the other.
+    fn is_followed_by(&self, next: &Self) -> bool {
+        let (piece, next) = (&self.piece, &next.piece);
+        piece.codec() == Codec::None
+            && next.codec() == Codec::None
+            && piece.segment == next.segment
+            && piece.offset + u64::from(piece.len) == next.offset
+    }
+}
+
 impl Stored {
     pub(crate) fn open(segments: &Segments, account: AccountId, id: BlobId, places: &Places) -> Result<Self, Error> {
         let mut size = 0;
@@ -180,7 +205,7 @@ impl Stored {
                 _ => segments.file(piece.segment).map_err(|e| named(account, id, &e.to_string()))?,
             };
             pieces.push(StoredPiece { start: size, piece, file });
-            size += u64::from(piece.len);
+            size += u64::from(piece.size);
         }
         Ok(Self { account, id, size, pieces })
     }
@@ -196,13 +221,11 @@ impl Blob for Stored {
             return Err(Error::Io(format!("a range that is not within the {} octets of the blob", self.size).into()));
         }
         let before = out.len();
-        let first = self.pieces.partition_point(|p| p.start + u64::from(p.piece.len) <= range.start);
-        let concerned = self.pieces.iter().skip(first).take_while(|p| p.start < range.end);
-        for StoredPiece { start, piece, file } in concerned {
-            // Both within the piece, whose length fits.
-            let from = range.start.saturating_sub(*start) as u32;
-            let to = (range.end - start).min(u64::from(piece.len)) as u32;
-            if let Err(what) = read_piece(piece, &**file, from..to, out) {
+        let first = self.pieces.partition_point(|p| p.end() <= range.start);
+        let concerned = self.pieces.partition_point(|p| p.start < range.end).saturating_sub(first);
+        let pieces = self.pieces.get(first..first + concerned).unwrap_or_default();
+        for run in pieces.chunk_by(StoredPiece::is_followed_by) {
+            if let Err(what) = read_run(run, &range, out) {
                 out.truncate(before);
                 return Err(named(self.account, self.id, &what));
             }
@@ -211,9 +234,11 @@ impl Blob for Stored {
     }
 
     fn piece_end(&self, at: u64) -> u64 {
-        let end = |p: &StoredPiece| p.start + u64::from(p.piece.len);
-        let next = self.pieces.partition_point(|p| end(p) <= at);
-        self.pieces.get(next).map_or(self.size, end)
+        // The header of a small message and its text are two pieces, which are read at once.
+        let far = at.saturating_add(PIECE_MAX as u64);
+        let (next, behind) =
+            (self.pieces.partition_point(|p| p.end() <= at), self.pieces.partition_point(|p| p.end() <= far));
+        self.pieces.get(next.max(behind.saturating_sub(1))).map_or(self.size, StoredPiece::end)
     }
 }
 
@@ -221,7 +246,33 @@ fn named(account: AccountId, id: BlobId, what: &str) -> Error {
     Error::Damaged(format!("account {account}, blob {}: {what}", id.0))
 }
 
-/// Appends a part of a piece to `out` after verifying the whole of it.
+/// Appends what of a range of the blob is in pieces that stand one behind the other. After an error anything may be
+/// behind what was there.
+fn read_run(run: &[StoredPiece], range: &Range<u64>, out: &mut Vec<u8>) -> Result<(), String> {
+    let (Some(first), Some(last)) = (run.first(), run.last()) else { return Ok(()) };
+    // Both within the run, of which no more is read than was asked for but for the rest of a piece at either end.
+    let from = range.start.saturating_sub(first.start) as usize;
+    let left_out = last.end().saturating_sub(range.end) as usize;
+    let before = out.len();
+    match run {
+        [one] => read_piece(&one.piece, &*one.file, 0..one.piece.size, out)?,
+        _ => {
+            let stored = run.iter().map(|p| p.piece.len as usize).sum::<usize>();
+            out.resize(before + stored, 0);
+            let mut rest = out.get_mut(before..).unwrap_or_default();
+            first.file.read_at(first.piece.offset, rest).map_err(|e| unread(&first.piece, &e))?;
+            for StoredPiece { piece, .. } in run {
+                let octets = rest.split_off_mut(..piece.len as usize).unwrap_or_default();
+                verify(piece, octets)?;
+            }
+        }
+    }
+    out.truncate(out.len() - left_out);
+    out.drain(before..before + from);
+    Ok(())
+}
+
+/// Appends a part of a piece to `out` after verifying the whole of it. After an error anything may be behind what was there.
 pub(crate) fn read_piece(
     piece: &Piece,
     file: &dyn DiskFile,
@@ -229,16 +280,38 @@ pub(crate) fn read_piece(
     out: &mut Vec<u8>,
 ) -> Result<(), String> {
     let before = out.len();
-    out.resize(before + piece.len as usize, 0);
-    let bytes = out.get_mut(before..).unwrap_or_default();
-    let place = || format!("{} octets at {} of segment {}", piece.len, piece.offset, piece.segment);
-    file.read_at(piece.offset, bytes).map_err(|e| format!("cannot read {}: {e}", place()))?;
-    if xxh3_64(bytes) != piece.hash {
-        return Err(format!("{} have changed", place()));
+    match piece.codec() {
+        Codec::None => read_stored(piece, file, out)?,
+        Codec::Zstd => {
+            let mut packed = Vec::new();
+            read_stored(piece, file, &mut packed)?;
+            unpack(&packed, piece.size, out).map_err(|e| format!("{} cannot be unpacked: {e}", place(piece)))?;
+        }
     }
     out.truncate(before + range.end as usize);
     out.drain(before..before + range.start as usize);
     Ok(())
+}
+
+/// Appends what is stored of a piece after verifying it.
+pub(crate) fn read_stored(piece: &Piece, file: &dyn DiskFile, out: &mut Vec<u8>) -> Result<(), String> {
+    let before = out.len();
+    out.resize(before + piece.len as usize, 0);
+    let bytes = out.get_mut(before..).unwrap_or_default();
+    file.read_at(piece.offset, bytes).map_err(|e| unread(piece, &e))?;
+    verify(piece, bytes)
+}
+
+fn verify(piece: &Piece, stored: &[u8]) -> Result<(), String> {
+    if xxh3_64(stored) == piece.hash { Ok(()) } else { Err(format!("{} have changed", place(piece))) }
+}
+
+fn unread(piece: &Piece, error: &std::io::Error) -> String {
+    format!("cannot read {}: {error}", place(piece))
+}
+
+fn place(piece: &Piece) -> String {
+    format!("{} octets at {} of segment {}", piece.len, piece.offset, piece.segment)
 }
 
 /// What the record at `offset` of a segment says; `mark` is the segment's.
@@ -283,7 +356,7 @@ pub(crate) fn examine(
     // A piece outside the record must belong to the same upload, so that no two blobs share it.
     let owned = |upload, index, piece: &Piece| {
         let offset = piece.offset.saturating_sub((HEADER_LEN + PIECE_META_LEN) as u64);
-        let expected = Content::Piece { upload, index, hash: piece.hash };
+        let expected = Content::Piece { upload, index, hash: piece.hash, codec: piece.codec() };
         if record(piece.segment, offset)?.content == expected {
             return Ok(());
         }
@@ -291,7 +364,7 @@ pub(crate) fn examine(
     };
     let whole = |piece: &Piece| {
         let file = segments.file(piece.segment).map_err(|e| e.to_string())?;
-        read_piece(piece, &*file, 0..piece.len, &mut Vec::new())
+        read_piece(piece, &*file, 0..piece.size, &mut Vec::new())
     };
     let outside = || places.pieces.iter().enumerate().filter(|(_, piece)| !places.inside(piece));
     let mut found = match named() {

@@ -15,6 +15,7 @@
 //! that turns up in a wrong place is noticed too. SQLite itself has no checksums.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
@@ -22,9 +23,10 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 use types::AccountId;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+use super::journal::Value;
 use super::reader::{bytes, form_and_hash};
 use super::{OpenError, version};
-use crate::segment::{HEADER_LEN, Input, PIECE_LEN, PIECE_META_LEN, Piece, decode_pieces, encode_pieces};
+use crate::segment::{HEADER_LEN, Input, PIECE_META_LEN, Piece, decode_pieces, encode_pieces, pieces_len};
 use crate::{BlobId, Error};
 
 /// Version 1, as it is.
@@ -38,7 +40,7 @@ const SCHEMA: &str = "
         account INTEGER NOT NULL, key BLOB NOT NULL,
         form INTEGER NOT NULL, hash INTEGER NOT NULL, value BLOB NOT NULL,
         PRIMARY KEY (account, key)
-    ) STRICT, WITHOUT ROWID;
+    ) STRICT;
     CREATE TABLE blob (
         account INTEGER NOT NULL, id INTEGER NOT NULL,
         form INTEGER NOT NULL, hash INTEGER NOT NULL, places BLOB NOT NULL,
@@ -89,14 +91,15 @@ fn make_tables(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch(&format!("BEGIN IMMEDIATE; {SCHEMA} {JOURNAL} {} COMMIT;", version::statements()))
 }
 
-/// Makes an index of format 1 one of the present format.
+/// Makes an index of an earlier format one of the present format. What format 3 has besides is in the segments.
 pub(crate) fn upgrade(connection: &Connection) -> rusqlite::Result<()> {
-    let old = "SELECT count(*) = 0 FROM sqlite_schema WHERE name = 'journal'";
-    if connection.query_row(old, [], |row| row.get(0))? {
-        let version = version::statements();
-        connection.execute_batch(&format!("SAVEPOINT upgrade; {JOURNAL} {version} RELEASE upgrade;"))?;
+    if version::is_present(connection)? {
+        return Ok(());
     }
-    Ok(())
+    let without = "SELECT count(*) = 0 FROM sqlite_schema WHERE name = 'journal'";
+    let journal = if connection.query_row(without, [], |row| row.get(0))? { JOURNAL } else { "" };
+    let version = version::statements();
+    connection.execute_batch(&format!("SAVEPOINT upgrade; {journal} {version} RELEASE upgrade;"))
 }
 
 /// The last group of which everything is in an index.
@@ -173,6 +176,16 @@ pub(crate) fn seal(account: AccountId, key: &[u8], form: i64, value: &[u8]) -> i
     sql(xxh3_64_with_seed(value, place))
 }
 
+/// The value that an index has of a key, if it is as it was stored.
+pub(crate) fn value(connection: &Connection, account: AccountId, key: &[u8]) -> Option<Value> {
+    let select = "SELECT form, hash, value FROM entry WHERE account = ?1 AND key = ?2";
+    let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
+    let (form, hash, bytes): (i64, i64, Vec<u8>) =
+        connection.prepare_cached(select).ok()?.query_row((sql(account.0), key), row).ok()?;
+    verify(account, key, form, hash, &bytes).ok()?;
+    Some(Value { derived: form == DERIVED, bytes: Arc::new(bytes) })
+}
+
 /// Says no where a value is not the one that was stored.
 pub(crate) fn verify(account: AccountId, key: &[u8], form: i64, hash: i64, value: &[u8]) -> Result<(), Error> {
     if form != ESSENTIAL && form != DERIVED {
@@ -235,14 +248,14 @@ impl Places {
         Self { segment: 0, offset: 0, len: 0, pieces: vec![] }
     }
 
-    /// How long it is, encoded, with so many pieces.
-    pub(crate) fn encoded_len(pieces: usize) -> usize {
-        16 + PIECE_LEN * pieces
+    /// How long it is, encoded, with these pieces, wherever they are.
+    pub(crate) fn encoded_len(pieces: &[Piece]) -> usize {
+        16 + pieces_len(pieces)
     }
 
     /// With what it takes to store it.
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(Self::encoded_len(self.pieces.len()));
+        let mut out = Vec::with_capacity(Self::encoded_len(&self.pieces));
         out.extend_from_slice(&self.segment.to_le_bytes());
         out.extend_from_slice(&self.offset.to_le_bytes());
         out.extend_from_slice(&self.len.to_le_bytes());
@@ -317,11 +330,11 @@ mod tests {
 
     #[test]
     fn places_there_and_back() {
-        let inside = Piece { segment: 3, offset: 100, len: 50, hash: 1 };
-        let outside = Piece { segment: 2, offset: 1000, len: 262_144, hash: 2 };
+        let inside = Piece { segment: 3, offset: 100, len: 50, hash: 1, size: 50 };
+        let outside = Piece { segment: 2, offset: 1000, len: 200_000, hash: 2, size: 262_144 };
         let places = Places { segment: 3, offset: 10, len: 140, pieces: vec![inside, outside] };
         assert_eq!(Places::decode(&places.encode()), Some(places.clone()));
-        assert_eq!(places.footprint().collect::<Vec<_>>(), [(3, 140), (2, 262_144 + 76)]);
+        assert_eq!(places.footprint().collect::<Vec<_>>(), [(3, 140), (2, 200_000 + 76)]);
         assert_eq!(Places::decode(&places.encode()[..41]), None);
     }
 }

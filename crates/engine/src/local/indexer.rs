@@ -169,7 +169,11 @@ pub(crate) fn put_live(connection: &Connection, live: Live) -> Result<(), Error>
 fn put_account(connection: &Connection, account: AccountId, layer: &Account, live: &mut Live) -> Result<(), Error> {
     let id = sql(account.0);
     let mut number = prepare(connection, "REPLACE INTO account (id, number) VALUES (?1, ?2)")?;
-    let mut replace = prepare(connection, "REPLACE INTO entry VALUES (?1, ?2, ?3, ?4, ?5)")?;
+    let mut replace = prepare(
+        connection,
+        "INSERT INTO entry VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (account, key)
+            DO UPDATE SET form = excluded.form, hash = excluded.hash, value = excluded.value",
+    )?;
     let mut delete = prepare(connection, "DELETE FROM entry WHERE account = ?1 AND key = ?2")?;
     layer.each(|step| {
         let done = match step {

@@ -71,18 +71,15 @@ pub(crate) struct Draft {
 }
 
 impl Draft {
-    /// `pieces` are how many pieces each of the new blobs has, in order. `before` is the value that a key had
+    /// `places` are how long the places of each of the new blobs are, in order. `before` is the value that a key had
     /// until now, where the journal has it.
     pub(crate) fn new(
         changes: &[Change],
-        pieces: impl IntoIterator<Item = usize>,
+        places: impl IntoIterator<Item = usize>,
         before: impl Fn(AccountId, &[u8]) -> Option<Value>,
     ) -> Self {
-        let places = |pieces| {
-            let len = Places::encoded_len(pieces);
-            len_of(len as u64) + len
-        };
-        let mut draft = Self { octets: vec![VERSION], places: pieces.into_iter().map(places).sum() };
+        let places = places.into_iter().map(|len| len_of(len as u64) + len).sum();
+        let mut draft = Self { octets: vec![VERSION], places };
         let (out, mut values) = (&mut draft.octets, Values::new(before));
         put(changes.len() as u64, out);
         for change in changes {
@@ -91,7 +88,9 @@ impl Draft {
             out.push(change.clear.into());
             values.begin(change.account, change.clear);
             put_blobs(change.dropped.iter(), out);
-            let (mut count, mut writes) = (0, Vec::new());
+            let most =
+                change.writes.iter().map(|(key, value)| key.len() + value.as_ref().map_or(0, |it| it.bytes.len()));
+            let (mut count, mut writes) = (0, Vec::with_capacity(most.map(|len| len + WRITE).sum()));
             for (key, value) in &change.writes {
                 count += write(key, value.as_ref(), values.get(change.account, key), &mut writes);
                 values.set(change.account, key, value.clone());
@@ -267,6 +266,9 @@ fn between(key: &[u8], before: &[u8], value: &[u8]) -> Option<Vec<u8>> {
 /// Octets at the beginning of a value that change by themselves.
 const BEGINNING: usize = 12;
 
+/// Octets that a write takes besides key and value, about.
+const WRITE: usize = 8;
+
 /// Octets that a second write costs besides its key and text, at most, for values of less than 2 MiB.
 const TWICE: usize = 16;
 
@@ -370,7 +372,7 @@ mod tests {
         let dropped = proptest::collection::vec(any::<u64>(), 0..3);
         (0..3u64, any::<u64>(), proptest::bool::weighted(0.2), dropped, writes, blobs).prop_map(
             |(account, number, clear, dropped, writes, blobs)| {
-                let piece = |n| Piece { segment: n, offset: 5, len: 100, hash: u64::from(n) };
+                let piece = |n| Piece { segment: n, offset: 5, len: 100, hash: u64::from(n), size: 100 + n % 2 };
                 let places = |n| Places { segment: 1, offset: 9, len: 100, pieces: (0..n).map(piece).collect() };
                 let blobs = blobs.into_iter().map(|(id, n)| (BlobId(id), Arc::new(places(n)))).collect();
                 let (account, number) = (AccountId(account), CommitNumber(number));
@@ -397,7 +399,7 @@ mod tests {
     /// The octets in the records of a journal, and the length that was told in advance.
     fn written(changes: &[Change]) -> (Vec<u8>, usize, usize) {
         let places: Vec<_> = changes.iter().flat_map(|c| &c.blobs).map(|(_, places)| Arc::clone(places)).collect();
-        let draft = Draft::new(changes, places.iter().map(|p| p.pieces.len()), before);
+        let draft = Draft::new(changes, places.iter().map(|p| Places::encoded_len(&p.pieces)), before);
         let (len, mut records) = (draft.len(), Vec::new());
         draft.finish(places.iter(), 5, 6, &mut records);
         let mut octets = Vec::new();

@@ -65,6 +65,7 @@ use self::indexer::Indexer;
 use self::overlay::Overlay;
 use self::private::Private;
 use self::reader::{Readers, Reading, View};
+use self::rebuild::Site;
 pub use self::reclaim::Options as Reclaim;
 use self::reclaim::{Order, Reclaimer, Shared};
 use self::segments::Segments;
@@ -72,9 +73,12 @@ use self::witness::Witness;
 use self::writer::{Job, Waiting, Writer};
 use crate::disk::{Disk, RealDisk};
 use crate::{
-    Backup, Batch, BlobWriter, CommitError, Engine, Error, Figures, Pending, ReadView, Reclaimed, Setback, Strays,
-    Upload,
+    Backup, Batch, BlobWriter, Codec, CommitError, Engine, Error, Figures, Pending, ReadView, Reclaimed, Setback,
+    Strays, Upload,
 };
+
+/// The directory of the segments, in that of the store.
+const SEGMENTS: &str = "segments";
 
 /// How a store is kept. The defaults suit small machines and large ones.
 #[derive(Clone, Debug)]
@@ -83,6 +87,8 @@ pub struct Options {
     pub disk: Arc<dyn Disk>,
     /// Octets after which a new segment begins.
     pub segment_size: u64,
+    /// How bodies are stored from now on.
+    pub codec: Codec,
     /// Octets of free disk that new bodies leave untouched. Three quarters of them are for changes
     /// that bring no body, such as deleting.
     pub reserve: u64,
@@ -109,11 +115,12 @@ impl Default for Options {
         Self {
             disk: Arc::new(RealDisk),
             segment_size: 64 << 20,
+            codec: Codec::None,
             reserve: 128 << 20,
             group_bytes: 4 << 20,
             group_batches: 1024,
             overlay: 16 << 20,
-            checkpoint_pages: 2048,
+            checkpoint_pages: 8192,
             idle_readers: 8,
             page_size: 8192,
             reclaim: Reclaim::default(),
@@ -175,6 +182,7 @@ pub struct Local {
     /// There until the end; without it the writer ends.
     queue: Option<Sender<Job>>,
     segments: Arc<Segments>,
+    codec: Codec,
     overlay: Arc<Overlay>,
     readers: Arc<Readers>,
     /// There until the end; without it reclaiming ends.
@@ -197,7 +205,15 @@ impl Local {
     /// Opens the store in the directory `store`, or makes one there. Where its file system may only be read,
     /// so may the store.
     pub fn open(store: impl AsRef<Path>, options: Options) -> Result<Self, OpenError> {
-        let store = store.as_ref();
+        Self::open_with(store.as_ref(), options, false)
+    }
+
+    /// As [`Local::open`], of an index that is made again first because parts of it cannot be read: see [`Local::rebuild`].
+    pub fn open_anew(store: impl AsRef<Path>, options: Options) -> Result<Self, OpenError> {
+        Self::open_with(store.as_ref(), options, true)
+    }
+
+    fn open_with(store: &Path, options: Options, anew: bool) -> Result<Self, OpenError> {
         // Mail is nobody else's business.
         DirBuilder::new().recursive(true).mode(0o700).create(store)?;
         match lock(store) {
@@ -205,7 +221,7 @@ impl Local {
                 backup::verify_whole(store)?;
                 let private = Private::new(store)?;
                 let options = private.options(options);
-                let mut local = Self::begin(private.dir(), options, None)?;
+                let mut local = Self::begin(private.dir(), options, anew, None)?;
                 // What was found goes right first.
                 if rebuild::setback(&index::open_reader(private.dir())?)?.is_none() {
                     local.segments.stop(private::REASON);
@@ -213,15 +229,19 @@ impl Local {
                 local.private = Some(private);
                 Ok(local)
             }
-            lock => Self::begin(store, options, Some(lock?)),
+            lock => Self::begin(store, options, anew, Some(lock?)),
         }
     }
 
-    fn begin(store: &Path, options: Options, lock: Option<File>) -> Result<Self, OpenError> {
+    fn begin(store: &Path, options: Options, anew: bool, lock: Option<File>) -> Result<Self, OpenError> {
         backup::verify_whole(store)?;
-        let dir = store.join("segments");
+        let dir = store.join(SEGMENTS);
         options.disk.create_dir(&dir)?;
-        let (mut connection, next) = rebuild::open(store, &options.disk, &dir, options.page_size)?;
+        let site = Site { store, disk: &options.disk, segments: &dir, page_size: options.page_size };
+        if anew {
+            rebuild::rebuild(site, &BTreeSet::new(), rebuild::DEMANDED)?;
+        }
+        let (mut connection, next) = rebuild::open(site)?;
         let witness = Witness::begin(store, next.flushed)?;
         sync_names(store)?;
 
@@ -279,6 +299,7 @@ impl Local {
         Ok(Self {
             queue,
             segments,
+            codec: options.codec,
             overlay,
             readers,
             orders,
@@ -302,7 +323,9 @@ impl Local {
     ) -> Result<Vec<String>, OpenError> {
         let store = store.as_ref();
         let _lock = lock(store)?;
-        rebuild::rebuild(store, options.page_size, distrusted, "the index is made again as demanded")
+        let (disk, segments) = (&options.disk, &store.join(SEGMENTS));
+        let site = Site { store, disk, segments, page_size: options.page_size };
+        rebuild::rebuild(site, distrusted, rebuild::DEMANDED)
     }
 
     /// Makes a store in a new directory of the backup in another. Unless `keep`, the owner is told of a
@@ -375,11 +398,11 @@ impl Engine for Local {
     }
 
     fn upload(&self) -> Result<Box<dyn BlobWriter>, Error> {
-        Ok(Box::new(blob::Writer::new(Arc::clone(&self.segments))?))
+        Ok(Box::new(blob::Writer::new(Arc::clone(&self.segments), self.codec)?))
     }
 
     fn duplicate(&self, upload: &Upload) -> Result<Upload, Error> {
-        blob::duplicate(&self.segments, upload)
+        blob::duplicate(&self.segments, self.codec, upload)
     }
 
     fn commit(&self, batch: Batch) -> Pending {

@@ -103,7 +103,7 @@ impl Overlay {
 
     /// Octets of memory that the active layer takes, roughly.
     pub(crate) fn size(&self) -> usize {
-        self.0.lock().active.size
+        self.0.lock().active.size()
     }
 
     /// Freezes the active layer, for the index. Everything that was frozen before must be in the index.
@@ -141,6 +141,11 @@ impl Layer {
         let mut state = account.0.write();
         let (before, after) = state.apply(change, watched);
         self.size = (self.size + after).saturating_sub(before);
+    }
+
+    /// Octets of memory that it takes, roughly.
+    pub(crate) fn size(&self) -> usize {
+        self.size
     }
 
     /// It is in the index.

@@ -1,6 +1,7 @@
 //! What becomes of an index that is lost or cannot be used.
 //!
-//! The index is put aside and made again: from the newest copy that is sound, and from every account
+//! The index is put aside and made again. Where the journal in the segments brings the newest copy that is sound to
+//! the very end, nothing is lost. Else it is made from that copy as it is, and from every account
 //! that can still be read whole in the damaged file, which is then as it was at the end. The bodies in
 //! the segments that the new index does not name are found by [`super::strays`]; putting them back into
 //! mailboxes is the owner's work. Until it is done, a table `recovery` in the index says what it must know.
@@ -37,28 +38,43 @@ enum Trouble {
 /// An index of so many octets is read after an unclean end before anybody relies on it; it takes a second.
 const READ_AT_START: u64 = 256 << 20;
 
+/// Why an index is made again that can be opened.
+pub(crate) const DEMANDED: &str = "the index is made again as demanded";
+
+/// Where a store is, and what it takes to make its index.
+#[derive(Clone, Copy)]
+pub(crate) struct Site<'a> {
+    pub(crate) store: &'a Path,
+    pub(crate) disk: &'a Arc<dyn Disk>,
+    /// The directory of the segments.
+    pub(crate) segments: &'a Path,
+    pub(crate) page_size: u32,
+}
+
+impl Site<'_> {
+    /// Its segments, to read; `next` is the number of the next one.
+    fn segments(&self, next: u32) -> Segments {
+        Segments::new(Arc::clone(self.disk), self.segments.to_owned(), 0, 0, next, 0)
+    }
+}
+
 /// Opens the index to write, made again where that is needed, and seals the segments.
-pub(crate) fn open(
-    store: &Path,
-    disk: &Arc<dyn Disk>,
-    segments: &Path,
-    page_size: u32,
-) -> Result<(Connection, Next), OpenError> {
+pub(crate) fn open(site: Site<'_>) -> Result<(Connection, Next), OpenError> {
+    let Site { store, disk, segments, .. } = site;
     let there = !segments::list(&**disk, segments)?.is_empty();
     let path = index::path(store);
     let len = |path: &Path| fs::metadata(path).map_or(0, |metadata| metadata.len());
     let unclean = len(&log_of(&path)) > 0;
     // Pages of several times may stand side by side then, although nothing is lost.
     let torn = wal::is_damaged(&log_of(&path))?;
-    let mut said = look(store, page_size, there)?;
+    let mut said = look(site, there)?;
     if said.is_empty() && there && (torn || unclean && len(&path) <= READ_AT_START) {
-        said = unsound(store, page_size)?.unwrap_or_default();
+        said = unsound(site)?.unwrap_or_default();
     }
-    let begin = || begin(store, disk, segments, page_size);
-    let (connection, next, lost) = match begin() {
+    let (connection, next, lost) = match begin(site) {
         Err(OpenError::Index(e)) if there && is_damage(&e) => {
-            said = rebuild(store, page_size, &BTreeSet::new(), &format!("the index cannot be used: {e}"))?;
-            begin()?
+            said = rebuild(site, &BTreeSet::new(), &format!("the index cannot be used: {e}"))?;
+            begin(site)?
         }
         begun => begun?,
     };
@@ -85,21 +101,16 @@ pub(crate) struct Next {
 }
 
 /// Opens the index to write, seals the segments, and takes what is in their journals. What was lost.
-fn begin(
-    store: &Path,
-    disk: &Arc<dyn Disk>,
-    segments: &Path,
-    page_size: u32,
-) -> Result<(Connection, Next, Vec<String>), OpenError> {
-    let connection = index::open_writer(store, page_size)?;
+fn begin(site: Site<'_>) -> Result<(Connection, Next, Vec<String>), OpenError> {
+    let store = site.store;
+    let connection = index::open_writer(store, site.page_size)?;
     let before = index::flushed(&connection)?;
-    let mut left = leftovers::seal(&connection, &**disk, segments, before)?;
+    let mut left = leftovers::seal(&connection, &**site.disk, site.segments, before)?;
     if let Some(last) = Witness::read(store).filter(|last| before.is_some_and(|before| before < *last)) {
         // What was acknowledged was followed by something, or would have been.
         left.seen = left.seen.max(last + 1);
     }
-    let to_read = Segments::new(Arc::clone(disk), segments.to_owned(), 0, 0, left.segment, 0);
-    let lost = replay::replay(&connection, &to_read, before, &left)?;
+    let lost = replay::replay(&connection, &site.segments(left.segment), before, &left)?;
     let flushed = index::flushed(&connection)?;
     let next =
         Next { segment: left.segment, flushed: flushed.unwrap_or(0), unclean: left.unclean || before != flushed };
@@ -120,26 +131,24 @@ fn is_damage(error: &rusqlite::Error) -> bool {
 
 /// Looks at the index before anybody opens it, and makes it again where it is lost or cannot be used.
 /// `segments` says whether there are segment files. What went wrong, if anything did.
-fn look(store: &Path, page_size: u32, segments: bool) -> Result<Vec<String>, OpenError> {
+fn look(site: Site<'_>, segments: bool) -> Result<Vec<String>, OpenError> {
     // What is not a store yet cannot have lost anything.
-    if !segments && copies::newest(store).is_none() {
+    if !segments && copies::newest(site.store).is_none() {
         return Ok(vec![]);
     }
-    match probe(store)? {
-        Some(Trouble::Lost) => rebuild(store, page_size, &BTreeSet::new(), "the index is missing"),
-        Some(Trouble::Unusable(why)) => {
-            rebuild(store, page_size, &BTreeSet::new(), &format!("the index cannot be used: {why}"))
-        }
+    match probe(site.store)? {
+        Some(Trouble::Lost) => rebuild(site, &BTreeSet::new(), "the index is missing"),
+        Some(Trouble::Unusable(why)) => rebuild(site, &BTreeSet::new(), &format!("the index cannot be used: {why}")),
         None => Ok(vec![]),
     }
 }
 
 /// After damage in the log, pages of several times may stand side by side: makes the index again if so.
-fn unsound(store: &Path, page_size: u32) -> Result<Option<Vec<String>>, OpenError> {
-    let reader = index::open_reader(store)?;
+fn unsound(site: Site<'_>) -> Result<Option<Vec<String>>, OpenError> {
+    let reader = index::open_reader(site.store)?;
     let Err(e) = index::verify_structure(&reader) else { return Ok(None) };
     drop(reader);
-    rebuild(store, page_size, &BTreeSet::new(), &format!("the index cannot be used: {e}")).map(Some)
+    rebuild(site, &BTreeSet::new(), &format!("the index cannot be used: {e}")).map(Some)
 }
 
 /// `None` where the index looks like one.
@@ -195,50 +204,100 @@ fn trouble(error: rusqlite::Error) -> Result<Option<Trouble>, OpenError> {
 
 /// Makes the index again. Says in plain words from what.
 /// Accounts in `distrusted` are not taken from the file as it is.
-pub(crate) fn rebuild(
-    store: &Path,
-    page_size: u32,
-    distrusted: &BTreeSet<AccountId>,
-    why: &str,
-) -> Result<Vec<String>, OpenError> {
+pub(crate) fn rebuild(site: Site<'_>, distrusted: &BTreeSet<AccountId>, why: &str) -> Result<Vec<String>, OpenError> {
+    let store = site.store;
     let mut said = vec![why.to_owned()];
     let aside = put_aside(store)?;
     let fresh = store.join("index.new");
-    remove(&fresh)?;
-    match sound_copy(store, &mut said)? {
-        Some(copy) => {
-            fs::copy(&copy, &fresh)?;
-            said.push(format!("the index was made again from the copy {}", copy.display()));
-        }
-        None => {
-            index::create(&fresh, page_size)?;
-            said.push("there is no copy of the index: the segments are all there is".to_owned());
-        }
-    }
-    let connection = Connection::open(&fresh)?;
-    connection.pragma_update(None, "synchronous", "OFF")?;
-    connection.execute_batch("PRAGMA journal_mode = MEMORY; BEGIN IMMEDIATE")?;
-    index::upgrade(&connection)?;
-    // What a copy says of it is true of no account that is taken from somewhere else.
-    index::set_flushed(&connection, None)?;
-    mark(&connection)?;
-    let damaged = index::path(&aside);
-    if damaged.exists() {
+    let copy = sound_copy(store, &mut said)?;
+    let from = match &copy {
+        Some(copy) => format!("the index was made again from the copy {}", copy.display()),
+        None => "there is no copy of the index: the segments are all there is".to_owned(),
+    };
+    said.push(from);
+    let damaged = Some(index::path(&aside)).filter(|damaged| damaged.exists());
+    if damaged.is_some() {
         said.push(format!("the index as it was is in {}", aside.display()));
-        // Whatever stops this, what it has got so far is good.
-        if let Err(e) = salvage(&damaged, &connection, distrusted, &mut said) {
-            said.push(format!("the damaged index cannot be read any further: {e}"));
-        }
     }
-    recount(&connection)?;
-    note(&connection, &said)?;
-    connection.execute_batch("COMMIT")?;
-    connection.close().map_err(|(_, e)| e)?;
+    // An account that is not consistent may have been so before.
+    let is_whole = match &copy {
+        Some(copy) if distrusted.is_empty() => whole(site, copy, &fresh, &mut said)?,
+        _ => false,
+    };
+    if !is_whole {
+        partly(site, copy.as_deref(), damaged.as_deref(), distrusted, &fresh, &mut said)?;
+    }
     File::open(&fresh)?.sync_all()?;
     remove_log(store)?;
     fs::rename(&fresh, index::path(store))?;
     File::open(store)?.sync_all()?;
     Ok(said)
+}
+
+/// Makes `fresh` from a copy and what was committed after it; false where it cannot be shown that this is all.
+fn whole(site: Site<'_>, copy: &Path, fresh: &Path, said: &mut Vec<String>) -> Result<bool, OpenError> {
+    let Some(acknowledged) = Witness::read(site.store) else { return Ok(false) };
+    let connection = open_fresh(site, Some(copy), fresh)?;
+    index::upgrade(&connection)?;
+    let Some(flushed) = index::flushed(&connection)? else { return Ok(false) };
+    // Made while there was something to put right: it is not a state that anybody has seen.
+    if setback(&connection)?.is_some() {
+        return Ok(false);
+    }
+    let left = leftovers::seal(&connection, &**site.disk, site.segments, Some(flushed))?;
+    if !replay::catch_up(&connection, &site.segments(left.segment), flushed, acknowledged, &left)? {
+        return Ok(false);
+    }
+    said.push("everything that was committed after that is in the journal: nothing is lost".to_owned());
+    connection.execute_batch("BEGIN IMMEDIATE")?;
+    mark(&connection)?;
+    connection.execute_batch("INSERT INTO recovery (current) SELECT id FROM account")?;
+    recount(&connection)?;
+    note(&connection, said)?;
+    connection.execute_batch("COMMIT")?;
+    connection.close().map_err(|(_, e)| e)?;
+    Ok(true)
+}
+
+/// Makes `fresh` of what there is.
+fn partly(
+    site: Site<'_>,
+    copy: Option<&Path>,
+    damaged: Option<&Path>,
+    distrusted: &BTreeSet<AccountId>,
+    fresh: &Path,
+    said: &mut Vec<String>,
+) -> Result<(), OpenError> {
+    let connection = open_fresh(site, copy, fresh)?;
+    connection.execute_batch("BEGIN IMMEDIATE")?;
+    index::upgrade(&connection)?;
+    // What a copy says of it is true of no account that is taken from somewhere else.
+    index::set_flushed(&connection, None)?;
+    mark(&connection)?;
+    // Whatever stops this, what it has got so far is good.
+    if let Some(damaged) = damaged
+        && let Err(e) = salvage(damaged, &connection, distrusted, said)
+    {
+        said.push(format!("the damaged index cannot be read any further: {e}"));
+    }
+    recount(&connection)?;
+    note(&connection, said)?;
+    connection.execute_batch("COMMIT")?;
+    connection.close().map_err(|(_, e)| e)?;
+    Ok(())
+}
+
+/// The file `fresh`, a copy or without content. It is synced as a whole at the end.
+fn open_fresh(site: Site<'_>, copy: Option<&Path>, fresh: &Path) -> Result<Connection, OpenError> {
+    remove(fresh)?;
+    match copy {
+        Some(copy) => drop(fs::copy(copy, fresh)?),
+        None => index::create(fresh, site.page_size)?,
+    }
+    let connection = Connection::open(fresh)?;
+    connection.pragma_update(None, "synchronous", "OFF")?;
+    connection.execute_batch("PRAGMA journal_mode = MEMORY")?;
+    Ok(connection)
 }
 
 /// Gives the files of the index a second name in a new directory under `damaged/`.

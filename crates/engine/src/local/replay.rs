@@ -4,6 +4,11 @@
 //! last group may have been cut off: its journal is not whole, or a body that it names is not. Nobody was told
 //! of it. Any other group is followed by something, and so was durable: where its journal cannot be read,
 //! commits are lost, which is said.
+//!
+//! A copy of an index that is lost catches up in the same way ([`catch_up`]), where it can be shown that nothing is
+//! missing between it and the end. It is much longer behind, so more is asked: no group may be lacking, and each
+//! commit of an account must be the one after its last. An account that has lost commits once has got others with
+//! the same numbers since, before anybody was served; then nobody can say from here which of them count.
 
 use std::collections::{BTreeSet, HashMap};
 use std::io;
@@ -53,6 +58,68 @@ pub(crate) fn replay(
     Ok(replay.said)
 }
 
+/// Brings a copy of the index, which has everything up to group `flushed`, to its end. False where that cannot be
+/// shown to be the end, and then the copy is of no use any more: it may have been brought half way.
+/// `acknowledged` is the last group that was.
+pub(crate) fn catch_up(
+    connection: &Connection,
+    segments: &Segments,
+    flushed: u64,
+    acknowledged: u64,
+    left: &Leftovers,
+) -> Result<bool, OpenError> {
+    let mut replay = Replay { connection, segments, numbers: HashMap::new(), behind: BTreeSet::new(), said: vec![] };
+    let (mut last, mut layer) = (flushed, Layer::new(flushed));
+    let mut journals = left.journals.range(flushed + 1..).peekable();
+    while let Some((&group, journal)) = journals.next() {
+        let octets = replay.read(journal).map_err(failed)?;
+        // What was put into the index already is what differences begin from, too.
+        let before =
+            |account, key: &[u8]| layer.recent(account, key).or_else(|| index::value(connection, account, key));
+        let Some(changes) = journal::decode(&octets, before) else { return Ok(false) };
+        // Where a process ended, the last group may have been cut off, and then it never was in an index.
+        let ends = journals.peek().is_none_or(|(_, next)| next.segment != journal.segment);
+        if ends && !replay.is_whole(&changes)? {
+            return Ok(group == left.seen
+                && group == last + 1
+                && acknowledged <= last
+                && put(connection, &layer, last)?);
+        }
+        if group != last + 1 {
+            return Ok(false);
+        }
+        for change in changes {
+            if change.number.0 != replay.number(change.account)?.0 + 1 {
+                return Ok(false);
+            }
+            replay.numbers.insert(change.account, change.number);
+            layer.apply(change);
+        }
+        last = group;
+        if layer.size() > PORTION {
+            put(connection, &layer, last)?;
+            layer = Layer::new(last);
+        }
+    }
+    // Of the last group there may be bodies without a journal: nobody was told of it.
+    let is_end = acknowledged <= last && left.seen <= last + 1;
+    Ok(is_end && put(connection, &layer, last)?)
+}
+
+/// Octets of memory that are put into the index at one time.
+const PORTION: usize = 16 << 20;
+
+fn put(connection: &Connection, layer: &Layer, last: u64) -> Result<bool, OpenError> {
+    let mut live = Live::new();
+    connection.execute_batch("BEGIN IMMEDIATE")?;
+    indexer::put_layer(connection, layer, &mut live)
+        .and_then(|()| indexer::put_live(connection, live))
+        .map_err(failed)?;
+    index::set_flushed(connection, Some(last))?;
+    connection.execute_batch("COMMIT")?;
+    Ok(true)
+}
+
 fn failed(error: Error) -> OpenError {
     OpenError::Io(io::Error::other(error.to_string()))
 }
@@ -98,14 +165,7 @@ impl Replay<'_> {
 
     /// Takes a change where it follows what is there. In an index that was made again it may not.
     fn change(&mut self, change: Change, layer: &mut Layer) -> Result<(), OpenError> {
-        let number = match self.numbers.get(&change.account) {
-            Some(number) => *number,
-            None => {
-                let mut select = self.connection.prepare_cached("SELECT number FROM account WHERE id = ?1")?;
-                let number = select.query_row([sql(change.account.0)], |row| row.get::<_, i64>(0)).optional()?;
-                CommitNumber(number.unwrap_or(0).cast_unsigned())
-            }
-        };
+        let number = self.number(change.account)?;
         if change.number.0 > number.0 + 1 {
             self.behind.insert(change.account);
             return Ok(());
@@ -113,6 +173,16 @@ impl Replay<'_> {
         self.numbers.insert(change.account, change.number);
         layer.apply(change);
         Ok(())
+    }
+
+    /// The last commit of an account.
+    fn number(&self, account: AccountId) -> rusqlite::Result<CommitNumber> {
+        if let Some(number) = self.numbers.get(&account) {
+            return Ok(*number);
+        }
+        let mut select = self.connection.prepare_cached("SELECT number FROM account WHERE id = ?1")?;
+        let number = select.query_row([sql(account.0)], |row| row.get::<_, i64>(0)).optional()?;
+        Ok(CommitNumber(number.unwrap_or(0).cast_unsigned()))
     }
 
     /// Of this account, or of all, nobody can say any more that nothing is lost.

@@ -158,7 +158,7 @@ fn open(segments: &Arc<Segments>, account: AccountId, id: BlobId, at: &At) -> Re
     };
     let places = Places { segment: at.segment, offset: at.offset, len, pieces };
     let blob = Stored::open(segments, account, id, &places)?;
-    let size = places.pieces.iter().map(|piece| u64::from(piece.len)).sum();
+    let size = places.pieces.iter().map(|piece| u64::from(piece.size)).sum();
     let upload = Upload::new(size, Uploaded::There { places });
     Ok(Stray { label, blob: Arc::new(blob), upload, named: at.named })
 }

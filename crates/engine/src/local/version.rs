@@ -14,8 +14,8 @@ use super::OpenError;
 /// "PBOX".
 const APPLICATION_ID: i32 = 0x5042_4f58;
 
-/// What this version writes.
-const FORMAT: u16 = 2;
+/// What this version writes: from 2 on with a journal, from 3 on with pieces that may be compressed.
+const FORMAT: u16 = 3;
 
 /// What the header of an index says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -30,12 +30,20 @@ pub(crate) enum Identity {
 
 /// Reads it.
 pub(crate) fn identity(connection: &Connection) -> rusqlite::Result<Identity> {
-    let pragma = |name: &str| connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, i32>(0));
-    Ok(match (pragma("application_id")?, decode(pragma("user_version")?)) {
+    Ok(match (pragma(connection, "application_id")?, decode(pragma(connection, "user_version")?)) {
         (APPLICATION_ID, Some(1..=FORMAT)) => Identity::Ours,
         (APPLICATION_ID, Some(later)) => Identity::Later(later),
         _ => Identity::Other,
     })
+}
+
+/// True where an index that we know has the format that this version writes.
+pub(crate) fn is_present(connection: &Connection) -> rusqlite::Result<bool> {
+    Ok(decode(pragma(connection, "user_version")?) == Some(FORMAT))
+}
+
+fn pragma(connection: &Connection, name: &str) -> rusqlite::Result<i32> {
+    connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get(0))
 }
 
 /// Says no where this is not an index that we know.

@@ -267,8 +267,12 @@ impl Writer {
         bodies: &[(AccountId, NewBlob)],
         used: &mut Used,
     ) -> Result<(Vec<Arc<Places>>, usize), Error> {
-        let pieces = bodies.iter().map(|(_, blob)| blob.upload.inner().map_or(0, Uploaded::pieces));
-        let draft = Draft::new(changes, pieces, |account, key| self.overlay.recent(account, key));
+        let pieces = |blob: &NewBlob| {
+            blob.upload.inner().map_or(16, |uploaded: &Uploaded| Places::encoded_len(uploaded.pieces()))
+        };
+        let draft = Draft::new(changes, bodies.iter().map(|(_, blob)| pieces(blob)), |account, key| {
+            self.overlay.recent(account, key)
+        });
         for (_, blob) in bodies {
             if let Some(Uploaded::Large { segments, .. }) = blob.upload.inner() {
                 used.extend(segments.iter().map(|segment| (segment.id, Arc::clone(segment))));
@@ -391,16 +395,17 @@ fn record_len(blob: &NewBlob) -> usize {
     if let Some(Uploaded::There { .. }) = uploaded {
         return 0;
     }
-    let (pieces, body) = uploaded.map_or((0, 0), |uploaded| (uploaded.pieces(), uploaded.body().len()));
+    let (pieces, body): (&[Piece], _) =
+        uploaded.map_or((&[], 0), |uploaded| (uploaded.pieces(), uploaded.body().len()));
     HEADER_LEN + blob_meta_len(blob.label.len(), pieces) + body
 }
 
 /// The pieces of a body that begins at `offset`.
-fn place(pieces: &[(u32, u64)], segment: u32, mut offset: u64) -> Vec<Piece> {
-    let place = |&(len, hash): &(u32, u64)| {
-        let piece = Piece { segment, offset, len, hash };
-        offset += u64::from(len);
-        piece
+fn place(pieces: &[Piece], segment: u32, mut offset: u64) -> Vec<Piece> {
+    let place = |piece: &Piece| {
+        let placed = Piece { segment, offset, ..*piece };
+        offset += u64::from(piece.len);
+        placed
     };
     pieces.iter().map(place).collect()
 }

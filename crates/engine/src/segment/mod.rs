@@ -10,6 +10,7 @@
 //!          kind 2, piece:   upload:8 index:4 hash:8
 //!          kind 3, journal: part:4 parts:4 hash:8
 //! piece  = segment:4 offset:8 len:4 hash:8                          ; 24 octets
+//!        / segment:4 offset:8 len:4 hash:8 size:4                   ; 28 octets: compressed
 //! ```
 //!
 //! * Every segment has a random *mark* in each of its records; the first record of a file has kind
@@ -20,8 +21,11 @@
 //! * The records of kind 3 that end a group, one after the other in one segment, hold in their bodies
 //!   what else the group has changed: without them it was not committed.
 //! * `group` counts commits: the later of two records has the larger number. A copy of a record has
-//!   group 0. `codec` is 0 (stored
-//!   as it is) and `key_id` is 0 (not encrypted); other values are for later versions.
+//!   group 0.
+//! * `codec` is 0 where pieces are stored as they are, and 1 where the piece of a record of kind 2, or one or more of
+//!   those that a record of kind 1 names, is compressed with Zstandard, each by itself. Such a piece has the
+//!   topmost bit of `len` set, and says how long it is when it is unpacked. Lengths and hashes are those of what is stored.
+//! * `key_id` is 0 (not encrypted); other values are for later versions.
 
 mod scan;
 #[cfg(test)]
@@ -34,7 +38,7 @@ use std::ops::Range;
 use types::AccountId;
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::BlobId;
+use crate::{BlobId, Codec};
 
 /// Octets of a record's header.
 pub const HEADER_LEN: usize = 56;
@@ -52,7 +56,8 @@ const KIND_SEGMENT: u8 = 0;
 const KIND_BLOB: u8 = 1;
 const KIND_PIECE: u8 = 2;
 const KIND_JOURNAL: u8 = 3;
-pub(crate) const PIECE_LEN: usize = 24;
+/// Of the length of a piece: it is compressed.
+const PACKED: u32 = 1 << 31;
 
 /// Where a piece of a blob lies, and its hash.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -61,10 +66,19 @@ pub struct Piece {
     pub segment: u32,
     /// Of its first octet, from the start of the segment file.
     pub offset: u64,
-    /// In octets, at most [`PIECE_MAX`].
+    /// How many octets are stored, at most [`PIECE_MAX`].
     pub len: u32,
-    /// XXH3 of its octets.
+    /// XXH3 of these.
     pub hash: u64,
+    /// How many octets of the blob they are: more, where they are compressed, and at most [`PIECE_MAX`].
+    pub size: u32,
+}
+
+impl Piece {
+    /// How it is stored.
+    pub fn codec(&self) -> Codec {
+        if self.size == self.len { Codec::None } else { Codec::Zstd }
+    }
 }
 
 /// A record without its body.
@@ -107,6 +121,8 @@ pub enum Content {
         index: u32,
         /// XXH3 of the body.
         hash: u64,
+        /// How the body is stored.
+        codec: Codec,
     },
     /// A part of what a group of commits has changed besides blobs.
     Journal {
@@ -124,6 +140,7 @@ pub enum Content {
 pub(crate) struct Header {
     pub(crate) mark: u64,
     pub(crate) kind: u8,
+    pub(crate) codec: Codec,
     pub(crate) group: u64,
     pub(crate) meta_len: u32,
     pub(crate) body_len: u32,
@@ -146,11 +163,17 @@ impl Header {
         let mark = input.u64()?;
         let plain_version = input.u8()? == VERSION;
         let kind = input.u8()?;
-        // Codec, zero and key id.
-        let plain = input.take(6)? == [0; 6];
+        let codec = match input.u8()? {
+            0 => Codec::None,
+            1 => Codec::Zstd,
+            _ => return None,
+        };
+        // Zero and key id.
+        let plain = input.take(5)? == [0; 5];
         let header = Self {
             mark,
             kind,
+            codec,
             group: input.u64()?,
             meta_len: input.u32()?,
             body_len: input.u32()?,
@@ -165,7 +188,7 @@ impl Header {
         let start = out.len();
         out.extend_from_slice(&MAGIC);
         out.extend_from_slice(&self.mark.to_le_bytes());
-        out.extend_from_slice(&[VERSION, self.kind, 0, 0]);
+        out.extend_from_slice(&[VERSION, self.kind, self.codec as u8, 0]);
         out.extend_from_slice(&0u32.to_le_bytes());
         out.extend_from_slice(&self.group.to_le_bytes());
         out.extend_from_slice(&self.meta_len.to_le_bytes());
@@ -191,11 +214,17 @@ impl Header {
                 let label = input.take(label_len)?.to_vec();
                 Content::Blob { account, id, upload, label, pieces: decode_pieces(input.rest())? }
             }
-            KIND_PIECE => Content::Piece { upload: input.u64()?, index: input.u32()?, hash: input.u64()? },
+            KIND_PIECE => {
+                Content::Piece { upload: input.u64()?, index: input.u32()?, hash: input.u64()?, codec: self.codec }
+            }
             KIND_JOURNAL => Content::Journal { part: input.u32()?, parts: input.u32()?, hash: input.u64()? },
             _ => return None,
         };
-        input.0.is_empty().then_some(Record { mark: self.mark, group: self.group, content })
+        (input.0.is_empty() && content.codec() == self.codec).then_some(Record {
+            mark: self.mark,
+            group: self.group,
+            content,
+        })
     }
 }
 
@@ -217,7 +246,7 @@ impl Record {
                 encode_pieces(pieces, &mut meta);
                 KIND_BLOB
             }
-            Content::Piece { upload, index, hash } => {
+            Content::Piece { upload, index, hash, codec: _ } => {
                 meta.extend_from_slice(&upload.to_le_bytes());
                 meta.extend_from_slice(&index.to_le_bytes());
                 meta.extend_from_slice(&hash.to_le_bytes());
@@ -233,6 +262,7 @@ impl Record {
         let header = Header {
             mark: self.mark,
             kind,
+            codec: self.content.codec(),
             group: self.group,
             meta_len: meta.len() as u32,
             body_len,
@@ -264,11 +294,20 @@ impl Record {
 }
 
 impl Content {
+    /// What its header says of the pieces in it, or that it names.
+    fn codec(&self) -> Codec {
+        match self {
+            Self::Piece { codec, .. } => *codec,
+            Self::Blob { pieces, .. } if pieces.iter().any(|piece| piece.codec() == Codec::Zstd) => Codec::Zstd,
+            _ => Codec::None,
+        }
+    }
+
     /// How long the meta of this record is.
     pub fn meta_len(&self) -> usize {
         match self {
             Self::Segment { .. } => 4,
-            Self::Blob { label, pieces, .. } => blob_meta_len(label.len(), pieces.len()),
+            Self::Blob { label, pieces, .. } => blob_meta_len(label.len(), pieces),
             Self::Piece { .. } => PIECE_META_LEN,
             Self::Journal { .. } => JOURNAL_META_LEN,
         }
@@ -282,27 +321,43 @@ pub(crate) const PIECE_META_LEN: usize = 20;
 pub(crate) const JOURNAL_META_LEN: usize = 16;
 
 /// Octets of the meta of a blob's record.
-pub(crate) fn blob_meta_len(label: usize, pieces: usize) -> usize {
-    28 + label + pieces * PIECE_LEN
+pub(crate) fn blob_meta_len(label: usize, pieces: &[Piece]) -> usize {
+    28 + label + pieces_len(pieces)
+}
+
+/// Octets that the places of pieces take where they are stored.
+pub(crate) fn pieces_len(pieces: &[Piece]) -> usize {
+    pieces.iter().map(|piece| if piece.codec() == Codec::None { 24 } else { 28 }).sum()
 }
 
 /// The places of pieces as they are stored, here and in the index.
 pub(crate) fn encode_pieces(pieces: &[Piece], out: &mut Vec<u8>) {
-    for Piece { segment, offset, len, hash } in pieces {
+    for piece in pieces {
+        let Piece { segment, offset, len, hash, size } = piece;
+        let packed = piece.codec() == Codec::Zstd;
         out.extend_from_slice(&segment.to_le_bytes());
         out.extend_from_slice(&offset.to_le_bytes());
-        out.extend_from_slice(&len.to_le_bytes());
+        out.extend_from_slice(&if packed { len | PACKED } else { *len }.to_le_bytes());
         out.extend_from_slice(&hash.to_le_bytes());
+        if packed {
+            out.extend_from_slice(&size.to_le_bytes());
+        }
     }
 }
 
 /// `None` where this is no list of pieces.
 pub(crate) fn decode_pieces(bytes: &[u8]) -> Option<Vec<Piece>> {
     let mut input = Input(bytes);
-    let mut pieces = Vec::with_capacity(bytes.len() / PIECE_LEN);
+    let mut pieces = Vec::with_capacity(bytes.len() / 24);
     while !input.0.is_empty() {
-        let piece = Piece { segment: input.u32()?, offset: input.u64()?, len: input.u32()?, hash: input.u64()? };
-        if piece.len as usize > PIECE_MAX {
+        let (segment, offset, len, hash) = (input.u32()?, input.u64()?, input.u32()?, input.u64()?);
+        let piece = match len & PACKED {
+            0 => Piece { segment, offset, len, hash, size: len },
+            _ => Piece { segment, offset, len: len & !PACKED, hash, size: input.u32()? },
+        };
+        let bounded = piece.len <= piece.size && piece.size as usize <= PIECE_MAX;
+        // What is said to be packed is smaller for it.
+        if !bounded || (len & PACKED != 0) != (piece.codec() == Codec::Zstd) {
             return None;
         }
         pieces.push(piece);

@@ -26,18 +26,22 @@ fn segment(bodies: &[Vec<u8>]) -> (Vec<u8>, Vec<Found>) {
 
 fn named(n: usize, offset: u64, body: &[u8]) -> Content {
     if n % 3 == 2 {
-        return Content::Piece { upload: 77, index: n as u32, hash: xxh3_64(body) };
+        let codec = if n % 2 == 0 { Codec::None } else { Codec::Zstd };
+        return Content::Piece { upload: 77, index: n as u32, hash: xxh3_64(body), codec };
     }
     let label = vec![n as u8; n % 5];
     let (head, rest) = body.split_at(body.len() / 3);
     let parts: Vec<&[u8]> = [head, rest].into_iter().filter(|part| !part.is_empty()).collect();
-    let mut at = offset + (HEADER_LEN + blob_meta_len(label.len(), parts.len())) as u64;
-    let place = |part: &&[u8]| {
-        let piece = Piece { segment: 9, offset: at, len: part.len() as u32, hash: xxh3_64(part) };
-        at += part.len() as u64;
-        piece
+    let piece = |(part, more): (&&[u8], usize)| {
+        let len = part.len() as u32;
+        Piece { segment: 9, offset: 0, len, hash: xxh3_64(part), size: len + (more * n % 2) as u32 }
     };
-    let pieces = parts.iter().map(place).collect();
+    let mut pieces: Vec<Piece> = parts.iter().zip(0..).map(piece).collect();
+    let mut at = offset + (HEADER_LEN + blob_meta_len(label.len(), &pieces)) as u64;
+    for piece in &mut pieces {
+        piece.offset = at;
+        at += u64::from(piece.len);
+    }
     Content::Blob { account: AccountId(n as u64), id: BlobId(1000 + n as u64), upload: 0, label, pieces }
 }
 
@@ -187,6 +191,25 @@ fn a_damaged_body_is_named() {
     let after = found(&bytes, None);
     let Found::Damaged { record: Some(record), .. } = &after[1] else { panic!("{after:?}") };
     assert!(matches!(record.content, Content::Blob { account: AccountId(0), id: BlobId(1000), .. }));
+}
+
+/// What says that it is packed is bounded, and smaller than what it was.
+#[test]
+fn sizes_of_packed_pieces_are_bounded() {
+    let decoded = |len: u32, size: Option<u32>| {
+        let mut bytes = [&[0; 12][..], &len.to_le_bytes(), &[0; 8]].concat();
+        bytes.extend(size.into_iter().flat_map(u32::to_le_bytes));
+        decode_pieces(&bytes).map(|pieces| pieces.iter().map(|piece| (piece.len, piece.size)).collect::<Vec<_>>())
+    };
+    let max = PIECE_MAX as u32;
+    assert_eq!(decoded(max, None), Some(vec![(max, max)]));
+    assert_eq!(decoded(max + 1, None), None);
+    assert_eq!(decoded(PACKED | 9, Some(max)), Some(vec![(9, max)]));
+    assert_eq!(decoded(PACKED | 9, Some(max + 1)), None);
+    assert_eq!(decoded(PACKED | 9, Some(9)), None);
+    assert_eq!(decoded(PACKED | 9, Some(8)), None);
+    assert_eq!(decoded(PACKED | 9, None), None);
+    assert_eq!(decoded(9, Some(10)), None);
 }
 
 #[test]

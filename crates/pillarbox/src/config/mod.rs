@@ -47,8 +47,16 @@ pub(crate) struct StoreTable {
     copies: usize,
     copy_interval: Span,
     reserve: Size,
+    compression: Compression,
     reclaim_share: Percent,
     reclaim_rate: Size,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Compression {
+    None,
+    Zstd,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize)]
@@ -162,6 +170,7 @@ impl Default for StoreTable {
             copies: 3,
             copy_interval: Span(Duration::from_secs(3600)),
             reserve: Size(reserve),
+            compression: Compression::None,
             reclaim_share: Percent(reclaim.dead_share),
             reclaim_rate: Size(reclaim.rate),
         }
@@ -304,11 +313,15 @@ impl Config {
 
     /// How the server's engine is to keep the store.
     pub(crate) fn engine_options(&self) -> engine::local::Options {
-        let StoreTable { copies, copy_interval, reserve, reclaim_share, reclaim_rate, .. } = &self.store;
+        let StoreTable { copies, copy_interval, reserve, compression, reclaim_share, reclaim_rate, .. } = &self.store;
         let copies = (*copies > 0).then_some(engine::local::Copies { every: copy_interval.0, keep: *copies });
         let reclaim =
             engine::local::Reclaim { dead_share: reclaim_share.0, rate: reclaim_rate.0, ..Default::default() };
-        engine::local::Options { copies, reserve: reserve.0, reclaim, ..Default::default() }
+        let codec = match compression {
+            Compression::None => engine::Codec::None,
+            Compression::Zstd => engine::Codec::Zstd,
+        };
+        engine::local::Options { copies, reserve: reserve.0, codec, reclaim, ..Default::default() }
     }
 
     /// The same for a store that is opened for one command: nothing happens there by itself.

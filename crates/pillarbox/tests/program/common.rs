@@ -60,6 +60,8 @@ impl Server {
             if line == "ready\n" {
                 return server;
             }
+            // A listener that a configuration does not name has its default: the world, at the port that everybody knows.
+            assert!(!["0.0.0.0:", "[::]:"].iter().any(|world| line.contains(world)), "name every listener: {line}");
             server.said.push(line.trim_end().to_owned());
         }
     }

@@ -79,6 +79,8 @@ fn check_names_damaged_messages_and_repair_moves_them_aside() {
     let (code, out, error) = check(&["--repair"]);
     assert_eq!(code, Some(0), "{out}{error}");
     assert!(out.contains("account alice: mailbox INBOX: UIDs 2: moved to Damaged (1)\n"), "{out}");
+    let (code, out, error) = check(&[]);
+    assert_eq!((code, out.as_str()), (Some(0), "everything is in order\n"), "what was set aside is known: {error}");
     let server = Server::start(program().arg("serve").arg("--config").arg(&config));
     let mut imap = server.connect("imap");
     imap.line();

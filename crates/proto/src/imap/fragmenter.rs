@@ -283,6 +283,11 @@ impl Fragmenter {
         self.start >= self.buffer.len()
     }
 
+    /// True in the middle of messages: what comes next is probably much, and is not kept here.
+    pub fn is_in_message(&self) -> bool {
+        matches!(self.state, State::Message { .. } | State::AfterMessage)
+    }
+
     /// Octets of memory that are held.
     pub fn memory(&self) -> usize {
         self.buffer.capacity()

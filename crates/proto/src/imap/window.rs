@@ -47,9 +47,14 @@ impl Window {
         list.get(index(start)..index(end)).unwrap_or_default()
     }
 
-    /// How many entries there must be until all of these are known; `None` where it takes the last.
-    pub fn known_after(self) -> Option<u64> {
-        (!self.from_last).then(|| u64::from(self.ends.0.max(self.ends.1).get()))
+    /// True where positions are counted from the last entry.
+    pub fn is_from_last(self) -> bool {
+        self.from_last
+    }
+
+    /// How many entries there must be, from the end that they are counted from, until all of these are known.
+    pub fn known_after(self) -> u64 {
+        self.ends.0.max(self.ends.1).get().into()
     }
 }
 
@@ -91,7 +96,7 @@ pub(super) mod tests {
         assert_eq!(of("-8:-4294967295", 9), [1, 2]);
         assert_eq!(of("-10:-20", 9), [0; 0]);
         assert_eq!(of("-1:-1", 0), [0; 0]);
-        assert_eq!((window("7:3").known_after(), window("-7:-3").known_after()), (Some(7), None));
+        assert_eq!((window("7:3").known_after(), window("-3:-7").known_after()), (7, 7));
         for text in ["1:3", "3:1", "-100:-1", "-1:-100"] {
             assert_eq!(window(text).to_string(), text);
         }

@@ -4,6 +4,8 @@
 //! §2.3.8), so `LF . LF`, `LF . CRLF` and the like are content: ending there is what lets one
 //! message smuggle another past a filter.
 
+use memchr::memmem;
+
 /// What was noticed in a message while it passed. The caller decides whether to take it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Findings {
@@ -29,19 +31,30 @@ pub struct Inspector {
 impl Inspector {
     /// Looks at the next octets.
     pub fn look(&mut self, octets: &[u8]) {
-        for &b in octets {
-            // Every CR has its LF, every LF its CR.
-            self.findings.bare_line_end |= self.after_cr != (b == b'\n');
-            self.after_cr = b == b'\r';
-            self.findings.nul |= b == 0;
-            self.findings.eight_bit |= !b.is_ascii();
-            if b == b'\n' {
-                self.line = 0;
-            } else if b != b'\r' {
-                self.line = self.line.saturating_add(1);
-                self.findings.longest_line = self.findings.longest_line.max(self.line);
-            }
+        self.findings.nul |= memchr::memchr(0, octets).is_some();
+        self.findings.eight_bit |= !octets.is_ascii();
+        let mut rest = octets;
+        while let Some(end) = memchr::memchr(b'\n', rest) {
+            let (line, after) = rest.split_at_checked(end).unwrap_or((rest, &[]));
+            self.text(line);
+            // Every LF has its CR.
+            self.findings.bare_line_end |= !self.after_cr;
+            (self.after_cr, self.line) = (false, 0);
+            rest = after.get(1..).unwrap_or_default();
         }
+        self.text(rest);
+    }
+
+    /// A line without its LF, or a piece of one.
+    fn text(&mut self, octets: &[u8]) {
+        let Some(last) = octets.last() else { return };
+        let crs = memchr::memchr_iter(b'\r', octets).count();
+        let ends_in_cr = *last == b'\r';
+        // Every CR has its LF: none comes before something else.
+        self.findings.bare_line_end |= self.after_cr || crs > usize::from(ends_in_cr);
+        self.after_cr = ends_in_cr;
+        self.line = self.line.saturating_add(octets.len() - crs);
+        self.findings.longest_line = self.findings.longest_line.max(self.line);
     }
 
     /// What was noticed, at the end of the message.
@@ -95,16 +108,23 @@ impl DataDecoder {
             skip = 1;
             self.place = Place::Text;
         }
-        let mut len = 0;
-        for &b in input.iter().skip(skip) {
-            self.place = match (self.place, b) {
-                (Place::LineStart, b'.') => break,
-                (Place::Cr, b'\n') => Place::LineStart,
-                (_, b'\r') => Place::Cr,
-                _ => Place::Text,
-            };
-            len += 1;
-        }
+        let content = input.get(skip..).unwrap_or_default();
+        let len = self.before_dot(content);
+        self.place = match content.get(..len) {
+            Some([.., b'\r', b'\n']) => Place::LineStart,
+            Some([b'\n']) if self.place == Place::Cr => Place::LineStart,
+            Some([.., b'\r']) => Place::Cr,
+            Some([.., _]) => Place::Text,
+            _ => self.place,
+        };
         if len == 0 { Step::Wait } else { Step::Content { skip, len } }
+    }
+
+    /// How many octets come before a dot that begins a line.
+    fn before_dot(&self, content: &[u8]) -> usize {
+        match (self.place, content) {
+            (Place::Cr, [b'\n', b'.', ..]) => 1,
+            _ => memmem::find(content, b"\r\n.").map_or(content.len(), |at| at + 2),
+        }
     }
 }

@@ -77,6 +77,11 @@ impl Fragmenter {
         self.done >= self.buffer.len()
     }
 
+    /// True in the middle of a message: what comes next is probably much, and is not kept here.
+    pub fn is_in_message(&self) -> bool {
+        matches!(self.mode, Mode::Data(_) | Mode::Chunk(_))
+    }
+
     /// Octets of memory that are held.
     pub fn memory(&self) -> usize {
         self.buffer.capacity()
@@ -287,6 +292,17 @@ mod tests {
             }
             let input = format!("DATA\r\n{stuffed}.\r\nNOOP\r\n");
             prop_assert_eq!(run(input.as_bytes(), size), [format!("{body:?}"), "line NOOP".into()]);
+        }
+
+        /// Octet by octet there is nothing that could be overlooked.
+        #[test]
+        fn findings_do_not_depend_on_the_split(octets in "[\r\na\u{0}\u{fc}]{0,40}", size in 2usize..41) {
+            let look = |size| {
+                let mut inspector = Inspector::default();
+                octets.as_bytes().chunks(size).for_each(|piece| inspector.look(piece));
+                inspector.finish()
+            };
+            prop_assert_eq!(look(size), look(1));
         }
 
         #[test]

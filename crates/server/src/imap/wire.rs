@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use proto::imap::response::Condition;
 use proto::imap::{Capability, Code, Dialect, Encoder, Event, Fragmenter, Tag};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until};
 use types::{AccountId, Limits};
 
 use super::answer::{End, Failure, sentence};
@@ -22,7 +22,7 @@ use crate::context::{Context, ImapOptions};
 use crate::deflate::Malformed;
 use crate::lent::{Borrower, CalledBack, LONG, is_slice_over};
 use crate::shutdown::Shutdown;
-use crate::stream::{Carried, Peer, Stream};
+use crate::stream::{Carried, MESSAGE_READ_SIZE, Peer, READ_SIZE, Stream};
 use crate::tls::Tls;
 use crate::turns::{Party, Turn};
 
@@ -33,9 +33,6 @@ pub(crate) const PIECE: usize = 64 << 10;
 /// Octets that a command holds beside its answer while that is sent, where it does not say: itself, what it
 /// has found. A guess on the high side; what is large on purpose is the answer, or a message that arrives.
 const AT_WORK: usize = 32 << 10;
-
-/// While work is done that is of use to the client alone, it is looked so often whether that is still there.
-const LOOKS_AFTER: Duration = Duration::from_secs(1);
 
 /// See the module.
 pub(crate) struct Wire {
@@ -181,17 +178,21 @@ impl Wire {
         }
     }
 
-    /// As [`Wire::meanwhile`], for work that is of use to nobody else: it is broken off where the client has gone.
-    pub(crate) async fn while_there<T>(&mut self, work: impl Future<Output = T>) -> Result<T, End> {
+    /// As [`Wire::meanwhile`], for work that is of no use to anybody but the client: it is broken off when the client
+    /// goes. Where that has sent something behind the command, which is to be answered, nobody looks whether it has gone.
+    pub(crate) async fn while_there<T: Send>(&mut self, work: impl Future<Output = T> + Send) -> Result<T, End> {
         let mut work = pin!(work);
-        loop {
-            if let Ok(done) = self.meanwhile(timeout(LOOKS_AFTER, work.as_mut())).await? {
-                return Ok(done);
-            }
-            if self.sink.stream.is_gone() {
-                return Err(End::Lost(io::ErrorKind::UnexpectedEof.into()));
+        while self.fragmenter.is_empty() {
+            // It is we who are silent.
+            self.heard();
+            let alarm = self.progress.as_ref().map(|progress| progress.next);
+            match self.wait_or(work.as_mut(), alarm).await? {
+                Woken::By(done) => return Ok(done),
+                Woken::Alarm => self.say_at_work(None).await?,
+                Woken::Heard => {}
             }
         }
+        self.meanwhile(work).await
     }
 
     /// Says that the command is at work, if it is time to: `done` of `goal` messages are behind it.
@@ -300,11 +301,12 @@ impl Wire {
         alarm: Option<Instant>,
     ) -> Result<Woken<T>, End> {
         let Self { sink, fragmenter, shutdown, deadline, received, .. } = self;
+        let size = if fragmenter.is_in_message() { MESSAGE_READ_SIZE } else { READ_SIZE };
         let alarm = alarm.filter(|alarm| alarm <= deadline);
         tokio::select! {
             biased;
             () = shutdown.requested() => Err(END_OF_SERVER),
-            read = sink.stream.read_more(fragmenter.input()) => match read.map_err(readable)? {
+            read = sink.stream.read_more(fragmenter.input(), size) => match read.map_err(readable)? {
                 0 => Err(End::Lost(io::ErrorKind::UnexpectedEof.into())),
                 read => {
                     *received += read as u64;

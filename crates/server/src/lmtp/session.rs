@@ -13,7 +13,7 @@ use crate::context::Context;
 use crate::lent::{Borrower, CalledBack, LONG, in_turns};
 use crate::listen::Connection;
 use crate::shutdown::Shutdown;
-use crate::stream::Stream;
+use crate::stream::{MESSAGE_READ_SIZE, READ_SIZE, Stream};
 
 /// Serves one LMTP connection until it ends.
 pub fn serve_lmtp(connection: Connection, context: Arc<Context>) -> impl Future<Output = ()> + Send {
@@ -115,7 +115,9 @@ impl Session {
             let interruptible =
                 !matches!(&self.state, State::Content(content) if !matches!(content.form, Form::Between));
             let held = self.fragmenter.memory() + self.state.memory();
-            let read = timeout(self.context.limits.lmtp_timeout, self.stream.read_more(self.fragmenter.input()));
+            let size = if self.fragmenter.is_in_message() { MESSAGE_READ_SIZE } else { READ_SIZE };
+            let read = self.stream.read_more(self.fragmenter.input(), size);
+            let read = timeout(self.context.limits.lmtp_timeout, read);
             let read = tokio::select! {
                 biased;
                 () = self.shutdown.requested(), if interruptible => {

@@ -5,6 +5,8 @@
 //!   search that asks for nothing else reads no card and no body.
 //! * A search goes on step by step, each of about the same work, so that the caller can let others
 //!   run, tell how far it is, or give up. Memory is bounded by a step, whatever a message's size.
+//! * Who wants the last matches has the search begin at the end ([`Search::from_the_end`]): portion after portion, each
+//!   ascending.
 //! * Searches that read messages take turns, as many at one time as there are processors: a hundred of
 //!   them must not be a hundred busy threads between which everybody else waits.
 //! * Fields that clients often look for are kept decoded, in one string for the mailbox ([`fields`]).
@@ -27,7 +29,7 @@ use crate::cards::Cards;
 use crate::chunk::{Chunk, Row};
 use crate::error::{Error, Result};
 use crate::mailbox::Mailbox;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{ChunkRef, Snapshot};
 use crate::steps::{Steps, Turn};
 use fields::Learnt;
 use query::{Plan, Test, Verdict};
@@ -42,12 +44,18 @@ const STEP: u64 = 1 << 20;
 const ROW_COST: u64 = 8;
 const CARD_COST: u64 = 1 << 10;
 
+/// Messages in the last portion, where a search begins at the end: about a chunk. Each portion before it has four times as
+/// many, so that a search that finds little costs no more than one that begins at the beginning.
+const LAST_PORTION: u64 = 1 << 7;
+
 /// A search under way.
 pub struct Search {
     mailbox: Mailbox,
     snapshot: Arc<Snapshot>,
     plan: Plan,
-    /// The first message that was not looked at.
+    /// What is looked at now, by positions in the scope: all of it, unless the search began at the end.
+    portion: Range<u64>,
+    /// The first message of the portion that was not looked at.
     next: Option<Uid>,
     found: Found,
     learnt: Learnt,
@@ -69,13 +77,14 @@ impl Steps for Search {
 
     fn step(&mut self) -> Result<bool> {
         let Some(from) = self.next.take() else { return Ok(false) };
-        if self.reads_messages() { blocking(|| self.messages(from)) } else { self.messages(from) }
+        let more = if self.reads_messages() { blocking(|| self.messages(from)) } else { self.messages(from) }?;
+        Ok(more || self.portion_before())
     }
 
     fn progress(&self) -> (u64, u64) {
-        let scope = &self.plan.scope;
-        let left = self.next.map_or(0, |next| scope.within(next, Uid::MAX).len());
-        (scope.len() - left, scope.len())
+        let goal = self.plan.scope.len();
+        let left = self.next.map_or(0, |next| self.portion.start + self.rest(next).len());
+        (goal - left, goal)
     }
 }
 
@@ -89,8 +98,18 @@ impl Search {
             query
         };
         let plan = Plan::new(query, scope, snapshot.keywords());
-        let (next, learnt) = (plan.scope.first(), Learnt::new(plan.fields()));
-        Self { mailbox: mailbox.clone(), snapshot, plan, next, found: Found::default(), learnt }
+        let (portion, next, learnt) = (0..plan.scope.len(), plan.scope.first(), Learnt::new(plan.fields()));
+        Self { mailbox: mailbox.clone(), snapshot, plan, portion, next, found: Found::default(), learnt }
+    }
+
+    /// Begins with the last messages: whoever wants the last matches can stop when they are there.
+    #[must_use]
+    pub fn from_the_end(mut self) -> Self {
+        let end = self.plan.scope.len();
+        self.portion = end..end;
+        self.next = None;
+        self.portion_before();
+        self
     }
 
     /// True where the snapshot alone does not answer: cards, and perhaps bodies, are read.
@@ -104,16 +123,37 @@ impl Search {
     }
 
     /// What was found.
-    pub fn finish(self) -> Found {
-        if !self.learnt.is_empty() {
-            let messages = self.snapshot.sums().count;
-            blocking(|| self.learnt.keep(&mut self.mailbox.cell.columns().fields, messages));
-        }
+    pub fn finish(mut self) -> Found {
+        self.keep_learnt();
         self.found
     }
 
+    fn keep_learnt(&mut self) {
+        if !self.learnt.is_empty() {
+            let learnt = std::mem::replace(&mut self.learnt, Learnt::new(self.plan.fields()));
+            let messages = self.snapshot.sums().count;
+            blocking(|| learnt.keep(&mut self.mailbox.cell.columns().fields, messages));
+        }
+    }
+
+    /// Goes on with the messages before the portion; false where there are none.
+    fn portion_before(&mut self) -> bool {
+        let Range { start, end } = self.portion;
+        let length = LAST_PORTION.max(4 * (end - start));
+        self.portion = start.saturating_sub(length)..start;
+        self.next = self.plan.scope.at(self.portion.clone()).first();
+        // What is learnt ascends, and the next ones are less.
+        self.keep_learnt();
+        self.next.is_some()
+    }
+
+    /// The messages of the portion from this one on.
+    fn rest(&self, from: Uid) -> IdSet<Uid> {
+        self.plan.scope.at(self.portion.clone()).within(from, Uid::MAX)
+    }
+
     fn messages(&mut self, from: Uid) -> Result<bool> {
-        let rest = self.plan.scope.within(from, Uid::MAX);
+        let rest = self.rest(from);
         let snapshot = Arc::clone(&self.snapshot);
         let mut cards = if self.reads_messages() { Some(self.mailbox.reader()) } else { None };
         let mut facts = vec![None; self.plan.tests.len()];
@@ -133,8 +173,7 @@ impl Search {
                     Some(false) => {}
                     Some(true) => self.found.add(&chunk.uids.intersection(&rest)),
                     None => {
-                        let chunk = snapshot.load(chunk)?;
-                        self.next = self.chunk(&chunk, &rest, cards.as_mut(), &mut facts, &mut work)?;
+                        self.next = self.chunk(&snapshot, chunk, &rest, cards.as_mut(), &mut facts, &mut work)?;
                         if self.next.is_some() {
                             return Ok(true);
                         }
@@ -148,17 +187,19 @@ impl Search {
     /// Looks at those messages of a chunk that are in `rest`, until that is enough work; gives where to go on.
     fn chunk(
         &mut self,
-        chunk: &Chunk,
+        snapshot: &Snapshot,
+        spine: &ChunkRef,
         rest: &IdSet<Uid>,
         mut cards: Option<&mut Cards>,
         facts: &mut [Option<bool>],
         work: &mut u64,
     ) -> Result<Option<Uid>> {
         let Self { plan, learnt, found, .. } = self;
+        let chunk = snapshot.load(spine)?;
         let Verdict { yes, no } = plan.judge(chunk);
-        let wanted = chunk.among(rest).without(no);
+        let wanted = spine.among(chunk, rest).without(no);
         if wanted.without(yes).is_empty() {
-            chunk.uids_at(wanted, &mut found.uids);
+            spine.uids_at(chunk, wanted, &mut found.uids);
             return Ok(None);
         }
         for (at, row) in chunk.rows().iter().enumerate().filter(|(at, _)| wanted.contains(*at)) {

@@ -3,6 +3,8 @@
 //! A [`Query`] is what the caller asks. A [`Plan`] is the same for one snapshot: keywords are ids, the
 //! cheap keys of each branch come first, and what every message must have is the scope.
 
+use std::ops::Range;
+
 use message::{FieldSet, Needle};
 use types::{DateTime, EmailId, Flag, Flags, IdSet, ThreadId, Uid, UnixTime};
 
@@ -93,12 +95,16 @@ impl Query {
 impl When {
     /// As [`When::holds`] of the day that a clock in the date's zone shows, without dividing.
     fn holds_at(self, date: DateTime) -> bool {
-        let second = date.time.0.saturating_add(i64::from(date.zone) * 60);
+        self.seconds().contains(&second(date))
+    }
+
+    /// From which second of a clock to which; the last of all is never meant.
+    fn seconds(self) -> Range<i64> {
         let begin = |day: i64| day.saturating_mul(86_400);
         match self {
-            Self::Before(limit) => second < begin(limit),
-            Self::On(limit) => begin(limit) <= second && second < begin(limit.saturating_add(1)),
-            Self::Since(limit) => second >= begin(limit),
+            Self::Before(limit) => i64::MIN..begin(limit),
+            Self::On(limit) => begin(limit)..begin(limit.saturating_add(1)),
+            Self::Since(limit) => begin(limit)..i64::MAX,
         }
     }
 
@@ -109,6 +115,11 @@ impl When {
             Self::Since(limit) => day >= limit,
         }
     }
+}
+
+/// What a clock in the zone of a date shows, as a number.
+fn second(date: DateTime) -> i64 {
+    date.time.0.saturating_add(i64::from(date.zone) * 60)
 }
 
 /// Where a test looks, the cheapest first.
@@ -371,6 +382,11 @@ impl RowTest {
             Self::Uids(uids) => chunk.among(uids),
             Self::System(bit) => chunk.marks.positions(|set| set.system & bit != 0),
             Self::Keyword(id) => chunk.marks.positions(|set| set.keywords.binary_search(id).is_ok()),
+            // Asked of whole mailboxes: what is the same for all rows is found out once.
+            Self::Received(when) => {
+                let seconds = when.seconds();
+                Positions::of(chunk.rows(), |row| seconds.contains(&second(row.internal_date)))
+            }
             test => Positions::of(chunk.rows(), |row| test.holds_for(row)),
         }
     }

@@ -292,11 +292,25 @@ impl World {
         .await
     }
 
-    fn search(&self, query: Query) -> Found {
+    fn begin(&self, query: Query) -> Search {
         let snapshot = self.mailbox.snapshot().unwrap();
         let scope = snapshot.uids();
-        let mut search = Search::new(&self.mailbox, snapshot, query, scope);
+        Search::new(&self.mailbox, snapshot, query, scope)
+    }
+
+    fn search(&self, query: Query) -> Found {
+        let mut search = self.begin(query);
         while search.step().unwrap() {}
+        search.finish()
+    }
+
+    /// The last matches, at least so many where there are.
+    fn last(&self, matches: u64, query: Query) -> Found {
+        let mut search = self.begin(query).from_the_end();
+        while search.found().uids.len() < matches && search.step().unwrap() {
+            let (done, goal) = search.progress();
+            assert!(done < goal, "{done} of {goal}");
+        }
         search.finish()
     }
 
@@ -340,6 +354,11 @@ proptest! {
             let found = world.search(query.clone());
             prop_assert_eq!(&found.uids, &expected, "{:?}", query);
             prop_assert!(found.damaged.is_empty());
+            prop_assert_eq!(&world.last(u64::MAX, query.clone()).uids, &expected, "{:?}", query);
+            let last = world.last(3, query.clone()).uids;
+            prop_assert!(last.len() >= expected.len().min(3), "{:?}", query);
+            let from = last.first().unwrap_or(Uid::MAX);
+            prop_assert_eq!(last, expected.within(from, Uid::MAX), "{:?}", query);
         }
     }
 }
@@ -410,6 +429,25 @@ fn fields_that_were_read_are_kept() {
     assert_eq!(world.read().0, cards, "no card was read");
     world.search(header("from", "s29"));
     assert!(world.read().0 > cards, "another field");
+}
+
+#[test]
+fn the_last_matches_are_found_without_a_look_at_the_first_messages() {
+    let custom = |n: u32| format!("Subject: s\r\nX-Custom: {}\r\n\r\n", n % 10).into_bytes();
+    let world = run(World::new((1..=3000).map(|n| (custom(n), Flags::NONE, now()))));
+    let all = world.search(header("X-Custom", "7")).uids;
+    let (cards, octets) = world.read();
+    let last = world.last(5, header("X-Custom", "7"));
+    assert_eq!(last.uids, all.within(last.uids.first().unwrap(), Uid::MAX));
+    assert!((5..=13).contains(&last.uids.len()), "{:?}", last.uids);
+    let (more_cards, more_octets) = world.read();
+    assert!(more_cards - cards < cards, "{} values, {cards} for all", more_cards - cards);
+    assert!((more_octets - octets) * 20 < octets, "{} octets, {octets} for all", more_octets - octets);
+    // Fields that were learnt portion by portion, from the end, are all kept.
+    assert_eq!(world.last(u64::MAX, header("Subject", "s")).uids.len(), 3000);
+    let (cards, _) = world.read();
+    assert_eq!(world.search(header("Subject", "s")).uids.len(), 3000);
+    assert_eq!(world.read().0, cards, "no card was read");
 }
 
 #[test]

@@ -20,7 +20,7 @@ pub(crate) enum Column {
 pub(crate) struct Texts {
     text: String,
     /// Where each ends.
-    ends: Vec<usize>,
+    ends: Vec<u32>,
 }
 
 /// Texts with the first eight octets of each at hand: most comparisons need no more.
@@ -82,7 +82,7 @@ impl Texts {
     pub(crate) fn push(&mut self, text: &str) {
         let text = text.get(..text.floor_char_boundary(LONGEST_TEXT)).unwrap_or_default();
         collation_key(text, &mut self.text);
-        self.ends.push(self.text.len());
+        self.end();
     }
 
     /// Octets, about.
@@ -101,14 +101,19 @@ impl Texts {
         let mut selected = Self::default();
         for &at in positions {
             selected.text.push_str(self.get(at as usize));
-            selected.ends.push(selected.text.len());
+            selected.end();
         }
         selected
     }
 
+    /// The text of a message ends here. What is behind 4 GiB, in a mailbox of many millions, counts as empty.
+    fn end(&mut self) {
+        self.ends.push(u32::try_from(self.text.len()).unwrap_or(u32::MAX));
+    }
+
     /// The mapped text of a message.
     pub(crate) fn get(&self, at: usize) -> &str {
-        let end = |at: usize| self.ends.get(at).copied().unwrap_or(0);
+        let end = |at: usize| self.ends.get(at).map_or(0, |end| *end as usize);
         let start = at.checked_sub(1).map_or(0, end);
         self.text.get(start..end(at)).unwrap_or_default()
     }

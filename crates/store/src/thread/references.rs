@@ -51,7 +51,7 @@ fn link(table: &Table) -> (usize, Links) {
     let mut node_of: Vec<Option<NodeId>> = vec![None; table.id_count];
     // "If two or more messages have the same Message ID, then only use that Message ID in the first
     // (lowest sequence number) message".
-    for (at, id) in (0..).zip(&table.ids) {
+    for (at, id) in (0..).zip(table.ids()) {
         if let Some(owner) = id.and_then(|id| node_of.get_mut(id as usize)) {
             owner.get_or_insert(at);
         }
@@ -87,14 +87,9 @@ fn link(table: &Table) -> (usize, Links) {
 /// children. So the parent of a message is the nearest message above it, or the dummy at the top; and
 /// that goes too where it would have one child.
 fn prune(table: &Table, nodes: usize, links: &Links) -> Forest {
-    let mut below: Vec<Vec<NodeId>> = vec![Vec::new(); nodes];
-    let mut ahead = Vec::new();
-    for id in 0..NodeId::try_from(nodes).unwrap_or(NodeId::MAX) {
-        match links.parent(id) {
-            Some(parent) => below.get_mut(parent as usize).into_iter().for_each(|children| children.push(id)),
-            None => ahead.push((id, None)),
-        }
-    }
+    let below = Children::of(nodes, links);
+    let all = 0..NodeId::try_from(nodes).unwrap_or(NodeId::MAX);
+    let mut ahead: Vec<_> = all.filter(|&id| links.parent(id).is_none()).map(|id| (id, None)).collect();
     let mut forest = Forest::new(table.len());
     // The messages under each dummy at the top.
     let mut loose: HashMap<NodeId, Vec<NodeId>> = HashMap::new();
@@ -110,7 +105,7 @@ fn prune(table: &Table, nodes: usize, links: &Links) -> Forest {
             }
             Some(id)
         };
-        ahead.extend(below.get(id as usize).into_iter().flatten().map(|&child| (child, over)));
+        ahead.extend(below.get(id).iter().map(|&child| (child, over)));
     }
     for children in loose.into_values() {
         match *children {
@@ -122,6 +117,41 @@ fn prune(table: &Table, nodes: usize, links: &Links) -> Forest {
         }
     }
     forest
+}
+
+/// The children of all nodes, one node's behind the other's: as lists of their own they would be a hundred thousand
+/// small pieces of memory.
+struct Children {
+    ids: Vec<NodeId>,
+    /// Where in `ids` those of each node end.
+    ends: Vec<u32>,
+}
+
+impl Children {
+    fn of(nodes: usize, links: &Links) -> Self {
+        let all = || (0..NodeId::try_from(nodes).unwrap_or(NodeId::MAX)).filter_map(|id| Some((links.parent(id)?, id)));
+        // How many there are; where they begin; and, when each is in its place, where they end.
+        let mut ends = vec![0; nodes];
+        let mut count = 0;
+        for (parent, _) in all() {
+            ends.get_mut(parent as usize).into_iter().for_each(|n| *n += 1);
+        }
+        for end in &mut ends {
+            count += std::mem::replace(end, count);
+        }
+        let mut ids = vec![0; count as usize];
+        for (parent, id) in all() {
+            let Some(end) = ends.get_mut(parent as usize) else { continue };
+            ids.get_mut(*end as usize).into_iter().for_each(|place| *place = id);
+            *end += 1;
+        }
+        Self { ids, ends }
+    }
+
+    fn get(&self, id: NodeId) -> &[NodeId] {
+        let end = |id: NodeId| self.ends.get(id as usize).map_or(0, |end| *end as usize);
+        self.ids.get(id.checked_sub(1).map_or(0, end)..end(id)).unwrap_or_default()
+    }
 }
 
 fn sort_children_of_dummies<K: Ord>(forest: &mut Forest, date: impl Fn(NodeId) -> K) {

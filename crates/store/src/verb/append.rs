@@ -114,20 +114,12 @@ pub(super) fn add(
 /// The thread of the first of the messages that this one refers to and that we know, the nearest
 /// first; a new one where we know none. The id never changes afterwards (RFC 8474 §5.2).
 pub(crate) fn thread_of(txn: &mut Txn, ids: &[u64]) -> Result<ThreadId> {
-    let mut found = None;
-    for &id in ids {
-        found = txn.thread_of(id)?;
-        if found.is_some() {
-            break;
-        }
-    }
-    let thread = match found {
-        Some(thread) => thread,
-        None => txn.counters().next_thread(),
-    };
+    let known: Vec<Option<ThreadId>> = ids.iter().map(|&id| txn.thread_of(id)).collect::<Result<_>>()?;
+    let thread = known.iter().flatten().next().copied();
+    let thread = thread.unwrap_or_else(|| txn.counters().next_thread());
     // The references as well: of two siblings whose parent never came, the second finds the first.
-    for &id in ids {
-        if txn.thread_of(id)?.is_none() {
+    for (&id, known) in ids.iter().zip(known) {
+        if known.is_none() {
             txn.put_thread(id, thread);
         }
     }

@@ -81,11 +81,8 @@ impl Told {
     pub fn numbers_of(&self, uids: &IdSet<Uid>) -> IdSet<SeqNum> {
         let mut numbers = IdSet::new();
         for ((first, last), &(_, before)) in self.uids.ranges().zip(&self.before) {
-            for (a, b) in uids.ranges_within(first, last) {
-                let number = |uid: Uid| SeqNum::new(before.checked_add(uid.get() - first.get())?.checked_add(1)?);
-                if let (Some(a), Some(b)) = (number(a), number(b)) {
-                    numbers.insert_range(a, b);
-                }
+            if let Some(to) = SeqNum::new(before.saturating_add(1)) {
+                numbers.extend_moved(uids, first, last, to);
             }
         }
         numbers

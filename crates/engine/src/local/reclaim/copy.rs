@@ -1,7 +1,7 @@
 //! Finds what is alive in segments that are given up, and copies it forward.
 //!
 //! A copy has the account, the id, the label and, in pieces, the upload and the numbers of what it
-//! is a copy of. Each octet is verified on the way.
+//! is a copy of, and is compressed where that is. Each octet is verified on the way.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use std::sync::Arc;
 use types::AccountId;
 
 use super::Marks;
-use crate::local::blob::{read_piece, read_record};
+use crate::local::blob::{read_record, read_stored};
 use crate::local::index::{self, Places};
 use crate::local::reader::{Reading, bytes, form_and_hash};
 use crate::local::segments::{Lane, Segment, Segments};
@@ -131,7 +131,8 @@ impl Copier<'_> {
             if let Err(what) = self.read(piece, &mut body) {
                 return Ok(Err(what));
             }
-            let content = Content::Piece { upload: head.upload, index: index as u32, hash: piece.hash };
+            let (upload, index, hash, codec) = (head.upload, index as u32, piece.hash, piece.codec());
+            let content = Content::Piece { upload, index, hash, codec };
             let place = |segment, offset| {
                 (piece.segment, piece.offset) = (segment, offset);
                 content
@@ -155,7 +156,7 @@ impl Copier<'_> {
     ) -> Result<(), Error> {
         let (account, id) = (blob.account, blob.id);
         let mut pieces = pieces.to_vec();
-        let meta_len = blob_meta_len(label.len(), pieces.len());
+        let meta_len = blob_meta_len(label.len(), &pieces);
         let mut end = 0;
         let content = |segment, mut offset| {
             if !body.is_empty() {
@@ -178,6 +179,6 @@ impl Copier<'_> {
 
     fn read(&self, piece: &Piece, out: &mut Vec<u8>) -> Result<(), String> {
         let file = self.segments.file(piece.segment).map_err(|e| e.to_string())?;
-        read_piece(piece, &*file, 0..piece.len, out)
+        read_stored(piece, &*file, out)
     }
 }

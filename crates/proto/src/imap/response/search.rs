@@ -26,15 +26,19 @@ pub struct ESearch<'a, T> {
 }
 
 impl Encoder<'_> {
-    /// `SEARCH` (RFC 3501 §7.2.5): the answer to a SEARCH without RETURN in IMAP4rev1.
-    /// With the latest change of what was found, where SEARCH asked for MODSEQ (RFC 7162 §3.1.6).
-    pub fn search<T: Number>(&mut self, found: impl IntoIterator<Item = T>, modseq: Option<ModSeq>) {
+    /// `SEARCH` (RFC 3501 §7.2.5): the answer to a SEARCH without RETURN in IMAP4rev1 begins. Then come
+    /// [`Encoder::numbers`], as often as that is needed, and [`Encoder::end_numbers`].
+    pub fn begin_search(&mut self) {
         self.out.extend_from_slice(b"* SEARCH");
-        // Not with `for`: the loop is inside the iterator of a set then, which is several times as fast.
-        found.into_iter().for_each(|id| {
-            self.out.push(b' ');
-            text::number(self.out, u64::from(id.get()));
-        });
+    }
+
+    /// The next numbers of a SEARCH or SORT response.
+    pub fn numbers<T: Number>(&mut self, found: impl IntoIterator<Item = T>) {
+        text::numbers(self.out, found.into_iter().map(T::get));
+    }
+
+    /// Its end, with the latest change of what was found, where MODSEQ was asked for (RFC 7162 §3.1.6, §3.1.9).
+    pub fn end_numbers(&mut self, modseq: Option<ModSeq>) {
         if let Some(modseq) = modseq {
             self.out.extend_from_slice(format!(" (MODSEQ {modseq})").as_bytes());
         }

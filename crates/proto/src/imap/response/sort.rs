@@ -38,18 +38,10 @@ pub enum ThreadToken<T> {
 }
 
 impl Encoder<'_> {
-    /// `sort-data = "SORT" [1*(SP nz-number) SP search-sort-mod-seq]`, with the latest change where SORT
-    /// asked for MODSEQ (RFC 7162 §3.1.9).
-    pub fn sort<T: Number>(&mut self, sorted: impl IntoIterator<Item = T>, modseq: Option<ModSeq>) {
+    /// `sort-data = "SORT" [1*(SP nz-number) SP search-sort-mod-seq]` begins; the rest is as in
+    /// [`Encoder::begin_search`].
+    pub fn begin_sort(&mut self) {
         self.out.extend_from_slice(b"* SORT");
-        for id in sorted {
-            self.out.push(b' ');
-            text::number(self.out, u64::from(id.get()));
-        }
-        if let Some(modseq) = modseq {
-            let _ = write!(self.out, " (MODSEQ {modseq})");
-        }
-        self.end();
     }
 
     /// ESEARCH for a SORT with RETURN.
@@ -141,6 +133,15 @@ mod tests {
         String::from_utf8(out).unwrap()
     }
 
+    fn sort(encoder: &mut Encoder<'_>, numbers: &[u32]) {
+        encoder.begin_sort();
+        // In two parts, as a long one comes.
+        let (some, others) = numbers.split_at(numbers.len() / 2);
+        encoder.numbers(uids(some));
+        encoder.numbers(uids(others));
+        encoder.end_numbers(None);
+    }
+
     fn uids(numbers: &[u32]) -> Vec<Uid> {
         numbers.iter().filter_map(|&n| Uid::new(n)).collect()
     }
@@ -148,8 +149,8 @@ mod tests {
     // RFC 5256 §3 and §4
     #[test]
     fn sorted_and_threaded() {
-        assert_eq!(written(|e| e.sort(uids(&[5, 3, 4, 1, 2]), None)), "* SORT 5 3 4 1 2\r\n");
-        assert_eq!(written(|e| e.sort(uids(&[]), None)), "* SORT\r\n");
+        assert_eq!(written(|e| sort(e, &[5, 3, 4, 1, 2])), "* SORT 5 3 4 1 2\r\n");
+        assert_eq!(written(|e| sort(e, &[])), "* SORT\r\n");
         let tokens = |text: &str| -> Vec<ThreadToken<Uid>> {
             let token = |word: &str| match word {
                 "(" => ThreadToken::Open,

@@ -52,7 +52,6 @@ pub(crate) async fn enter(
     let record = name.map(|name| server.store.read_account(&name)).transpose()?.flatten();
     let party = room.wire.party();
     let stored = record.as_ref().and_then(|record| Some((record.id, stored_hash(record)?)));
-    // Who does not wait for it leaves the line: passwords are not hashed for nobody.
     match (room.wire.while_there(server.login.check(party, &credentials, stored)).await?, record) {
         (Ok(_), Some(record)) => admit(room, record),
         (Err(LoginError::Busy), _) => Err(Failure::no(Code::Unavailable, "Too many logins at this moment; try again")),

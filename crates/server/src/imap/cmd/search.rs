@@ -17,7 +17,7 @@ use store::{Found, Key, Query, Snapshot, Steps, When};
 use types::{IdSet, ModSeq, Number, SeqNum, Uid, UnixTime};
 
 use super::fetch::named;
-use crate::imap::answer::{Answer, Failure, Outcome};
+use crate::imap::answer::{Answer, End, Failure, Outcome};
 use crate::imap::object_id;
 use crate::imap::state::Selected;
 use crate::imap::wire::{END_OF_SERVER, Wire};
@@ -48,9 +48,9 @@ pub(crate) async fn search(selected: &mut Selected, wire: &mut Wire, tag: &Tag, 
     };
     warn(wire, "not searched", &found.damaged);
     if by_uid {
-        answer(wire, tag, by_uid, returns, &found.uids, modseq);
+        answer(wire, tag, by_uid, returns, &found.uids, modseq).await?;
     } else {
-        answer(wire, tag, by_uid, returns, &selected.view.told().numbers_of(&found.uids), modseq);
+        answer(wire, tag, by_uid, returns, &selected.view.told().numbers_of(&found.uids), modseq).await?;
     }
     if saves {
         selected.saved = returned(returns, &found.uids);
@@ -77,11 +77,15 @@ pub(super) async fn find(
     let enough = returns.and_then(enough);
     let scope = selected.view.told().uids().clone();
     let mut search = store::Search::new(&selected.mailbox, snapshot, query, scope);
+    if enough.is_some_and(|enough| enough.from_the_end) {
+        search = search.from_the_end();
+    }
     if search.reads_messages() {
         // What was answered before need not wait for this search, and tells us who has gone meanwhile.
         wire.flush().await?;
     }
-    in_turns(wire, &mut search, |search| enough.is_some_and(|enough| search.found().uids.len() >= enough)).await?;
+    in_turns(wire, &mut search, |search| enough.is_some_and(|enough| search.found().uids.len() >= enough.matches))
+        .await?;
     Ok(search.finish())
 }
 
@@ -107,15 +111,24 @@ pub(super) async fn in_turns<W: Steps + Send + Sync>(
     }
 }
 
-/// After how many matches everything that is returned is known, where it does not take them all: the
-/// smallest, and a window at the beginning.
-fn enough(returns: SearchReturn) -> Option<u64> {
+/// When everything that is returned is known, where it does not take all matches.
+#[derive(Clone, Copy)]
+struct Enough {
+    /// After so many.
+    matches: u64,
+    /// Of the last messages, and not of the first.
+    from_the_end: bool,
+}
+
+/// The smallest or the largest, or a window at one of the ends.
+fn enough(returns: SearchReturn) -> Option<Enough> {
     let SearchReturn { min, max, all, count, partial, save: _ } = returns;
-    match partial.map(Window::known_after) {
-        _ if max || all || count => None,
-        Some(window) => window,
-        None => min.then_some(1),
+    let from_the_end = max || partial.is_some_and(Window::is_from_last);
+    let from_the_beginning = min || partial.is_some_and(|window| !window.is_from_last());
+    if all || count || from_the_end == from_the_beginning {
+        return None;
     }
+    Some(Enough { matches: partial.map_or(1, Window::known_after), from_the_end })
 }
 
 /// The messages that are returned, which are also those that SAVE keeps: the tables of RFC 5182 §2.4 and
@@ -131,25 +144,36 @@ fn returned(returns: Option<SearchReturn>, found: &IdSet<Uid>) -> IdSet<Uid> {
     }
 }
 
+/// How many numbers are written before they go out: what a client has found is larger than what we hold for it.
+pub(super) const AT_ONCE: u32 = 8192;
+
 /// Writes the untagged response.
-fn answer<T: Number>(
+async fn answer<T: Number + Send + Sync>(
     wire: &mut Wire,
     tag: &Tag,
     by_uid: bool,
     returns: Option<SearchReturn>,
     found: &IdSet<T>,
     modseq: Option<ModSeq>,
-) {
+) -> Result<(), End> {
     let returns = match returns {
         // RFC 3501 §7.2.5. RFC 9051 §6.4.4: in IMAP4rev2 ESEARCH also answers a SEARCH without RETURN.
-        None if !wire.dialect().rev2 => return wire.encoder().search(found.iter(), modseq),
+        None if !wire.dialect().rev2 => {
+            wire.encoder().begin_search();
+            for part in found.parts(AT_ONCE) {
+                wire.encoder().numbers(part.iter());
+                wire.relieve().await?;
+            }
+            wire.encoder().end_numbers(modseq);
+            return Ok(());
+        }
         None => SearchReturn { all: true, ..SearchReturn::default() },
         Some(returns) => returns,
     };
     // RFC 9051 §6.4.4: "In absence of any other SEARCH result option, the SAVE result option also
     // suppresses any ESEARCH response".
     if !returns.is_answered() {
-        return;
+        return Ok(());
     }
     let SearchReturn { min, max, all, count, partial, save: _ } = returns;
     let partial = partial.map(|window| (window, found.at(window.positions(found.len()))));
@@ -163,6 +187,7 @@ fn answer<T: Number>(
         modseq,
     };
     wire.encoder().esearch(tag, &found);
+    Ok(())
 }
 
 /// The store's words for a search key.

@@ -11,8 +11,8 @@ use proto::imap::response::{Condition, ESort};
 use store::{SortBy, Sorted, Sorting};
 use types::{IdSet, ModSeq, Number, Uid};
 
-use super::search::{find, in_turns, query, warn};
-use crate::imap::answer::{Answer, Failure, Outcome};
+use super::search::{AT_ONCE, find, in_turns, query, warn};
+use crate::imap::answer::{Answer, End, Failure, Outcome};
 use crate::imap::state::Selected;
 use crate::imap::wire::Wire;
 
@@ -31,10 +31,10 @@ pub(crate) async fn sort(selected: &mut Selected, wire: &mut Wire, tag: &Tag, so
         }
     };
     if sort.by_uid {
-        answer(wire, tag, sort, &sorted.uids, modseq);
+        answer(wire, tag, sort, &sorted.uids, modseq).await?;
     } else {
         let numbers: Vec<_> = sorted.uids.iter().filter_map(|&uid| selected.view.number(uid)).collect();
-        answer(wire, tag, sort, &numbers, modseq);
+        answer(wire, tag, sort, &numbers, modseq).await?;
     }
     if saves {
         selected.saved = returned(sort, &sorted.uids);
@@ -76,9 +76,23 @@ fn sort_by(criterion: &SortCriterion) -> SortBy {
 }
 
 /// Writes the untagged response.
-fn answer<T: Number>(wire: &mut Wire, tag: &Tag, sort: &Sort, sorted: &[T], modseq: Option<ModSeq>) {
+async fn answer<T: Number + Send + Sync>(
+    wire: &mut Wire,
+    tag: &Tag,
+    sort: &Sort,
+    sorted: &[T],
+    modseq: Option<ModSeq>,
+) -> Result<(), End> {
     // RFC 5267 §3: without RETURN, "the server will return results as specified in [SORT]", also in IMAP4rev2.
-    let Some(returns) = sort.returns else { return wire.encoder().sort(sorted.iter().copied(), modseq) };
+    let Some(returns) = sort.returns else {
+        wire.encoder().begin_sort();
+        for part in sorted.chunks(AT_ONCE as usize) {
+            wire.encoder().numbers(part.iter().copied());
+            wire.relieve().await?;
+        }
+        wire.encoder().end_numbers(modseq);
+        return Ok(());
+    };
     // RFC 5182 §2.1: SAVE alone has no answer.
     if returns.is_answered() {
         let found = ESort {
@@ -92,6 +106,7 @@ fn answer<T: Number>(wire: &mut Wire, tag: &Tag, sort: &Sort, sorted: &[T], mods
         };
         wire.encoder().esort(tag, &found);
     }
+    Ok(())
 }
 
 /// The messages that are returned, which are also those that SAVE keeps: as for SEARCH, but MIN, MAX and

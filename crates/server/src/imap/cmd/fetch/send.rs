@@ -153,7 +153,8 @@ impl<'a> Delivery<'a> {
         while left > 0 {
             self.sink.turn(self.written.out).await?;
             let before = self.written.out.len();
-            let more = store::blocking(|| reader.read(self.written.out)).map_err(|error| {
+            // A piece: no more than is read of many small messages at once.
+            let more = store::brief(|| reader.read(self.written.out)).map_err(|error| {
                 tracing::error!(uid = %hole.uid, %error, "a message became unreadable while it was sent");
                 io::Error::other(error)
             })?;
