@@ -4,7 +4,7 @@
 //!   have memory and processors who have a [turn](Borrower::turn). There are few turns, and nobody who asks for
 //!   something small waits behind them. A turn ends by itself when the session waits for anything (`in_turns`).
 //! * **While a client is waited for**, or a turn, what is held is lent.
-//! * **While it is committed**, what is much has a [turn of its size](Borrower::turn_to_commit): it cannot be called back, and
+//! * **While it is committed**, what is much has a turn of its size (`Borrower::turn_to_commit`): it cannot be called back, and
 //!   is held more than once on its way to the disk.
 //!
 //! What is lent is memory of commands and messages that are half there, of answers that are not taken. There is so much ([`Limits::waiting_memory`]); once that is used up, whoever waits with the largest

@@ -1,6 +1,6 @@
 //! The login gate: who gets in, at what cost.
 //!
-//! * Hashing is bounded in CPU and memory ([`Limits::password_hashes`]) and is in nobody's way ([`crate::hashing`]), and
+//! * Hashing is bounded in CPU and memory ([`Limits::password_hashes`]) and is in nobody's way (`hashing.rs`), and
 //!   those who wait for it are bounded ([`Limits::password_queue`]). They have their turns by networks: a flood from one
 //!   keeps itself waiting.
 //! * An unknown name and a wrong password are one error and take the same time: a name that nobody

@@ -240,7 +240,7 @@ impl Check {
                 }
                 last = chunk.rows().last().map(|row| row.uid).or(last);
                 sums = sums.plus(chunk.sums());
-                rows(&chunk, &snapshot, email_end, thread_end, &mut say);
+                rows(chunk, &snapshot, email_end, thread_end, &mut say);
                 for row in chunk.rows() {
                     if let Some(what) = self.bodies.get(&row.email) {
                         // What was set aside is known, and nobody can do more about it.
