@@ -64,6 +64,13 @@ pub trait Engine: Send + Sync + 'static {
     /// A second upload of the same content, for a second account: blobs are never shared.
     fn duplicate(&self, upload: &Upload) -> Result<Upload, Error>;
 
+    /// Writes what is held in memory of uploads to the disk and makes it durable, before a batch names it: whoever brings
+    /// much in one batch need not hold all of it until then, nor wait for all of it then. For an engine that gains nothing
+    /// by it there is nothing to do.
+    fn write_out(&self, _uploads: &mut [&mut Upload]) -> Result<(), Error> {
+        Ok(())
+    }
+
     /// Queues a batch. When the [`Pending`] says `Ok`, the batch is durable and every
     /// [`Engine::read`] begun from then on sees it.
     fn commit(&self, batch: Batch) -> Pending;

@@ -101,7 +101,7 @@ impl<'a> Writer<'a> {
         let uids = snapshot.uids();
         for chunk in snapshot.chunks(&uids) {
             match chunk {
-                Ok(chunk) => (0..chunk.len()).try_for_each(|at| self.message(&snapshot, &chunk, at, report))?,
+                Ok(chunk) => (0..chunk.len()).try_for_each(|at| self.message(&snapshot, chunk, at, report))?,
                 Err(error) => report.problem(format!("some messages of {}: {error}", self.directory.display())),
             }
         }

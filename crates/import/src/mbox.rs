@@ -68,7 +68,7 @@ impl Writer<'_> {
         let uids = snapshot.uids();
         for chunk in snapshot.chunks(&uids) {
             match chunk {
-                Ok(chunk) => (0..chunk.len()).try_for_each(|at| self.message(&snapshot, &chunk, at, report))?,
+                Ok(chunk) => (0..chunk.len()).try_for_each(|at| self.message(&snapshot, chunk, at, report))?,
                 Err(error) => report.problem(format!("some messages of {}: {error}", self.path.display())),
             }
         }

@@ -11,6 +11,7 @@ use types::Limits;
 use crate::account::Account;
 use crate::blocking::brief;
 use crate::error::{Error, Result};
+use crate::verb::NewMessage;
 
 /// Beyond so many octets the engine writes to disk, a piece at a time. That goes to the page cache and is brief, until
 /// the system makes whoever writes wait for the disk.
@@ -30,6 +31,8 @@ pub struct Incoming {
 /// A message that has arrived and waits for [`Account::append`].
 pub struct Received {
     pub(crate) upload: Upload,
+    /// Octets of it that the engine holds in memory.
+    held: usize,
     pub(crate) card: Card,
     pub(crate) size: u32,
     eight_bit_header: bool,
@@ -52,6 +55,15 @@ impl Account {
             trace: 0,
             limits,
         })
+    }
+
+    /// Writes messages that wait in memory for their commit to the disk: where many come together, only the last ones are
+    /// held. It waits for the disk.
+    pub fn write_out(&self, messages: &mut [NewMessage]) -> Result<()> {
+        let mut uploads: Vec<_> = messages.iter_mut().map(|message| &mut message.content.upload).collect();
+        self.0.source.engine.write_out(&mut uploads)?;
+        messages.iter_mut().for_each(|message| message.content.held = 0);
+        Ok(())
     }
 }
 
@@ -108,7 +120,8 @@ impl Incoming {
         let upload = if size <= IN_MEMORY { finish() } else { brief(finish) }?;
         // `push` has refused what does not fit.
         let size = u32::try_from(size).map_err(|_| Error::TooBig { limit: limits.message_size })?;
-        Ok(Received { upload, card, size, eight_bit_header, international, ids })
+        let held = usize::try_from(size).ok().filter(|&size| size <= engine::SMALL_MAX).unwrap_or(0);
+        Ok(Received { upload, held, card, size, eight_bit_header, international, ids })
     }
 }
 
@@ -126,8 +139,7 @@ impl Received {
 
     /// Octets of memory that are held, about: the engine keeps small messages until they are committed.
     pub fn memory(&self) -> usize {
-        let body = usize::try_from(self.size).ok().filter(|&size| size <= engine::SMALL_MAX).unwrap_or(0);
-        size_of::<Self>() + self.card.memory() + self.ids.capacity() * size_of::<u64>() + body
+        size_of::<Self>() + self.card.memory() + self.ids.capacity() * size_of::<u64>() + self.held
     }
 
     /// True where its header, not those of its parts, has octets beyond ASCII.

@@ -45,6 +45,7 @@ macro_rules! engine_suite {
             blobs_dropped_while_read
             a_blob_id_is_used_once
             duplicates_are_separate
+            uploads_written_out
             uploads_of_nobody
             many_at_once
             reclaiming_is_not_noticed
@@ -452,6 +453,31 @@ pub fn duplicates_are_separate<S: Subject>(make: Make<'_, S>) {
         assert!(content(&*copy) == bytes);
     }
     clean(subject.engine());
+}
+
+/// What was written out before its commit is the same blob, and of nobody until then.
+pub fn uploads_written_out<S: Subject>(make: Make<'_, S>) {
+    let mut subject = make();
+    let mut random = Random::new(6);
+    let bodies: Vec<_> = [0, 1, 500, 60_000, 400_000, 7].into_iter().map(|size| random.bytes(size)).collect();
+    let engine = subject.engine();
+    let mut uploads: Vec<_> = bodies.iter().map(|bytes| upload(engine, bytes, 100)).collect();
+    // Twice: what is there already stays.
+    for _ in 0..2 {
+        engine.write_out(&mut uploads.iter_mut().collect::<Vec<_>>()).unwrap();
+    }
+    engine.write_out(&mut []).unwrap();
+    assert!(uploads.iter().map(Upload::size).eq(bodies.iter().map(|bytes| bytes.len() as u64)));
+    drop(uploads.pop());
+    let numbered = (1..).zip(uploads);
+    let blobs_of = numbered.map(|(id, upload)| NewBlob { id: BlobId(id), upload, label: b"label".to_vec() });
+    commit(engine, vec![AccountBatch { blobs: blobs_of.collect(), ..puts(A, 0, &[]) }]).unwrap();
+    let expected: BTreeMap<_, _> = (1..).map(BlobId).zip(bodies).take(5).collect();
+    for _ in 0..2 {
+        assert_eq!(blobs(&*subject.engine().read(A).unwrap()), expected);
+        clean(subject.engine());
+        subject.reopen();
+    }
 }
 
 /// Uploads that are given up, before or after their end, leave nothing that counts.

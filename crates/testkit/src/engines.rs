@@ -42,6 +42,10 @@ impl Engine for Fillable {
         if self.is_full() { Err(Error::Full) } else { self.inner.duplicate(upload) }
     }
 
+    fn write_out(&self, uploads: &mut [&mut Upload]) -> Result<(), Error> {
+        if self.is_full() { Err(Error::Full) } else { self.inner.write_out(uploads) }
+    }
+
     fn commit(&self, batch: Batch) -> Pending {
         if self.is_full() && batch.accounts.iter().any(|a| !a.blobs.is_empty()) {
             return answered(Err(CommitError::Failed(Error::Full)));
@@ -92,6 +96,10 @@ impl<E: Engine> Engine for Synchronous<E> {
 
     fn duplicate(&self, upload: &Upload) -> Result<Upload, Error> {
         self.inner.duplicate(upload)
+    }
+
+    fn write_out(&self, uploads: &mut [&mut Upload]) -> Result<(), Error> {
+        self.inner.write_out(uploads)
     }
 
     fn commit(&self, batch: Batch) -> Pending {

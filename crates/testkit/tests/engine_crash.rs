@@ -120,7 +120,10 @@ fn batch(
         writer.write(&bytes[..size / 10])?;
         writer.cut()?;
         writer.write(&bytes[size / 10..])?;
-        let upload = writer.finish()?;
+        let mut upload = writer.finish()?;
+        if id % 3 == 0 {
+            engine.write_out(&mut [&mut upload])?;
+        }
         batch.blobs.push(engine::NewBlob { id: BlobId(id), upload, label: b"label".to_vec() });
         model.blobs.insert(BlobId(id), bytes);
     }

@@ -86,7 +86,7 @@ impl Store {
 
 fn body(id: u64, size: usize) -> Vec<u8> {
     // Every other one can be compressed.
-    if id % 2 == 0 { Random::new(id).text(size) } else { Random::new(id).bytes(size) }
+    if id.is_multiple_of(2) { Random::new(id).text(size) } else { Random::new(id).bytes(size) }
 }
 
 const THREE: [usize; 3] = [60_000; 3];

@@ -141,6 +141,37 @@ impl BlobWriter for Writer {
     }
 }
 
+/// Makes small uploads large ones: their pieces go into the growing segment, all in one place, and are synced.
+pub(crate) fn write_out(segments: &Segments, uploads: &mut [&mut Upload]) -> Result<(), Error> {
+    segments.room_for_blobs()?;
+    let mut small: Vec<_> =
+        uploads.iter_mut().filter(|upload| matches!(upload.inner(), Some(Uploaded::Small { .. }))).collect();
+    let pieces = small.iter().filter_map(|upload| upload.inner()).flat_map(Uploaded::pieces);
+    let room = pieces.map(|piece| HEADER_LEN + PIECE_META_LEN + piece.len as usize).sum();
+    let (segment, start) = segments.claim(Lane::New, room as u64)?;
+    let mut octets = Vec::with_capacity(room);
+    let mut large = Vec::with_capacity(small.len());
+    for upload in &small {
+        let Some(Uploaded::Small { bytes, pieces }) = upload.inner() else { continue };
+        let (number, mut pieces, mut rest) = (segments.next_upload(), pieces.clone(), bytes.as_slice());
+        for (index, piece) in (0..).zip(&mut pieces) {
+            let (body, later) = rest.split_at_checked(piece.len as usize).unwrap_or((rest, &[]));
+            let content = Content::Piece { upload: number, index, hash: piece.hash, codec: piece.codec() };
+            Record { mark: segment.mark, group: segments.group(), content }.encode(body.len() as u32, &mut octets);
+            (piece.segment, piece.offset) = (segment.id, start + octets.len() as u64);
+            octets.extend_from_slice(body);
+            rest = later;
+        }
+        large.push(Uploaded::Large { upload: number, pieces, segments: vec![Arc::clone(&segment)] });
+    }
+    segments.write(&segment, start, &octets)?;
+    segments.sync(&segment)?;
+    for (upload, large) in small.iter_mut().zip(large) {
+        ***upload = Upload::new(upload.size(), large);
+    }
+    Ok(())
+}
+
 /// The same content once more, with pieces of its own.
 pub(crate) fn duplicate(segments: &Arc<Segments>, codec: Codec, upload: &Upload) -> Result<Upload, Error> {
     let uploaded = upload.inner().ok_or_else(|| Error::Io("an upload to another engine".into()))?;

@@ -405,6 +405,10 @@ impl Engine for Local {
         blob::duplicate(&self.segments, self.codec, upload)
     }
 
+    fn write_out(&self, uploads: &mut [&mut Upload]) -> Result<(), Error> {
+        blob::write_out(&self.segments, uploads)
+    }
+
     fn commit(&self, batch: Batch) -> Pending {
         let (answer, pending) = Pending::new();
         let job = Job::Commit(Waiting { batch, answer });

@@ -57,6 +57,8 @@ pub(crate) struct Segment {
     file: Arc<dyn DiskFile>,
     /// Something may not be durable yet.
     dirty: AtomicBool,
+    /// Held during a sync: who finds that nothing is left to sync must not believe it before that is true.
+    syncing: Mutex<()>,
 }
 
 struct Growing {
@@ -257,7 +259,7 @@ impl Segments {
         let end = record.len() as u64;
         self.written.fetch_add(end, Ordering::Relaxed);
         self.files.lock().insert(id, Arc::clone(&file));
-        let segment = Arc::new(Segment { id, mark, file, dirty: AtomicBool::new(true) });
+        let segment = Arc::new(Segment { id, mark, file, dirty: AtomicBool::new(true), syncing: Mutex::default() });
         growing.written.retain(|_, segment| segment.strong_count() > 0);
         growing.written.insert(id, Arc::downgrade(&segment));
         let old = growing.lane(lane).replace(Open { segment, end, zeros: end, ahead: 0 });
@@ -325,6 +327,7 @@ impl Segments {
     /// Makes durable what was written into a segment before this call.
     pub(crate) fn sync(&self, segment: &Segment) -> Result<(), Error> {
         self.writable()?;
+        let _syncing = segment.syncing.lock();
         if segment.dirty.swap(false, Ordering::AcqRel) {
             segment.file.sync().map_err(|e| self.unsynced(segment.id, &e))?;
         }

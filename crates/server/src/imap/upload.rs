@@ -2,12 +2,14 @@
 //!
 //! What can be refused is refused before a message is read (RFC 9051 §7.6: the tagged answer comes
 //! instead of the continuation request). After that everything the client sends is read, kept or
-//! not, and answered at the end.
+//! not, and answered at the end. Of many messages only the last ones are held in memory: the others are written to the
+//! disk while the next ones come.
 
 use message::BinaryParts;
 use proto::imap::command::AppendMessage;
 use proto::imap::{Code, Event, ParseError, Refusal};
 use store::{Error, Growth, Incoming, NewMessage};
+use tokio::task::{JoinHandle, spawn_blocking};
 use types::MailboxName;
 
 use super::answer::{Answer, End, Failure, Outcome, sentence};
@@ -16,11 +18,21 @@ use super::wire::Wire;
 use crate::context::Context;
 use crate::turns::Turn;
 
+/// Octets of messages that are held until they are written to the disk, all at once.
+const HELD: usize = 1 << 20;
+
 /// The messages of one command.
 pub(crate) struct Upload<'a> {
     user: &'a Authenticated,
     server: &'a Context,
     to: &'a MailboxName,
+    /// How many have begun.
+    count: usize,
+    /// Those that are on the disk.
+    written: Vec<NewMessage>,
+    /// Those that are on their way there.
+    writing: Option<JoinHandle<store::Result<Vec<NewMessage>>>>,
+    /// Those that came after them.
     messages: Vec<NewMessage>,
     current: Option<Current>,
     /// By what the command raises the usage, as far as it has come.
@@ -67,7 +79,8 @@ impl<'a> Upload<'a> {
             Ok(growth) => (growth, None),
             Err(failure) => (Growth::default(), Some(failure)),
         };
-        Self { user, server, to, messages: vec![], current: None, growth, refused }
+        let (written, messages) = (vec![], vec![]);
+        Self { user, server, to, count: 0, written, writing: None, messages, current: None, growth, refused }
     }
 
     /// Reads all of them, to the end of the command, and waits until they may be committed: the turn is held until they are.
@@ -92,6 +105,7 @@ impl<'a> Upload<'a> {
                     let message = AppendMessage::parse(octets, dialect, limits);
                     let message = message.and_then(|message| wire.off().known_message(dialect, message));
                     self.end(ascii_only);
+                    self.write_out().await;
                     if self.begin(message) {
                         wire.fragmenter().accept();
                     }
@@ -103,17 +117,40 @@ impl<'a> Upload<'a> {
             }
         }
         self.end(ascii_only);
+        self.wait_until_written().await;
+        self.written.append(&mut self.messages);
         if let Some(failure) = self.refused {
             return Err(failure);
         }
         let turn = wire.turn_to_commit(self.memory()).await?;
-        Ok((self.messages, turn))
+        Ok((self.written, turn))
+    }
+
+    /// Where enough have come, sends them on their way to the disk; waits until those before are there.
+    async fn write_out(&mut self) {
+        if octets(&self.messages) < HELD {
+            return;
+        }
+        self.wait_until_written().await;
+        let (account, mut messages) = (self.user.account.clone(), std::mem::take(&mut self.messages));
+        self.writing = Some(spawn_blocking(move || account.write_out(&mut messages).map(|()| messages)));
+    }
+
+    async fn wait_until_written(&mut self) {
+        let Some(writing) = self.writing.take() else { return };
+        match writing.await.unwrap_or(Err(Error::Internal)) {
+            Ok(messages) => self.written.extend(messages),
+            Err(error) => {
+                self.refused.get_or_insert(error.into());
+            }
+        }
     }
 
     /// Octets of memory that are held.
     fn memory(&self) -> usize {
         let arriving = self.current.as_ref().map_or(0, |current| current.incoming.memory());
-        self.messages.iter().map(|message| message.content.memory()).fold(arriving, usize::saturating_add)
+        let writing = self.writing.as_ref().map_or(0, |_| 2 * HELD);
+        arriving.saturating_add(writing).saturating_add(octets(&self.messages)).saturating_add(octets(&self.written))
     }
 
     /// True where the message is to be read.
@@ -132,14 +169,14 @@ impl<'a> Upload<'a> {
 
     fn admit(&mut self, message: AppendMessage) -> Result<(), Failure> {
         let limits = &self.server.limits;
-        if self.messages.is_empty() && self.user.account.tree().get(self.to).is_none() {
+        if self.count == 0 && self.user.account.tree().get(self.to).is_none() {
             // RFC 9051 §6.3.12: TRYCREATE.
             return Err(Error::NoSuchTarget.into());
         }
         if message.literal.size > limits.message_size {
             return Err(Error::TooBig { limit: limits.message_size }.into());
         }
-        if self.messages.len() >= limits.multiappend {
+        if self.count >= limits.multiappend {
             return Err(Error::Limit("messages in one APPEND").into());
         }
         if message.literal.size == 0 {
@@ -152,6 +189,7 @@ impl<'a> Upload<'a> {
         self.growth = self.growth.plus_message(message.literal.size);
         self.user.account.may_grow(self.growth)?;
         let binary = message.literal.binary.then(|| BinaryParts::new(limits));
+        self.count += 1;
         self.current = Some(Current { incoming: self.user.account.receive()?, binary, message });
         Ok(())
     }
@@ -199,4 +237,8 @@ impl<'a> Upload<'a> {
     fn reason(&mut self, why: Refusal) -> Failure {
         self.refused.take().unwrap_or_else(|| Failure::bad(sentence(&why)))
     }
+}
+
+fn octets(messages: &[NewMessage]) -> usize {
+    messages.iter().map(|message| message.content.memory()).fold(0, usize::saturating_add)
 }

@@ -44,6 +44,10 @@ impl<E: Engine> Engine for Watched<E> {
         self.inner.duplicate(upload)
     }
 
+    fn write_out(&self, uploads: &mut [&mut Upload]) -> Result<(), Error> {
+        self.inner.write_out(uploads)
+    }
+
     fn commit(&self, batch: Batch) -> Pending {
         self.inner.commit(batch)
     }

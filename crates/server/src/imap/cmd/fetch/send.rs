@@ -44,7 +44,7 @@ impl<'a> Delivery<'a> {
                         if self.cards.is_some() && chunk.rows().get(from.at).is_some_and(is_large) {
                             self.sink.turn(self.written.out).await?;
                         }
-                        from = self.fill(&chunk, from, &mut numbers);
+                        from = self.fill(chunk, from, &mut numbers);
                         self.send().await?;
                     }
                 }
