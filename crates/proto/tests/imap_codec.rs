@@ -239,8 +239,15 @@ fn responses(dialect: Dialect) -> Vec<(&'static str, Vec<u8>)> {
     write("exists", &|e| e.exists(23));
     write("recent", &|e| e.recent(0));
     write("expunge", &|e| e.expunge(SeqNum::MAX));
-    write("search", &|e| e.search([uid(2), uid(84)], None));
-    write("search nothing", &|e| e.search::<Uid>([], None));
+    write("search", &|e| {
+        e.begin_search();
+        e.numbers([uid(2), uid(84)]);
+        e.end_numbers(None);
+    });
+    write("search nothing", &|e| {
+        e.begin_search();
+        e.end_numbers(None);
+    });
     write("id", &|e| e.id(&[("name", Some("Pillarbox \"\\ \u{fc}")), ("vendor", None)]));
     write("id nothing", &|e| e.id(&[]));
     write("namespace", &|e| e.namespace());

@@ -115,13 +115,13 @@ fn batch(
     for (n, size) in change.blobs.iter().enumerate() {
         let id = step * 100 + n as u64;
         let mut random = Random::new(id ^ account.0 << 32);
-        let bytes = if step % 2 == 0 { random.text(*size) } else { random.bytes(*size) };
+        let bytes = if step.is_multiple_of(2) { random.text(*size) } else { random.bytes(*size) };
         let mut writer = engine.upload()?;
         writer.write(&bytes[..size / 10])?;
         writer.cut()?;
         writer.write(&bytes[size / 10..])?;
         let mut upload = writer.finish()?;
-        if id % 3 == 0 {
+        if id.is_multiple_of(3) {
             engine.write_out(&mut [&mut upload])?;
         }
         batch.blobs.push(engine::NewBlob { id: BlobId(id), upload, label: b"label".to_vec() });

@@ -26,7 +26,7 @@ fn segment(bodies: &[Vec<u8>]) -> (Vec<u8>, Vec<Found>) {
 
 fn named(n: usize, offset: u64, body: &[u8]) -> Content {
     if n % 3 == 2 {
-        let codec = if n % 2 == 0 { Codec::None } else { Codec::Zstd };
+        let codec = if n.is_multiple_of(2) { Codec::None } else { Codec::Zstd };
         return Content::Piece { upload: 77, index: n as u32, hash: xxh3_64(body), codec };
     }
     let label = vec![n as u8; n % 5];
