@@ -13,9 +13,7 @@ use engine::Engine;
 use engine::local::Local;
 use server::connections::Connections;
 use server::context::{Context, ImapOptions, LmtpOptions};
-use server::lent::Lender;
 use server::listen::{Connection, Listener, Reception};
-use server::login::LoginGate;
 use server::shutdown::{Shutdown, Stopper};
 use server::tls::Tls;
 use store::{Store, SystemClock};
@@ -182,11 +180,8 @@ impl Server {
         if store.read_only().is_none() {
             store.finish_deletions().await.context("cannot finish deleting accounts")?;
         }
-        let limits = store.limits().clone();
-        let login = LoginGate::new(&limits, FingerprintKey::new(random::octets()?));
-        let lender = Lender::new(&limits);
-        let clock = Arc::new(SystemClock);
-        let context = Arc::new(Context { store, clock, limits, tls, login, lender, hostname, imap, lmtp });
+        let context = Context::new(store, Arc::new(SystemClock), FingerprintKey::new(random::octets()?));
+        let context = Arc::new(Context { tls, hostname, imap, lmtp, ..context });
         let connections = Connections::new(&context.limits);
         let (stopper, shutdown) = Stopper::new();
 

@@ -7,11 +7,9 @@ use std::time::Instant;
 
 use auth::{FingerprintKey, PasswordHash, SALT_LEN, Secret};
 use server::connections::Connections;
-use server::context::{Context, ImapOptions, LmtpOptions};
+use server::context::{Context, ImapOptions};
 use server::imap::serve_imap;
-use server::lent::Lender;
 use server::listen::Connection;
-use server::login::LoginGate;
 use server::shutdown::Stopper;
 use server::stream::{Peer, Stream};
 use store::{NewMessage, Options, Store, SystemClock};
@@ -65,15 +63,9 @@ async fn main() {
 
     let limits = Arc::new(Limits::default());
     let context = Arc::new(Context {
-        store,
-        clock: Arc::new(SystemClock),
-        login: LoginGate::new(&limits, FingerprintKey::new([7; 64])),
-        lender: Lender::new(&limits),
-        limits: limits.clone(),
-        tls: None,
         hostname: "mail.test".to_owned(),
         imap: ImapOptions { plaintext_login_on_loopback: true, ..ImapOptions::default() },
-        lmtp: LmtpOptions::default(),
+        ..Context::new(store, Arc::new(SystemClock), FingerprintKey::new([7; 64]))
     });
     let (_stopper, shutdown) = Stopper::new();
     let (near, mut far) = tokio::io::duplex(1 << 18);

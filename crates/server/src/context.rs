@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use auth::FingerprintKey;
 use store::{Clock, Store};
 use types::Limits;
 
@@ -30,6 +31,16 @@ pub struct Context {
     pub imap: ImapOptions,
     /// What the configuration says about LMTP.
     pub lmtp: LmtpOptions,
+}
+
+impl Context {
+    /// Of a store, with its limits, where nothing else is configured. Logins are recognised under `key`.
+    pub fn new(store: Store, clock: Arc<dyn Clock>, key: FingerprintKey) -> Self {
+        let limits = Arc::clone(store.limits());
+        let (login, lender) = (LoginGate::new(&limits, key), Lender::new(&limits));
+        let (imap, lmtp) = (ImapOptions::default(), LmtpOptions::default());
+        Self { store, clock, limits, tls: None, login, lender, hostname: "localhost".to_owned(), imap, lmtp }
+    }
 }
 
 /// What the configuration says about IMAP.

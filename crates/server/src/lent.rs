@@ -4,6 +4,8 @@
 //!   have memory and processors who have a [turn](Borrower::turn). There are few turns, and nobody who asks for
 //!   something small waits behind them. A turn ends by itself when the session waits for anything (`in_turns`).
 //! * **While a client is waited for**, or a turn, what is held is lent.
+//! * **While it is committed**, what is much has a turn of its size (`Borrower::turn_to_commit`): it cannot be called back, and
+//!   is held more than once on its way to the disk.
 //!
 //! What is lent is memory of commands and messages that are half there, of answers that are not taken. There is so much ([`Limits::waiting_memory`]); once that is used up, whoever waits with the largest
 //! loan, and of equals the one who has waited longest, is called back: its connection ends. So nobody is
@@ -28,6 +30,10 @@ const TURNS: usize = 4;
 
 /// Octets of one command or message, above which whoever sends more has to wait for a turn.
 pub(crate) const LONG: usize = 16 << 10;
+
+/// This part of what is lent at most may be committed at one time. There are four copies of it at worst: the messages that
+/// arrived, what the store and the journal make of them, and what is written.
+const COMMITTED: usize = 8;
 
 /// So long a session goes on, with a turn or without: then the others have theirs.
 const SLICE: Duration = Duration::from_micros(250);
@@ -62,6 +68,8 @@ pub(crate) fn in_turns<T>(session: impl Future<Output = T> + Send) -> impl Futur
 pub struct Lender {
     most: usize,
     turns: Arc<Turns>,
+    /// Their sizes are octets.
+    commits: Arc<Turns>,
     book: Mutex<Book>,
 }
 
@@ -90,7 +98,8 @@ impl Lender {
     pub fn new(limits: &Limits) -> Arc<Self> {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let turns = Turns::new(TURNS * processors, usize::MAX);
-        Arc::new(Self { most: limits.waiting_memory, turns, book: Mutex::default() })
+        let commits = Turns::new(limits.waiting_memory / COMMITTED, usize::MAX);
+        Arc::new(Self { most: limits.waiting_memory, turns, commits, book: Mutex::default() })
     }
 
     /// For a connection.
@@ -113,17 +122,29 @@ impl Borrower {
     /// Waits for a turn to do much, while `octets` are held; done at once for a session that has one and has not been at
     /// work for long. In a session that goes `in_turns`.
     pub async fn turn(&self, party: Party, octets: usize) -> Result<(), CalledBack> {
+        let mut turn = TURN.take();
+        if turn.is_none() || is_slice_over() {
+            // Ours goes to the next in line, where there is one, and we stand behind all of them.
+            drop(turn);
+            // Nobody is sent away from where all may wait.
+            turn = self.during(octets, self.0.turns.take(party)).await?.ok();
+        }
         if is_slice_over() {
-            // Whoever can be served at once comes first, and the turn that we have ends.
+            // Nobody was in line. Whoever can be served at once comes first. The turn is kept meanwhile: those who have none
+            // stand in the line, and not with everybody else among what can run.
             tokio::task::yield_now().await;
         }
-        let turn = match TURN.take() {
-            Some(turn) => Some(turn),
-            // Nobody is sent away from where all may wait.
-            None => self.during(octets, self.0.turns.take(party)).await?.ok(),
-        };
         TURN.set(turn);
         Ok(())
+    }
+
+    /// Waits until so many octets, which are held, may be committed: hold what this gives until they are. What is no more
+    /// than [`LONG`] needs no turn.
+    pub(crate) async fn turn_to_commit(&self, party: Party, octets: usize) -> Result<Option<Turn>, CalledBack> {
+        if octets <= LONG {
+            return Ok(None);
+        }
+        Ok(self.during(octets, self.0.commits.take_large(party, octets)).await?.ok())
     }
 
     /// Waits for a client, or a turn, while `octets` are held. What needs no waiting needs no loan.
@@ -182,6 +203,9 @@ impl Drop for Loan<'_> {
 #[cfg(test)]
 mod tests {
     use std::future::{pending, ready};
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+    use types::AccountId;
 
     use super::*;
 
@@ -233,6 +257,44 @@ mod tests {
         assert_eq!(lender.turns.free(), turns);
     }
 
+    /// One thread, a crowd that has much to do, and somebody who has little.
+    #[test]
+    fn who_has_little_to_do_waits_for_those_with_a_turn_and_for_no_crowd() {
+        let lender = lender(1000);
+        let turns = lender.turns.free();
+        let (slices, over) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+        let crowd = |n: usize| {
+            let (borrower, slices, over) = (lender.borrower(), Arc::clone(&slices), Arc::clone(&over));
+            in_turns(async move {
+                while !over.load(Ordering::Relaxed) {
+                    borrower.turn(Party::Account(AccountId(n as u64)), 1).await.unwrap();
+                    slices.fetch_add(1, Ordering::Relaxed);
+                    while !is_slice_over() {}
+                }
+            })
+        };
+        let crowd: Vec<_> = (0..10 * turns).map(crowd).collect();
+        let longest = async move {
+            crowd.into_iter().for_each(|member| drop(tokio::spawn(member)));
+            // Everybody comes to the line.
+            while slices.load(Ordering::Relaxed) < 3 * turns {
+                tokio::task::yield_now().await;
+            }
+            let mut longest = 0;
+            for _ in 0..20 {
+                let before = slices.load(Ordering::Relaxed);
+                tokio::task::yield_now().await;
+                longest = longest.max(slices.load(Ordering::Relaxed) - before);
+            }
+            over.store(true, Ordering::Relaxed);
+            longest
+        };
+        // Whoever yields is looked for after each step.
+        let runtime = tokio::runtime::Builder::new_current_thread().event_interval(1).build().unwrap();
+        let longest = runtime.block_on(async { tokio::spawn(longest).await.unwrap() });
+        assert!(longest <= 2 * turns, "{longest} slices of the crowd, of whom {turns} have a turn, came first");
+    }
+
     #[tokio::test]
     async fn who_waits_for_a_turn_has_lent_what_it_holds() {
         let lender = lender(100);
@@ -251,6 +313,28 @@ mod tests {
         assert_eq!(large.await.unwrap(), Err(CalledBack));
         drop(busy);
         assert_eq!((small.await.unwrap(), other.await.unwrap()), (Ok(()), Ok(())));
+        assert_eq!(lender.lent(), 0);
+    }
+
+    #[tokio::test]
+    async fn what_waits_to_be_committed_is_lent() {
+        let lender = lender(8 * 10 * LONG);
+        let commit = |octets| {
+            let borrower = lender.borrower();
+            tokio::spawn(async move { borrower.turn_to_commit(Party::Local, octets).await })
+        };
+        let first = commit(8 * LONG).await.unwrap().unwrap();
+        assert_eq!((first.is_some(), lender.lent()), (true, 0));
+        let (second, third) = (commit(20 * LONG), commit(30 * LONG));
+        tokio::task::yield_now().await;
+        assert_eq!(lender.lent(), 50 * LONG);
+        // What is little is committed without a look.
+        assert!(commit(LONG).await.unwrap().unwrap().is_none());
+        let fourth = commit(40 * LONG);
+        assert_eq!(fourth.await.unwrap().unwrap_err(), CalledBack);
+        drop(first);
+        drop(second.await.unwrap().unwrap());
+        drop(third.await.unwrap().unwrap());
         assert_eq!(lender.lent(), 0);
     }
 

@@ -1,6 +1,6 @@
 //! The login gate: who gets in, at what cost.
 //!
-//! * Hashing is bounded in CPU and memory ([`Limits::password_hashes`]) and is in nobody's way (`crate::hashing`), and
+//! * Hashing is bounded in CPU and memory ([`Limits::password_hashes`]) and is in nobody's way (`hashing.rs`), and
 //!   those who wait for it are bounded ([`Limits::password_queue`]). They have their turns by networks: a flood from one
 //!   keeps itself waiting.
 //! * An unknown name and a wrong password are one error and take the same time: a name that nobody
@@ -169,6 +169,26 @@ mod tests {
         assert!(matches!(gate.hashing.kept(), 1..=2));
         gate.release();
         assert_eq!(gate.hashing.kept(), 0, "nobody logs in, and memory is kept for it");
+    }
+
+    #[tokio::test]
+    async fn as_many_passwords_are_hashed_at_one_time_as_are_allowed_and_no_more() {
+        let most = std::thread::available_parallelism().unwrap().get();
+        let wrong = credentials("x");
+        for (allowed, at_a_time) in [(1, 1), (most, most), (most + 1, most)] {
+            let gate = gate(&Limits { password_hashes: allowed, ..Limits::default() });
+            let mut others = vec![];
+            while others.len() < at_a_time - 1 {
+                others.push(gate.turns.take(Party::Local).await.unwrap());
+            }
+            assert_eq!(gate.check(Party::Local, &wrong, None).await, Err(LoginError::Wrong));
+            others.push(gate.turns.take(Party::Local).await.unwrap());
+            let mut one_more = Box::pin(gate.check(Party::Local, &wrong, None));
+            assert!(futures_pending(&mut one_more).await);
+            assert_eq!(gate.hashed(), 1, "of {allowed} allowed");
+            others.pop();
+            assert_eq!(one_more.await, Err(LoginError::Wrong));
+        }
     }
 
     #[tokio::test]

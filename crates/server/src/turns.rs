@@ -1,7 +1,8 @@
 //! Turns: so many do something at one time, the others wait in lines, one for each party, and the lines are served in
 //! rotation. So a crowd keeps itself waiting, and somebody else no longer than one of it.
 //!
-//! Two things go by turns: hashing passwords ([`crate::login`]), and whatever is much ([`crate::lent`]).
+//! Three things go by turns: hashing passwords ([`crate::login`]), whatever is much, and committing it ([`crate::lent`]). Of the
+//! last, turns have sizes: so many octets are committed at one time.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
@@ -38,6 +39,8 @@ impl From<Peer> for Party {
 /// The turns at one thing.
 #[derive(Debug)]
 pub(crate) struct Turns {
+    /// How much may be done at one time: the sizes of all turns together.
+    all: usize,
     /// How many may wait.
     most: usize,
     book: Mutex<Book>,
@@ -45,40 +48,57 @@ pub(crate) struct Turns {
 
 #[derive(Debug)]
 struct Book {
-    /// Turns that nobody has; none while somebody waits.
+    /// What nobody has; less than the next one needs, while somebody waits.
     free: usize,
     waiting: usize,
     /// The number of the next one who waits.
     next: u64,
-    lines: HashMap<Party, VecDeque<(u64, oneshot::Sender<Turn>)>>,
+    lines: HashMap<Party, VecDeque<Waiting>>,
     /// The parties in the order in which they are served: those who have a line, which is not empty.
     rotation: VecDeque<Party>,
 }
 
+/// Somebody in a line. Numbers ascend in it.
+#[derive(Debug)]
+struct Waiting {
+    number: u64,
+    size: usize,
+    call: oneshot::Sender<Turn>,
+}
+
 /// A turn; it ends when it is dropped.
 #[derive(Debug)]
-pub(crate) struct Turn(Option<Arc<Turns>>);
+pub(crate) struct Turn {
+    turns: Option<Arc<Turns>>,
+    size: usize,
+}
 
 /// More wait than may, and nobody more of one party than of this one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Crowded;
 
 impl Turns {
-    /// So many at one time, while at most so many wait.
-    pub(crate) fn new(at_a_time: usize, most: usize) -> Arc<Self> {
+    /// So much at one time, while at most so many wait.
+    pub(crate) fn new(all: usize, most: usize) -> Arc<Self> {
         let (lines, rotation) = Default::default();
-        Arc::new(Self { most, book: Mutex::new(Book { free: at_a_time, waiting: 0, next: 0, lines, rotation }) })
+        Arc::new(Self { all, most, book: Mutex::new(Book { free: all, waiting: 0, next: 0, lines, rotation }) })
     }
 
-    /// Waits for a turn. Where too many wait, the last one of the longest line is sent away: it may be this one.
+    /// Waits for a turn of size 1. Where too many wait, the last one of the longest line is sent away: it may be this one.
     pub(crate) async fn take(self: &Arc<Self>, party: Party) -> Result<Turn, Crowded> {
+        self.take_large(party, 1).await
+    }
+
+    /// As [`Turns::take`]; what is larger than all together has them all.
+    pub(crate) async fn take_large(self: &Arc<Self>, party: Party, size: usize) -> Result<Turn, Crowded> {
+        let size = size.min(self.all);
         let (number, turn) = {
             let mut book = self.book.lock();
-            if book.free > 0 {
-                book.free -= 1;
-                return Ok(Turn(Some(Arc::clone(self))));
+            if book.rotation.is_empty() && book.free >= size {
+                book.free -= size;
+                return Ok(Turn { turns: Some(Arc::clone(self)), size });
             }
-            let joined = book.join(party);
+            let joined = book.join(party, size);
             if book.waiting > self.most {
                 book.send_away();
             }
@@ -94,15 +114,15 @@ impl Turns {
         self.book.lock().free
     }
 
-    /// A turn has ended: the next one begins.
-    fn pass_on(self: &Arc<Self>) {
+    /// Something is free: those who come next have their turns, as far as it goes.
+    fn serve(self: &Arc<Self>) {
         loop {
             let next = self.book.lock().call();
-            let Some(next) = next else { return };
-            match next.send(Turn(Some(Arc::clone(self)))) {
-                Ok(()) => return,
+            let Some(Waiting { size, call, .. }) = next else { return };
+            if let Err(mut turn) = call.send(Turn { turns: Some(Arc::clone(self)), size }) {
                 // Whoever that was does not wait any more.
-                Err(mut turn) => drop(turn.0.take()),
+                turn.turns = None;
+                self.book.lock().free += size;
             }
         }
     }
@@ -110,56 +130,62 @@ impl Turns {
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        if let Some(turns) = self.0.take() {
-            turns.pass_on();
+        if let Some(turns) = self.turns.take() {
+            turns.book.lock().free += self.size;
+            turns.serve();
         }
     }
 }
 
 /// Somebody's place in a line; it is left when this is dropped.
 struct Place<'a> {
-    turns: &'a Turns,
+    turns: &'a Arc<Turns>,
     party: Party,
     number: u64,
 }
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        let mut book = self.turns.book.lock();
-        let Some(line) = book.lines.get_mut(&self.party) else { return };
-        if let Some(at) = line.iter().position(|(number, _)| *number == self.number) {
-            line.remove(at);
-            book.left(self.party);
+        if self.turns.book.lock().leave(self.party, self.number) {
+            // What was too large for what is free may have kept smaller ones waiting.
+            self.turns.serve();
         }
     }
 }
 
 impl Book {
-    fn join(&mut self, party: Party) -> (u64, oneshot::Receiver<Turn>) {
-        let (sender, receiver) = oneshot::channel();
+    fn join(&mut self, party: Party, size: usize) -> (u64, oneshot::Receiver<Turn>) {
+        let (call, called) = oneshot::channel();
         let number = self.next;
         self.next += 1;
         let line = self.lines.entry(party).or_default();
         if line.is_empty() {
             self.rotation.push_back(party);
         }
-        line.push_back((number, sender));
+        line.push_back(Waiting { number, size, call });
         self.waiting += 1;
-        (number, receiver)
+        (number, called)
     }
 
-    /// The next one in rotation; where nobody waits, the turn is free.
-    fn call(&mut self) -> Option<oneshot::Sender<Turn>> {
-        let called = self.rotation.pop_front().and_then(|party| {
-            let (_, sender) = self.lines.get_mut(&party)?.pop_front()?;
-            self.rotation.push_back(party);
-            self.left(party);
-            Some(sender)
-        });
-        if called.is_none() {
-            self.free += 1;
-        }
-        called
+    /// False where it was not in line any more.
+    fn leave(&mut self, party: Party, number: u64) -> bool {
+        let Some(line) = self.lines.get_mut(&party) else { return false };
+        let Ok(at) = line.binary_search_by_key(&number, |waiting| waiting.number) else { return false };
+        line.remove(at);
+        self.left(party);
+        true
+    }
+
+    /// The next one in rotation, if what it needs is free; it has it now.
+    fn call(&mut self) -> Option<Waiting> {
+        let party = *self.rotation.front()?;
+        let line = self.lines.get_mut(&party)?;
+        let free = self.free.checked_sub(line.front()?.size)?;
+        let called = line.pop_front()?;
+        self.free = free;
+        self.rotation.rotate_left(1);
+        self.left(party);
+        Some(called)
     }
 
     fn send_away(&mut self) {
@@ -257,6 +283,41 @@ mod tests {
         assert_eq!(*order.lock(), [2]);
         let book = turns.book.lock();
         assert_eq!((book.free, book.waiting), (1, 0));
+    }
+
+    #[tokio::test]
+    async fn so_much_is_done_at_one_time_and_nothing_small_overtakes() {
+        let turns = Turns::new(10, 100);
+        let (six, three) = (turns.take_large(party(1), 6).await.unwrap(), turns.take_large(party(1), 3).await.unwrap());
+        // Larger than all there is, so it comes alone; one behind it that would fit waits nevertheless.
+        let mut large = Box::pin(turns.take_large(party(2), 1000));
+        let mut small = Box::pin(turns.take_large(party(3), 1));
+        assert!(is_pending(&mut large).await && is_pending(&mut small).await);
+        drop(six);
+        assert_eq!(turns.free(), 7);
+        drop(three);
+        let large = large.await.unwrap();
+        assert_eq!((large.size, turns.free()), (10, 0));
+        drop(large);
+        drop(small.await.unwrap());
+        assert_eq!(turns.free(), 10);
+    }
+
+    #[tokio::test]
+    async fn who_leaves_makes_room_for_what_is_smaller() {
+        let turns = Turns::new(10, 100);
+        let busy = turns.take_large(party(1), 6).await.unwrap();
+        let (mut large, mut small) = (Box::pin(turns.take_large(party(2), 5)), Box::pin(turns.take_large(party(2), 4)));
+        assert!(is_pending(&mut large).await && is_pending(&mut small).await);
+        drop(large);
+        drop(small.await.unwrap());
+        drop(busy);
+        assert_eq!(turns.free(), 10);
+    }
+
+    /// True where the future, polled once, waits.
+    async fn is_pending<F: Future + Unpin>(future: &mut F) -> bool {
+        std::future::poll_fn(|cx| std::task::Poll::Ready(std::pin::Pin::new(&mut *future).poll(cx).is_pending())).await
     }
 
     #[test]

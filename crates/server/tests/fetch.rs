@@ -11,16 +11,14 @@ use auth::{FingerprintKey, PasswordHash, SALT_LEN, Secret};
 use engine::{Batch, Blob, BlobId, BlobWriter, CommitNumber, Each, Engine, Entry, Pending, ReadView, Upload};
 use proptest::prelude::*;
 use server::connections::Connections;
-use server::context::{Context, ImapOptions, LmtpOptions};
+use server::context::{Context, ImapOptions};
 use server::imap::serve_imap;
-use server::lent::Lender;
 use server::listen::Connection;
-use server::login::LoginGate;
 use server::shutdown::{Shutdown, Stopper};
 use server::stream::{Peer, Stream};
 use store::{Account, NewMessage, Options, Store, SystemClock};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
-use types::{AccountId, AccountName, Flags, Limits, MailboxName, Principal};
+use types::{AccountId, AccountName, Flags, MailboxName, Principal};
 
 /// A server with the account alice.
 struct Server {
@@ -36,21 +34,14 @@ impl Server {
     async fn new() -> Self {
         let watch = Arc::<Watch>::default();
         let engine = Arc::new(Watched(engine::memory::Memory::new(), Arc::clone(&watch)));
-        let limits = Arc::new(Limits::default());
         let store = Store::open(engine, Arc::new(SystemClock), Options::default()).unwrap();
         let hash = PasswordHash::new(&Secret::from("secret"), [7; SALT_LEN]).unwrap();
         let id = store.create_account(&AccountName::new("alice").unwrap(), hash.as_str().to_owned()).await.unwrap();
         let (account, who) = (store.account(id).unwrap(), Principal { account: id });
         let context = Context {
-            store,
-            clock: Arc::new(SystemClock),
-            login: LoginGate::new(&limits, FingerprintKey::new([7; 64])),
-            lender: Lender::new(&limits),
-            limits,
-            tls: None,
             hostname: "mail.test".to_owned(),
             imap: ImapOptions { plaintext_login_on_loopback: true, ..ImapOptions::default() },
-            lmtp: LmtpOptions::default(),
+            ..Context::new(store, Arc::new(SystemClock), FingerprintKey::new([7; 64]))
         };
         let (stopper, shutdown) = Stopper::new();
         Self { context: Arc::new(context), shutdown, _stopper: stopper, watch, account, who }

@@ -9,11 +9,9 @@ use auth::FingerprintKey;
 use engine::memory::Memory;
 use engine::{Batch, BlobWriter, CommitError, Engine, Error, Pending, ReadView, Upload};
 use server::connections::Connections;
-use server::context::{Context, ImapOptions, LmtpOptions};
-use server::lent::Lender;
+use server::context::{Context, LmtpOptions};
 use server::listen::Connection;
 use server::lmtp::serve_lmtp;
-use server::login::LoginGate;
 use server::shutdown::{Shutdown, Stopper};
 use server::stream::{Peer, Stream};
 use server::tls::Tls;
@@ -105,15 +103,10 @@ impl Server {
             store.create_account(&AccountName::new(name).unwrap(), String::new()).await.unwrap();
         }
         let context = Context {
-            store,
-            clock: Arc::new(Noon),
-            login: LoginGate::new(&limits, FingerprintKey::new([0; 64])),
-            lender: Lender::new(&limits),
-            limits,
             tls,
             hostname: "mail.test".to_owned(),
-            imap: ImapOptions::default(),
             lmtp: LmtpOptions { domains: domains.iter().map(|d| (*d).to_owned()).collect(), ..LmtpOptions::default() },
+            ..Context::new(store, Arc::new(Noon), FingerprintKey::new([0; 64]))
         };
         let (stopper, shutdown) = Stopper::new();
         Self { engine, context: Arc::new(context), stopper, shutdown }

@@ -8,11 +8,9 @@ use std::time::Duration;
 use auth::{FingerprintKey, PasswordHash, SALT_LEN, Secret};
 use proptest::prelude::*;
 use server::connections::Connections;
-use server::context::{Context, ImapOptions, LmtpOptions};
+use server::context::{Context, ImapOptions};
 use server::imap::serve_imap;
-use server::lent::Lender;
 use server::listen::Connection;
-use server::login::LoginGate;
 use server::shutdown::{Shutdown, Stopper};
 use server::stream::{Peer, Stream};
 use store::{Clock, Options, Store};
@@ -50,15 +48,9 @@ impl Server {
         store.create_account(&AccountName::new("alice").unwrap(), SECRET.clone()).await.unwrap();
         let connections = Connections::new(&limits);
         let context = Context {
-            store,
-            clock,
-            login: LoginGate::new(&limits, FingerprintKey::new([7; 64])),
-            lender: Lender::new(&limits),
-            limits,
-            tls: None,
             hostname: "mail.test".to_owned(),
             imap: ImapOptions { plaintext_login_on_loopback: true, ..ImapOptions::default() },
-            lmtp: LmtpOptions::default(),
+            ..Context::new(store, clock, FingerprintKey::new([7; 64]))
         };
         let (stopper, shutdown) = Stopper::new();
         Self { context: Arc::new(context), connections, shutdown, stopper }

@@ -5,11 +5,9 @@ use std::sync::Arc;
 
 use auth::{FingerprintKey, PasswordHash, SALT_LEN, Secret};
 use server::connections::Connections;
-use server::context::{Context, ImapOptions, LmtpOptions};
+use server::context::{Context, ImapOptions};
 use server::imap::serve_imap;
-use server::lent::Lender;
 use server::listen::Connection;
-use server::login::LoginGate;
 use server::shutdown::Stopper;
 use server::stream::{Peer, Stream};
 use store::{Clock, Options, Store, SystemClock};
@@ -24,15 +22,9 @@ async fn session() -> (tokio::task::JoinHandle<()>, tokio::io::DuplexStream, Sto
     store.create_account(&AccountName::new("alice").unwrap(), hash.as_str().to_owned()).await.unwrap();
     let connections = Connections::new(&limits);
     let context = Context {
-        store,
-        clock,
-        login: LoginGate::new(&limits, FingerprintKey::new([7; 64])),
-        lender: Lender::new(&limits),
-        limits,
-        tls: None,
         hostname: "mail.test".to_owned(),
         imap: ImapOptions { plaintext_login_on_loopback: true, ..ImapOptions::default() },
-        lmtp: LmtpOptions::default(),
+        ..Context::new(store, clock, FingerprintKey::new([7; 64]))
     };
     let (near, mut far) = tokio::io::duplex(1 << 16);
     let (stopper, shutdown) = Stopper::new();

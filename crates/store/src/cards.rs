@@ -116,7 +116,8 @@ impl Cards {
 
     /// Octets that it holds while it rests, about.
     pub fn memory(&self) -> usize {
-        [&self.card, &self.common, &self.rare].iter().map(|ahead| ahead.memory()).sum()
+        let remade = self.remade.0.as_ref().map_or(0, |(_, card)| card.memory());
+        [&self.card, &self.common, &self.rare].iter().map(|ahead| ahead.memory()).fold(remade, usize::saturating_add)
     }
 
     /// The card of a message.

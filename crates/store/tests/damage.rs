@@ -57,7 +57,7 @@ fn body(account: &str, n: usize) -> Vec<u8> {
     };
     let line = format!("this is line %% of message {n} of {account}\r\n");
     // Of which about half can be spared.
-    let noise = |at: u64| (at ^ ((n as u64) * 1000)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let noise = |at: u64| (at ^ (n as u64 * 1000)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     let mut body = format!("Subject: {account} {n}\r\nMessage-ID: <{n}@{account}>\r\n\r\n").into_bytes();
     let mut at = 0;
     while body.len() < size {

@@ -10,7 +10,6 @@ use engine::Engine;
 use server::connections::Connections;
 use server::context::{Context, ImapOptions, LmtpOptions};
 use server::imap::serve_imap;
-use server::lent::Lender;
 use server::listen::Connection;
 use server::lmtp::serve_lmtp;
 use server::login::LoginGate;
@@ -137,15 +136,11 @@ impl Running {
             off: server::imap::switch::Off::named(&options.off).map_err(text)?,
         };
         let context = Context {
-            store,
-            clock: Arc::clone(&clock) as Arc<dyn Clock>,
-            login: LoginGate::new(&limits, FingerprintKey::new([7; 64])),
-            lender: Lender::new(&limits),
-            limits: Arc::clone(&limits),
             tls: Some(Arc::clone(&certificate.server)),
             hostname: "mail.example.org".to_owned(),
             imap,
             lmtp: LmtpOptions { over_quota: options.over_quota, ..LmtpOptions::default() },
+            ..Context::new(store, Arc::clone(&clock) as Arc<dyn Clock>, FingerprintKey::new([7; 64]))
         };
         let (stopper, shutdown) = Stopper::new();
         Ok(Self {

@@ -16,6 +16,7 @@ use super::answer::{Answer, End, Failure, Outcome, sentence};
 use super::state::Authenticated;
 use super::wire::Wire;
 use crate::context::Context;
+use crate::turns::Turn;
 
 /// Octets of messages that are held until they are written to the disk, all at once.
 const HELD: usize = 1 << 20;
@@ -82,8 +83,12 @@ impl<'a> Upload<'a> {
         Self { user, server, to, count: 0, written, writing: None, messages, current: None, growth, refused }
     }
 
-    /// Reads all of them, to the end of the command.
-    pub(crate) async fn receive(mut self, wire: &mut Wire, first: AppendMessage) -> Result<Vec<NewMessage>, Failure> {
+    /// Reads all of them, to the end of the command, and waits until they may be committed: the turn is held until they are.
+    pub(crate) async fn receive(
+        mut self,
+        wire: &mut Wire,
+        first: AppendMessage,
+    ) -> Result<(Vec<NewMessage>, Option<Turn>), Failure> {
         if self.begin(Ok(first)) {
             wire.fragmenter().accept();
         }
@@ -114,7 +119,11 @@ impl<'a> Upload<'a> {
         self.end(ascii_only);
         self.wait_until_written().await;
         self.written.append(&mut self.messages);
-        self.refused.map_or(Ok(self.written), Err)
+        if let Some(failure) = self.refused {
+            return Err(failure);
+        }
+        let turn = wire.turn_to_commit(self.memory()).await?;
+        Ok((self.written, turn))
     }
 
     /// Where enough have come, sends them on their way to the disk; waits until those before are there.

@@ -24,7 +24,7 @@ use crate::lent::{Borrower, CalledBack, LONG, is_slice_over};
 use crate::shutdown::Shutdown;
 use crate::stream::{Carried, MESSAGE_READ_SIZE, Peer, READ_SIZE, Stream};
 use crate::tls::Tls;
-use crate::turns::Party;
+use crate::turns::{Party, Turn};
 
 /// Octets that may wait in the buffer before they go out; also the size in which bodies should be
 /// appended. The buffer is never much larger than twice this.
@@ -136,9 +136,11 @@ impl Wire {
         self.sink.relieve(&mut self.out).await
     }
 
-    /// Sends everything that waits.
+    /// Sends everything that waits, and gives back the buffer: whatever is waited for next, it is not needed.
     pub(crate) async fn flush(&mut self) -> Result<(), End> {
-        self.sink.flush(&mut self.out).await
+        self.sink.flush(&mut self.out).await?;
+        self.out = Vec::new();
+        Ok(())
     }
 
     // ---- while a command is at work ----
@@ -263,6 +265,13 @@ impl Wire {
         Box::pin(self.sink.borrower.turn(self.sink.party, held)).await.map_err(|CalledBack| CALLED_BACK)
     }
 
+    /// Waits until so many octets of messages may be committed, and says now and then that it does.
+    pub(crate) async fn turn_to_commit(&mut self, octets: usize) -> Result<Option<Turn>, End> {
+        let (borrower, party) = (self.sink.borrower.clone(), self.sink.party);
+        let turn = Box::pin(self.meanwhile(borrower.turn_to_commit(party, octets))).await?;
+        turn.map_err(|CalledBack| CALLED_BACK)
+    }
+
     /// Sends what waits, and gives back what is not needed to wait. Boxed, as everything that is not waiting.
     fn settle(&mut self) -> Pin<Box<dyn Future<Output = Result<(), End>> + Send + '_>> {
         Box::pin(async {
@@ -271,7 +280,6 @@ impl Wire {
                 self.sink.stream.acknowledge();
             }
             self.fragmenter.release();
-            self.out = Vec::new();
             Ok(())
         })
     }
@@ -507,6 +515,8 @@ impl Sink {
         self.stream.pack(buffer);
         self.send(buffer).await?;
         buffer.clear();
+        // An envelope of a megabyte leaves no megabyte behind for the commands that follow it.
+        buffer.shrink_to(2 * PIECE);
         Ok(())
     }
 

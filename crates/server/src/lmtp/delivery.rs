@@ -10,8 +10,10 @@ use types::{AccountName, Flags, MailboxName, Principal};
 use super::recipient;
 use super::trace::{ReturnPathFilter, Trace, prefix};
 use crate::context::{Context, OverQuota};
+use crate::lent::{Borrower, CalledBack};
 use crate::log_id::LogId;
 use crate::stream::Peer;
+use crate::turns::Party;
 
 /// A recipient that was taken.
 pub(super) struct Recipient {
@@ -168,13 +170,16 @@ impl Delivery {
     }
 
     /// The message is complete: all copies are committed at the same time.
-    pub(super) fn finish(self) -> Outcomes {
+    pub(super) fn finish(self, borrower: &Borrower, party: Party) -> Outcomes {
         let Self { id, from, mut copies, recipients, filter, over_quota, refusal, .. } = self;
         let held = filter.finish();
         copies.iter_mut().for_each(|copy| copy.push(&[&held]));
         let copies = copies.into_iter().map(|copy| match &refusal {
             Some(reply) => Outcome::Known(reply.clone()),
-            None => Outcome::Running(tokio::spawn(copy.commit(over_quota, id.clone(), from.clone()))),
+            None => {
+                let commit = copy.commit(over_quota, id.clone(), from.clone(), borrower.clone(), party);
+                Outcome::Running(tokio::spawn(commit))
+            }
         });
         Outcomes { copies: copies.collect(), recipients: recipients.into_iter() }
     }
@@ -193,28 +198,35 @@ impl Copy {
     }
 
     /// 250 once the message is durable.
-    async fn commit(self, over_quota: OverQuota, id: String, from: String) -> Reply {
+    async fn commit(self, over_quota: OverQuota, id: String, from: String, borrower: Borrower, party: Party) -> Reply {
         let Self { name, account, mailbox, incoming } = self;
         let who = Principal { account: account.id() };
-        let append = async {
-            let content = incoming?.finish()?;
-            let size = content.size();
-            let message = NewMessage { content, flags: Flags::NONE, internal_date: None };
-            let appended = account.append(&who, &mailbox, vec![message]).await?;
-            Ok((size, appended))
+        let content = match incoming.and_then(Incoming::finish) {
+            Ok(content) => content,
+            Err(error) => return refused(&name, &error, over_quota, &id),
         };
-        match append.await {
-            Ok((size, appended)) => {
+        let Ok(_turn) = borrower.turn_to_commit(party, content.memory()).await else {
+            info!("lmtp: not delivered to {name}: {CalledBack}, id {id}");
+            // RFC 3463 §3.5: congestion.
+            return reply(452, (4, 4, 5), format!("memory is short; try again, id {id}"));
+        };
+        let size = content.size();
+        let message = NewMessage { content, flags: Flags::NONE, internal_date: None };
+        match account.append(&who, &mailbox, vec![message]).await {
+            Ok(appended) => {
                 let uid = appended.uids.first().map_or(0, types::Uid::get);
                 info!("lmtp: delivered to {name}: {mailbox} uid {uid}, {size} octets, from <{from}>, id {id}");
                 reply(250, (2, 0, 0), format!("delivered, id {id}"))
             }
-            Err(error) => {
-                info!("lmtp: not delivered to {name}: {error}, id {id}");
-                refusal(&error, over_quota, &id)
-            }
+            Err(error) => refused(&name, &error, over_quota, &id),
         }
     }
+}
+
+/// The store did not take it.
+fn refused(name: &AccountName, error: &store::Error, over_quota: OverQuota, id: &str) -> Reply {
+    info!("lmtp: not delivered to {name}: {error}, id {id}");
+    refusal(error, over_quota, id)
 }
 
 /// What becomes of each recipient.

@@ -339,7 +339,7 @@ impl Session {
         };
         self.forget_transaction();
         let Some(delivery) = delivery else { return Ok(()) };
-        let mut outcomes = delivery.finish();
+        let mut outcomes = delivery.finish(&self.borrower, self.stream.peer().into());
         while let Some(ready) = outcomes.is_next_ready() {
             if !ready {
                 // RFC 2033 §5: each reply as soon as possible.

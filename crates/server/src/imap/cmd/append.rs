@@ -13,7 +13,7 @@ use crate::imap::wire::Wire;
 
 pub(crate) async fn append(wire: &mut Wire, server: &Context, user: &Authenticated, head: AppendHead) -> Outcome {
     let AppendHead { mailbox, old_name, message, .. } = head;
-    let messages = Upload::new(user, server, &mailbox, Ok(Growth::default())).receive(wire, message).await?;
+    let (messages, _turn) = Upload::new(user, server, &mailbox, Ok(Growth::default())).receive(wire, message).await?;
     let appended = wire.meanwhile(user.account.append(&user.principal, &mailbox, messages)).await??;
     tell_spelling(user, wire, &mailbox, old_name.as_deref());
     Ok(Answer::ok("Appended").with(append_uid(appended)))

@@ -33,7 +33,8 @@ pub(crate) async fn replace(
         Ok((uid, size)) => (Some(uid), Ok(Growth { messages: -1, octets: -i64::from(size) })),
         Err(failure) => (None, Err(failure)),
     };
-    let mut messages = Upload::new(&selected.user, server, &mailbox, permitted).receive(wire, message).await?;
+    let upload = Upload::new(&selected.user, server, &mailbox, permitted);
+    let (mut messages, _turn) = upload.receive(wire, message).await?;
     let (Some(uid), Some(message)) = (uid, messages.pop()) else {
         return Err(Failure::bad("REPLACE needs a message"));
     };

@@ -98,15 +98,16 @@ pub(super) async fn in_turns<W: Steps + Send + Sync>(
     loop {
         let turn = wire.meanwhile(work.turn()).await?;
         let more = work.step()?;
-        drop(turn);
         if !more || enough(work) {
             return Ok(());
         }
         if wire.is_ending() {
             return Err(END_OF_SERVER.into());
         }
-        wire.at_work(|| work.progress()).await?;
+        // Kept while the others run: those who have none wait for it, and are not among what can run.
         tokio::task::yield_now().await;
+        drop(turn);
+        wire.at_work(|| work.progress()).await?;
     }
 }
 

@@ -6,20 +6,14 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::time::sleep;
 
 use super::*;
-use crate::context::LmtpOptions;
 use crate::lent::Lender;
-use crate::login::LoginGate;
 use crate::shutdown::Stopper;
 
 fn server() -> Context {
     let clock = Arc::new(SystemClock);
     let engine = Arc::new(engine::memory::Memory::new());
     let store = Store::open(engine, clock.clone(), store::Options::default()).unwrap();
-    let limits = store.limits().clone();
-    let login = LoginGate::new(&limits, FingerprintKey::new([1; 64]));
-    let lender = Lender::new(&limits);
-    let (imap, lmtp) = (ImapOptions::default(), LmtpOptions::default());
-    Context { store, clock, limits, tls: None, login, lender, hostname: "x".into(), imap, lmtp }
+    Context::new(store, clock, FingerprintKey::new([1; 64]))
 }
 
 fn wire() -> (Wire, DuplexStream, Stopper) {
@@ -110,4 +104,19 @@ async fn who_takes_no_answers_gives_their_memory_back() {
     assert!(matches!(&end, Err(End::Lost(error)) if error.to_string().contains("needed elsewhere")), "{end:?}");
     assert!(!small.is_finished() && !third.is_finished());
     assert!(lender.lent() < 300_000);
+}
+
+#[tokio::test]
+async fn an_answer_that_was_large_leaves_no_memory_behind() {
+    let (mut wire, mut far, _stopper) = wire();
+    let reading = tokio::spawn(async move { tokio::io::copy(&mut far, &mut tokio::io::sink()).await });
+    let (out, sink) = wire.parts();
+    out.resize(1 << 20, b'x');
+    sink.relieve(out).await.unwrap();
+    assert!(out.is_empty() && out.capacity() <= 2 * PIECE, "{} octets are held", out.capacity());
+    // Nothing at all, before a command waits for its turn to search, or to commit.
+    wire.flush().await.unwrap();
+    assert_eq!(wire.parts().0.capacity(), 0);
+    drop(wire);
+    assert_eq!(reading.await.unwrap().unwrap(), 1 << 20);
 }
