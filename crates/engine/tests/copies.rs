@@ -1,11 +1,12 @@
 //! Hot copies of the index.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, missing_docs)]
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use engine::local::{Copies, Local, Options};
+use engine::local::{Copies, Local, Options, Reclaim};
 use engine::{AccountBatch, Batch, BlobId, CommitNumber, Engine, NewBlob, Write};
 use rusqlite::Connection;
 use types::AccountId;
@@ -47,6 +48,55 @@ fn a_copy_is_what_was_committed_and_old_ones_go() {
         assert_eq!(number(&copy), n + 1);
     }
     assert_eq!(names(dir.path()), ["0000000004.db", "0000000005.db"]);
+}
+
+/// Brings a blob that fills more than half of a segment.
+fn put_large(engine: &Local, number: u64) {
+    let mut writer = engine.upload().unwrap();
+    writer.write(&vec![number as u8; 12_000]).unwrap();
+    let blob = NewBlob { id: BlobId(number), upload: writer.finish().unwrap(), label: vec![] };
+    let batch = AccountBatch { blobs: vec![blob], ..AccountBatch::new(A, CommitNumber(number)) };
+    engine.commit(Batch { accounts: vec![batch] }).wait().unwrap();
+}
+
+fn drop_blob(engine: &Local, number: u64, blob: u64) {
+    let batch = AccountBatch { dropped: vec![BlobId(blob)], ..AccountBatch::new(A, CommitNumber(number)) };
+    engine.commit(Batch { accounts: vec![batch] }).wait().unwrap();
+}
+
+/// With the journal of what came after the newest copy nothing is lost if the index is.
+#[test]
+fn a_segment_with_what_no_copy_has_stays_until_the_next_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let reclaim = Reclaim { every: Some(Duration::from_millis(1)), rate: u64::MAX, ..Reclaim::default() };
+    let options = Options { reserve: 0, segment_size: 20_000, reclaim, ..Options::default() };
+    let engine = Local::open(dir.path(), options).unwrap();
+    let segments = || -> BTreeSet<_> {
+        fs::read_dir(dir.path().join("segments")).unwrap().map(|entry| entry.unwrap().file_name()).collect()
+    };
+    let wait_until_gone = |gone: &BTreeSet<_>| {
+        while segments().intersection(gone).count() > 0 {
+            std::thread::yield_now();
+        }
+    };
+    (0..3).for_each(|n| put_large(&engine, n));
+    let before = segments();
+    engine.copy_index(1).unwrap().unwrap();
+    (3..6).for_each(|n| put_large(&engine, n));
+    let newest = segments().pop_last();
+    let after: BTreeSet<_> = &segments() - &before;
+    // All that came after the copy is dead, and then what came before it, one by one: where the last is gone, it was
+    // looked for more since the first was.
+    (6..8).for_each(|n| drop_blob(&engine, n, n - 3));
+    for (n, first) in (8..10).zip(&before) {
+        drop_blob(&engine, n, n - 8);
+        wait_until_gone(&BTreeSet::from([first.clone()]));
+    }
+    assert!(after.is_subset(&segments()));
+    engine.copy_index(1).unwrap().unwrap();
+    let dead = after.into_iter().filter(|segment| Some(segment) != newest.as_ref()).collect();
+    wait_until_gone(&dead);
+    assert_eq!(engine.check().unwrap(), Vec::<String>::new());
 }
 
 #[test]

@@ -18,8 +18,8 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
-use rusqlite::Connection;
 use rusqlite::backup::{Backup, StepResult};
+use rusqlite::{Connection, OpenFlags};
 
 use super::segments::{Room, Segments};
 use super::{Barrier, index};
@@ -144,6 +144,13 @@ fn write_new(source: &Connection, to: &Path, goes_on: &mut dyn FnMut() -> bool) 
 fn commits(connection: &Connection) -> Result<u64, Error> {
     let sum = "SELECT ifnull(sum(number), 0) FROM account";
     connection.query_row(sum, [], |row| row.get::<_, i64>(0)).map(i64::cast_unsigned).map_err(index::error)
+}
+
+/// Up to which group of commits the newest copy has everything; `None` where there is none that says so.
+pub(crate) fn covered(store: &Path) -> Option<u64> {
+    let copy = Connection::open_with_flags(newest(store)?, OpenFlags::SQLITE_OPEN_READ_ONLY).ok()?;
+    let flushed: Option<i64> = copy.query_row("SELECT flushed FROM journal", [], |row| row.get(0)).ok()?;
+    flushed.map(i64::cast_unsigned)
 }
 
 /// The newest copy of a store.

@@ -281,7 +281,14 @@ impl Local {
         let reclaim = Arc::new(Shared::default());
         let reclaimer = {
             let (segments, readers) = (Arc::clone(&segments), Arc::clone(&readers));
-            Reclaimer::new(segments, readers, Barrier(queue.clone()), options.reclaim, Arc::clone(&reclaim))
+            Reclaimer::new(
+                store.to_owned(),
+                segments,
+                readers,
+                Barrier(queue.clone()),
+                options.reclaim,
+                Arc::clone(&reclaim),
+            )
         };
         let mut threads = Vec::new();
         let mut copying = None;

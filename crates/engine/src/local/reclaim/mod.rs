@@ -13,11 +13,15 @@
 //! What stays where it is: a segment that an upload may still be named in, the newest one (its
 //! number must not be given out again), and one that holds something that can not be read. Such a
 //! body is named, and stays; once nobody refers to it, its segment goes to `damaged/`.
+//!
+//! What stays until the next [copy](super::copies) of the index: a segment with commits that the newest one does not
+//! have. With its journal nothing is lost if the index is. It goes where somebody asks for the space, or it is needed.
 
 mod copy;
 mod moved;
 
 use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -31,7 +35,7 @@ use self::copy::{Copier, Living};
 use super::indexer::Indexer;
 use super::reader::Readers;
 use super::segments::{Room, Segments};
-use super::{Barrier, index};
+use super::{Barrier, copies, index};
 use crate::{Error, Reclaimed};
 
 /// When space is given back, and how fast.
@@ -103,6 +107,7 @@ pub(crate) type Order = oneshot::Sender<Result<Reclaimed, Error>>;
 
 /// The state of the thread.
 pub(crate) struct Reclaimer {
+    store: PathBuf,
     segments: Arc<Segments>,
     readers: Arc<Readers>,
     barrier: Barrier,
@@ -133,6 +138,7 @@ pub(crate) struct Victim {
 impl Reclaimer {
     /// With nothing to do yet.
     pub(crate) fn new(
+        store: PathBuf,
         segments: Arc<Segments>,
         readers: Arc<Readers>,
         barrier: Barrier,
@@ -141,7 +147,7 @@ impl Reclaimer {
     ) -> Self {
         let (left, damaged, retired) = Default::default();
 
-        Self { segments, readers, barrier, options, shared, left, damaged, retired }
+        Self { store, segments, readers, barrier, options, shared, left, damaged, retired }
     }
 
     /// Until nobody can order any more.
@@ -222,6 +228,7 @@ impl Reclaimer {
     /// all together have no more than `most` octets to copy.
     fn choose(&self, dead_share: u64, most: u64, seen: &HashSet<u32>) -> Result<Vec<Victim>, Error> {
         self.segments.writable()?;
+        let copied = if dead_share == DEAD_SHARE_AT_ONCE { None } else { copies::covered(&self.store) };
         let mut victims: Vec<Victim> = {
             let reading = self.readers.begin()?;
             // What the index has forgotten is still to be found in the segments.
@@ -231,9 +238,10 @@ impl Reclaimer {
             }
             let mut select = reading.prepare(
                 "SELECT id, live, end FROM segment
-                WHERE end IS NOT NULL AND (live > 0 OR id < (SELECT max(id) FROM segment))",
+                WHERE end IS NOT NULL AND (live > 0 OR id < (SELECT max(id) FROM segment))
+                    AND (?1 IS NULL OR last_group IS NULL OR last_group <= ?1)",
             )?;
-            let rows = select.query_map([], |row| {
+            let rows = select.query_map([copied.map(index::sql)], |row| {
                 let (live, end): (i64, i64) = (row.get(1)?, row.get(2)?);
                 Ok(Victim { id: row.get(0)?, live: live.max(0).cast_unsigned(), end: end.cast_unsigned() })
             });
