@@ -6,7 +6,7 @@ use std::fs;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use engine::local::{Local, Options};
+use engine::local::{Local, Options, Reclaim};
 use engine::segment::{Content, Found, scan};
 use engine::{AccountBatch, Batch, BlobId, Codec, CommitNumber, Engine, NewBlob, Write};
 use rusqlite::OpenFlags;
@@ -633,4 +633,39 @@ fn a_copy_of_a_later_version_is_no_copy_to_go_on_from() {
     lose(dir.path());
     let refused = Local::open(dir.path(), options()).unwrap_err();
     assert_eq!(refused.to_string(), "the store has format 4; this version knows formats up to 3");
+}
+
+/// Its record stands where the copy says, but what it names there has been given up: the copies count.
+#[test]
+fn a_large_blob_whose_pieces_were_moved_after_the_copy_is_found() {
+    let dir = tempfile::tempdir().unwrap();
+    let reclaim = Reclaim { every: None, ..Reclaim::default() };
+    let engine = Local::open(dir.path(), Options { reclaim, ..options() }).unwrap();
+    let uploaded = |number| {
+        let mut writer = engine.upload().unwrap();
+        writer.write(&body(A, number)).unwrap();
+        NewBlob { id: BlobId(number), upload: writer.finish().unwrap(), label: vec![] }
+    };
+    let commit = |batch| engine.commit(Batch { accounts: vec![batch] }).wait().unwrap();
+    let brings =
+        |number, blob| commit(AccountBatch { blobs: vec![blob], ..AccountBatch::new(A, CommitNumber(number)) });
+    // Two of them fill a segment. The second is named in the next one.
+    brings(0, uploaded(2));
+    let second = uploaded(5);
+    brings(1, uploaded(8));
+    brings(2, second);
+    engine.copy_index(1).unwrap().unwrap();
+    commit(AccountBatch { dropped: vec![BlobId(2)], ..AccountBatch::new(A, CommitNumber(3)) });
+    assert_eq!(engine.reclaim().wait().unwrap().segments, 1);
+    assert!(read(&engine, A, 5) == body(A, 5));
+    drop(engine);
+    fs::remove_file(dir.path().join("index.db")).unwrap();
+
+    let engine = open(dir.path());
+    let strays = engine.strays().unwrap();
+    let stray = strays.get(A, BlobId(5)).unwrap().unwrap();
+    let mut octets = vec![];
+    stray.blob.read(0..stray.blob.size(), &mut octets).unwrap();
+    assert!(stray.named && octets == body(A, 5));
+    assert!(read(&engine, A, 8) == body(A, 8));
 }

@@ -14,7 +14,7 @@ use super::blob::{Stored, Uploaded};
 use super::index::{self, Places, sql};
 use super::reader::{Readers, bytes, form_and_hash};
 use super::segments::Segments;
-use crate::segment::{Content, Found, HEADER_LEN, Header, Record, scan};
+use crate::segment::{Content, Found, HEADER_LEN, Header, PIECE_META_LEN, Piece, Record, scan};
 use crate::{BlobId, Error, Stray, Strays, Upload};
 
 /// The record of a body that may be a stray.
@@ -23,7 +23,7 @@ struct At {
     segment: u32,
     offset: u64,
     group: u64,
-    /// Its own octets are as they were written.
+    /// Its own octets are as they were written, and what it names elsewhere is there.
     whole: bool,
     /// The index names this body, at another place.
     named: bool,
@@ -122,20 +122,35 @@ impl Known {
         if places.as_ref().is_some_and(|p| p.as_ref().is_some_and(|p| (p.segment, p.offset) == (segment, offset))) {
             return Ok(());
         }
+        let whole = whole && has_pieces(&self.segments, &record.content);
         let at = At { segment, offset, group: record.group, whole, named: places.is_some() };
         found.entry(account).or_default().entry(id).and_modify(|best| *best = best.better(at)).or_insert(at);
         Ok(())
     }
 
-    /// True where the record stands that the index names.
+    /// True where the record stands that the index names, with its pieces.
     fn is_there(&self, account: AccountId, id: BlobId) -> bool {
         let Ok(Some(Some(places))) = self.places(account, id) else { return false };
         let record = read(&self.segments, places.segment, places.offset);
-        record.is_ok_and(|(record, _)| match record.content {
-            Content::Blob { account: a, id: i, pieces, .. } => (a, i) == (account, id) && pieces == places.pieces,
+        record.is_ok_and(|(record, _)| match &record.content {
+            Content::Blob { account: a, id: i, pieces, .. } => {
+                (*a, *i) == (account, id) && *pieces == places.pieces && has_pieces(&self.segments, &record.content)
+            }
             _ => false,
         })
     }
+}
+
+/// True unless the pieces of a body are records of their own, of which one is missing: then the segment of that has been
+/// given up since, and another record names the copies.
+fn has_pieces(segments: &Segments, content: &Content) -> bool {
+    let Content::Blob { upload, pieces, .. } = content else { return false };
+    let stands = |index, piece: &Piece| {
+        let offset = piece.offset.saturating_sub((HEADER_LEN + PIECE_META_LEN) as u64);
+        let expected = Content::Piece { upload: *upload, index, hash: piece.hash, codec: piece.codec() };
+        read(segments, piece.segment, offset).is_ok_and(|(record, _)| record.content == expected)
+    };
+    *upload == 0 || (0..).zip(pieces).all(|(index, piece)| stands(index, piece))
 }
 
 /// The record at a place, and how long it is with its body.
