@@ -51,11 +51,10 @@ impl Store {
         let mut said = setback.said.clone();
         said.extend_from_slice(strays.unreadable());
         self.recover_directory(&setback, &strays, &mut said).await?;
-        let of_directory = strays.of(AccountId::DIRECTORY).iter();
         let moved = |id: &BlobId| {
             blocking(|| strays.get(AccountId::DIRECTORY, *id)).is_ok_and(|it| it.is_some_and(|it| it.named))
         };
-        if of_directory.into_iter().any(moved) {
+        if strays.of(AccountId::DIRECTORY).iter().any(moved) {
             // What the segments say of accounts stood in one that has been given up since the copy.
             self.rewrite_credentials().await?;
         }

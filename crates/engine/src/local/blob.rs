@@ -75,10 +75,10 @@ impl Writer {
     /// Writes the pieces that are whole to the growing segment.
     fn store_whole(&mut self) -> Result<(), Error> {
         while let Some(&piece) = self.whole.first() {
-            let (len, hash, codec) = (piece.len, piece.hash, piece.codec());
+            let len = piece.len;
             self.segments.room_for_blobs()?;
             let body = self.held.get(..len as usize).unwrap_or_default();
-            let content = Content::Piece { upload: self.upload, index: self.stored.len() as u32, hash, codec };
+            let content = piece.content(self.upload, self.stored.len() as u32);
             let (segment, offset) = self.segments.append(Lane::New, PIECE_META_LEN, body, |_, _| content)?;
             let offset = offset + (HEADER_LEN + PIECE_META_LEN) as u64;
             self.stored.push(Piece { segment: segment.id, offset, ..piece });
@@ -146,6 +146,9 @@ pub(crate) fn write_out(segments: &Segments, uploads: &mut [&mut Upload]) -> Res
     segments.room_for_blobs()?;
     let mut small: Vec<_> =
         uploads.iter_mut().filter(|upload| matches!(upload.inner(), Some(Uploaded::Small { .. }))).collect();
+    if small.is_empty() {
+        return Ok(());
+    }
     let pieces = small.iter().filter_map(|upload| upload.inner()).flat_map(Uploaded::pieces);
     let room = pieces.map(|piece| HEADER_LEN + PIECE_META_LEN + piece.len as usize).sum();
     let (segment, start) = segments.claim(Lane::New, room as u64)?;
@@ -156,7 +159,7 @@ pub(crate) fn write_out(segments: &Segments, uploads: &mut [&mut Upload]) -> Res
         let (number, mut pieces, mut rest) = (segments.next_upload(), pieces.clone(), bytes.as_slice());
         for (index, piece) in (0..).zip(&mut pieces) {
             let (body, later) = rest.split_at_checked(piece.len as usize).unwrap_or((rest, &[]));
-            let content = Content::Piece { upload: number, index, hash: piece.hash, codec: piece.codec() };
+            let content = piece.content(number, index);
             Record { mark: segment.mark, group: segments.group(), content }.encode(body.len() as u32, &mut octets);
             (piece.segment, piece.offset) = (segment.id, start + octets.len() as u64);
             octets.extend_from_slice(body);
@@ -386,9 +389,8 @@ pub(crate) fn examine(
     };
     // A piece outside the record must belong to the same upload, so that no two blobs share it.
     let owned = |upload, index, piece: &Piece| {
-        let offset = piece.offset.saturating_sub((HEADER_LEN + PIECE_META_LEN) as u64);
-        let expected = Content::Piece { upload, index, hash: piece.hash, codec: piece.codec() };
-        if record(piece.segment, offset)?.content == expected {
+        let offset = piece.record_offset();
+        if record(piece.segment, offset)?.content == piece.content(upload, index) {
             return Ok(());
         }
         Err(format!("the record at {offset} of segment {} is not that of piece {index}", piece.segment))

@@ -149,8 +149,7 @@ fn commits(connection: &Connection) -> Result<u64, Error> {
 /// Up to which group of commits the newest copy has everything; `None` where there is none that says so.
 pub(crate) fn covered(store: &Path) -> Option<u64> {
     let copy = Connection::open_with_flags(newest(store)?, OpenFlags::SQLITE_OPEN_READ_ONLY).ok()?;
-    let flushed: Option<i64> = copy.query_row("SELECT flushed FROM journal", [], |row| row.get(0)).ok()?;
-    flushed.map(i64::cast_unsigned)
+    index::flushed(&copy).ok()?
 }
 
 /// The newest copy of a store.

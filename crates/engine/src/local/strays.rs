@@ -14,7 +14,7 @@ use super::blob::{Stored, Uploaded};
 use super::index::{self, Places, sql};
 use super::reader::{Readers, bytes, form_and_hash};
 use super::segments::Segments;
-use crate::segment::{Content, Found, HEADER_LEN, Header, PIECE_META_LEN, Piece, Record, scan};
+use crate::segment::{Content, Found, HEADER_LEN, Header, Piece, Record, scan};
 use crate::{BlobId, Error, Stray, Strays, Upload};
 
 /// The record of a body that may be a stray.
@@ -146,9 +146,8 @@ impl Known {
 fn has_pieces(segments: &Segments, content: &Content) -> bool {
     let Content::Blob { upload, pieces, .. } = content else { return false };
     let stands = |index, piece: &Piece| {
-        let offset = piece.offset.saturating_sub((HEADER_LEN + PIECE_META_LEN) as u64);
-        let expected = Content::Piece { upload: *upload, index, hash: piece.hash, codec: piece.codec() };
-        read(segments, piece.segment, offset).is_ok_and(|(record, _)| record.content == expected)
+        let found = read(segments, piece.segment, piece.record_offset());
+        found.is_ok_and(|(record, _)| record.content == piece.content(*upload, index))
     };
     *upload == 0 || (0..).zip(pieces).all(|(index, piece)| stands(index, piece))
 }

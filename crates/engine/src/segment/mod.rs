@@ -79,6 +79,16 @@ impl Piece {
     pub fn codec(&self) -> Codec {
         if self.size == self.len { Codec::None } else { Codec::Zstd }
     }
+
+    /// What its own record says, where it has one: it is number `index` of an upload.
+    pub(crate) fn content(&self, upload: u64, index: u32) -> Content {
+        Content::Piece { upload, index, hash: self.hash, codec: self.codec() }
+    }
+
+    /// Where its own record begins, where it has one.
+    pub(crate) fn record_offset(&self) -> u64 {
+        self.offset.saturating_sub((HEADER_LEN + PIECE_META_LEN) as u64)
+    }
 }
 
 /// A record without its body.

@@ -131,8 +131,7 @@ impl Copier<'_> {
             if let Err(what) = self.read(piece, &mut body) {
                 return Ok(Err(what));
             }
-            let (upload, index, hash, codec) = (head.upload, index as u32, piece.hash, piece.codec());
-            let content = Content::Piece { upload, index, hash, codec };
+            let content = piece.content(head.upload, index as u32);
             let place = |segment, offset| {
                 (piece.segment, piece.offset) = (segment, offset);
                 content
