@@ -1,13 +1,11 @@
-//! Whether a group waits for company, on a disk that is slow to sync.
+//! Whether a group waits for company.
 //!
 //! Who has just been answered comes back with the next change a little later, when those who came meanwhile are on
-//! their way already: two halves that take turns, and everybody waits for two syncs. Where a sync takes milliseconds it
-//! pays to wait a little, until all are there. Nobody waits who is alone, nor on a disk that is fast.
+//! their way already: two halves that take turns, and everybody waits for two syncs, or, where the disk is fast, many
+//! groups of two or three, each with a sync and a part of a page of its own. So a group waits for half as long as the
+//! one before took, until all are there. Nobody waits who is alone.
 
 use std::time::Duration;
-
-/// A disk whose sync takes longer is slow.
-const SLOW: Duration = Duration::from_millis(2);
 
 /// As long as a group waits at most.
 const MOST: Duration = Duration::from_millis(5);
@@ -34,7 +32,7 @@ impl Company {
 
     /// How long to wait for them.
     pub(crate) fn patience(&self) -> Duration {
-        if self.took < SLOW { Duration::ZERO } else { (self.took / 2).min(MOST) }
+        (self.took / 2).min(MOST)
     }
 }
 
@@ -43,13 +41,13 @@ mod tests {
     use super::*;
 
     /// Sixteen clients that come back in no time: the groups that are made, of `queued` at the first.
-    fn groups(took: Duration, mut queued: usize) -> Vec<usize> {
+    fn groups(mut queued: usize) -> Vec<usize> {
+        let took = Duration::from_millis(5);
         let mut company = Company::of(16 - queued, took);
         let mut groups = vec![];
         for _ in 0..3 {
             let (waiting, back) = (queued, company.batches);
-            let joined = if company.patience().is_zero() { 0 } else { company.all(queued) - waiting };
-            let group = waiting + joined.min(back);
+            let group = waiting + (company.all(queued) - waiting).min(back);
             queued = 16 - group;
             company = Company::of(group, took);
             groups.push(group);
@@ -58,9 +56,8 @@ mod tests {
     }
 
     #[test]
-    fn two_halves_become_one_group_where_syncs_are_slow() {
-        assert_eq!(groups(Duration::from_millis(5), 8), [16, 16, 16]);
-        assert_eq!(groups(Duration::from_millis(1), 8), [8, 8, 8]);
+    fn two_halves_become_one_group() {
+        assert_eq!(groups(8), [16, 16, 16]);
     }
 
     #[test]
@@ -68,6 +65,6 @@ mod tests {
         let slow = Company::of(1, Duration::from_secs(1));
         assert_eq!((slow.all(0), slow.patience()), (1, MOST));
         assert_eq!(Company::default().all(1), 1, "nobody was there before");
-        assert_eq!(Company::of(9, Duration::from_micros(400)).patience(), Duration::ZERO);
+        assert_eq!(Company::of(9, Duration::from_micros(400)).patience(), Duration::from_micros(200));
     }
 }

@@ -32,6 +32,7 @@ mod journal;
 mod leftovers;
 mod overlay;
 mod private;
+mod queue;
 mod reader;
 mod rebuild;
 mod reclaim;
@@ -49,7 +50,7 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::mpsc::{self, Sender, sync_channel};
+use std::sync::mpsc::{self, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -180,17 +181,17 @@ pub enum OpenError {
 /// The engine of one machine. Dropping it finishes what was queued.
 pub struct Local {
     /// There until the end; without it the writer ends.
-    queue: Option<Sender<Job>>,
+    queue: Option<queue::Sender<Job>>,
     segments: Arc<Segments>,
     codec: Codec,
     overlay: Arc<Overlay>,
     readers: Arc<Readers>,
     /// There until the end; without it reclaiming ends.
-    orders: Option<Sender<Order>>,
+    orders: Option<mpsc::Sender<Order>>,
     counted: Arc<Counted>,
     reclaim: Arc<Shared>,
     /// Without it the thread that makes copies ends.
-    copying: Option<Sender<()>>,
+    copying: Option<mpsc::Sender<()>>,
     store: PathBuf,
     /// The one that makes copies, the one that reclaims, the one that commits, and that of the index: they end in
     /// this order.
@@ -253,7 +254,7 @@ impl Local {
         let counted = Arc::new(Counted::default());
         checkpoint::count(&mut connection, Arc::clone(&counted))?;
 
-        let ((queue, jobs), (to_index, orders)) = (mpsc::channel(), mpsc::channel());
+        let ((queue, jobs), (to_index, orders)) = (queue::queue(), mpsc::channel());
         let (done, flushed) = mpsc::channel();
         let indexer = {
             let (segments, counted) = (Arc::clone(&segments), Arc::clone(&counted));
@@ -375,7 +376,7 @@ impl Local {
 
 /// For whoever wants to look at the index itself, or have something done to it.
 #[derive(Clone)]
-pub(crate) struct Barrier(Sender<Job>);
+pub(crate) struct Barrier(queue::Sender<Job>);
 
 impl Barrier {
     /// Has everything that is committed so far written to the index.
@@ -420,7 +421,7 @@ impl Engine for Local {
         let (answer, pending) = Pending::new();
         let job = Job::Commit(Waiting { batch, answer });
         let unsent = match &self.queue {
-            Some(queue) => queue.send(job).err().map(|unsent| unsent.0),
+            Some(queue) => queue.send(job).err(),
             None => Some(job),
         };
         if let Some(Job::Commit(Waiting { answer, .. })) = unsent {

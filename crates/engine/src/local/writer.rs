@@ -13,7 +13,6 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
@@ -28,6 +27,7 @@ use super::index::{self, Places, sql};
 use super::indexer::Work;
 use super::journal::{Change, Draft, Value};
 use super::overlay::Overlay;
+use super::queue::{Nothing, Receiver};
 use super::segments::{Lane, Room, Segment, Segments};
 use super::witness::Witness;
 use crate::segment::{Content, HEADER_LEN, META_MAX, Piece, Record, blob_meta_len};
@@ -91,16 +91,16 @@ impl Writer {
     /// Until nobody can send any more; what was sent is done.
     pub(crate) fn run(mut self, jobs: &Receiver<Job>) {
         loop {
-            let queued = jobs.try_recv();
-            let at_once = queued.is_ok();
-            let between = match queued.or_else(|_| jobs.recv_timeout(IDLE)) {
+            let queued = jobs.take();
+            let at_once = queued.is_some();
+            let between = match queued.map_or_else(|| jobs.take_within(IDLE), Ok) {
                 Ok(Job::Commit(first)) => self.collect(first, at_once, jobs),
                 Ok(Job::Between(work)) => Some(work),
-                Err(RecvTimeoutError::Timeout) => {
+                Err(Nothing::Yet) => {
                     self.flusher.flush(&self.overlay);
                     continue;
                 }
-                Err(RecvTimeoutError::Disconnected) => break,
+                Err(Nothing::Ever) => break,
             };
             match between {
                 Some(work) => self.flusher.flush_before(work, &self.overlay),
@@ -115,15 +115,15 @@ impl Writer {
     fn collect(&mut self, first: Waiting, at_once: bool, jobs: &Receiver<Job>) -> Option<Work> {
         let mut bytes = size(&first.batch);
         let mut waiting = vec![first];
-        let mut company = None;
+        let mut waited = false;
         while bytes < self.group_bytes && waiting.len() < self.group_batches {
-            let next = jobs.try_recv().ok().or_else(|| {
-                let queued = if at_once { waiting.len() } else { 0 };
-                let (all, until) = *company
-                    .get_or_insert_with(|| (self.company.all(queued), Instant::now() + self.company.patience()));
-                let patience = until.saturating_duration_since(Instant::now());
-                if waiting.len() < all && !patience.is_zero() { jobs.recv_timeout(patience).ok() } else { None }
-            });
+            let next = jobs.take();
+            if next.is_none() && !waited {
+                waited = true;
+                let all = self.company.all(if at_once { waiting.len() } else { 0 });
+                jobs.wait(all.saturating_sub(waiting.len()), self.company.patience());
+                continue;
+            }
             match next {
                 Some(Job::Commit(next)) => {
                     bytes += size(&next.batch);
