@@ -120,8 +120,8 @@ impl Writer {
             let next = jobs.take();
             if next.is_none() && !waited {
                 waited = true;
-                let all = self.company.all(if at_once { waiting.len() } else { 0 });
-                jobs.wait(all.saturating_sub(waiting.len()), self.company.patience());
+                let wanted = self.company.wanted(if at_once { waiting.len() } else { 0 });
+                jobs.wait(wanted.saturating_sub(waiting.len()), self.company.patience());
                 continue;
             }
             match next {
@@ -130,18 +130,18 @@ impl Writer {
                     waiting.push(next);
                 }
                 Some(Job::Between(work)) => {
-                    self.group(waiting);
+                    self.group(waiting, bytes);
                     return Some(work);
                 }
                 None => break,
             }
         }
-        self.group(waiting);
+        self.group(waiting, bytes);
         None
     }
 
-    /// Answers every job.
-    fn group(&mut self, waiting: Vec<Waiting>) {
+    /// Answers every job. They bring `octets`, roughly.
+    fn group(&mut self, waiting: Vec<Waiting>, octets: usize) {
         let ready = self.segments.writable().and_then(|()| self.flusher.room(&self.overlay));
         let ready = ready.and_then(|()| self.segments.room());
         let mut ahead = Ahead::default();
@@ -159,7 +159,7 @@ impl Writer {
         }
         let (begun, count) = (Instant::now(), batches.len());
         let done = if batches.is_empty() { Ok(()) } else { self.write(batches) };
-        self.company = Company::of(count, begun.elapsed());
+        self.company = Company::of(count, octets, begun.elapsed());
         if done.is_ok() {
             self.accounts.extend(ahead.accounts);
         }
