@@ -59,6 +59,9 @@ const HAS_MESSAGE_ID: u8 = 4;
 const IS_REPLY: u8 = 8;
 const IS_INTERNATIONAL: u8 = 16;
 
+/// Octets that most cards have at most.
+const USUAL: usize = 768;
+
 /// The card of one message, just made.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Card {
@@ -95,7 +98,8 @@ impl Card {
             | flag(is_reply, IS_REPLY)
             | flag(is_international(message), IS_INTERNATIONAL);
         let DateTime { time, zone } = sent.unwrap_or(DateTime::utc(UnixTime(0)));
-        let mut bytes = vec![VERSION, flags];
+        let mut bytes = Vec::with_capacity(USUAL);
+        bytes.extend([VERSION, flags]);
         bytes.extend_from_slice(&zone.to_le_bytes());
         bytes.extend_from_slice(&time.0.to_le_bytes());
         bytes.resize(HEAD, 0);

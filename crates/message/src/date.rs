@@ -20,7 +20,7 @@ pub fn parse_date(value: &[u8]) -> Option<DateTime> {
 /// again (RFC 5322 §4.3).
 fn words(value: &[u8]) -> Vec<u8> {
     let mut cursor = Cursor::new(value);
-    let mut out = Vec::new();
+    let mut out = Vec::with_capacity(value.len().min(64));
     // A date has a dozen words at most, whoever wrote it; more is no date.
     for _ in 0..32 {
         cursor.skip_comments();

@@ -98,6 +98,9 @@ struct Open {
     digest: bool,
 }
 
+/// Octets of a header to begin with.
+const HEADER: usize = 2048;
+
 /// What separates the parts of an open multipart.
 #[derive(Debug)]
 struct Boundary {
@@ -126,7 +129,7 @@ impl Parser {
             open: Vec::new(),
             places: Vec::new(),
             parts: Vec::new(),
-            headers: Vec::new(),
+            headers: Vec::with_capacity(HEADER),
             preview: Previewer::new(),
         };
         parser.begin_part(Position::default(), 0);

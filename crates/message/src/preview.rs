@@ -166,6 +166,9 @@ impl Squeezed {
         if c.is_whitespace() {
             self.space();
         } else if !self.is_invisible(c) && !self.is_full() {
+            if self.text.is_empty() {
+                self.text.reserve(LONGEST);
+            }
             let space = self.space && self.chars > 0;
             // A space and nothing behind it would be no text.
             if self.chars + usize::from(space) == LONGEST {

@@ -281,7 +281,9 @@ pub(crate) struct ChunkBuilder {
 impl ChunkBuilder {
     /// With all that is in a chunk.
     pub(crate) fn with(chunk: &Chunk) -> Self {
-        Self { rows: chunk.rows.to_vec(), marks: (*chunk.marks).clone() }
+        let mut builder = Self { rows: Vec::with_capacity(chunk.rows.len() + 1), marks: (*chunk.marks).clone() };
+        builder.rows.extend_from_slice(&chunk.rows);
+        builder
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -432,7 +434,7 @@ const WITHOUT_INTERNATIONAL: u8 = 1;
 
 /// Differences between neighbours, which are small; then runs of who is international.
 pub(crate) fn encode_rows(rows: &[Row]) -> Vec<u8> {
-    let mut w = Writer::new(ROWS);
+    let mut w = Writer::sized(ROWS, 16 * (rows.len() + 1));
     w.number(rows.len() as u64);
     let (mut uid, mut date, mut saved, mut email, mut thread) = (0, 0, 0, 0, 0);
     for row in rows {

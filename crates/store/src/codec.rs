@@ -14,7 +14,14 @@ pub(crate) struct Writer(Vec<u8>);
 impl Writer {
     /// Begins a value of this layout version.
     pub(crate) fn new(version: u8) -> Self {
-        Self(vec![version])
+        Self::sized(version, 64)
+    }
+
+    /// The same for a value that has about so many octets.
+    pub(crate) fn sized(version: u8, octets: usize) -> Self {
+        let mut value = Vec::with_capacity(octets);
+        value.push(version);
+        Self(value)
     }
 
     pub(crate) fn number(&mut self, mut n: u64) -> &mut Self {

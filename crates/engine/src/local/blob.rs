@@ -45,6 +45,9 @@ impl Uploaded {
     }
 }
 
+/// Octets that many messages have at most.
+const USUAL: usize = 8 * 1024;
+
 /// A blob that is arriving.
 pub(crate) struct Writer {
     segments: Arc<Segments>,
@@ -95,6 +98,9 @@ impl Writer {
 
 impl BlobWriter for Writer {
     fn write(&mut self, mut bytes: &[u8]) -> Result<(), Error> {
+        if self.held.is_empty() {
+            self.held.reserve(bytes.len().max(USUAL));
+        }
         while !bytes.is_empty() {
             let room = PIECE_MAX - (self.held.len() - self.whole_len);
             let (now, later) = bytes.split_at(room.min(bytes.len()));

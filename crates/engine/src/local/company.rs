@@ -11,6 +11,9 @@ use std::time::Duration;
 /// A disk whose sync takes longer is slow.
 const SLOW: Duration = Duration::from_millis(2);
 
+/// What takes no longer is not worth waiting for: to wait takes as long.
+const BRIEF: Duration = Duration::from_micros(100);
+
 /// As long as an octet takes at most besides: 100 MB/s.
 const OCTET: Duration = Duration::from_nanos(10);
 
@@ -46,7 +49,11 @@ impl Company {
 
     /// How long to wait for them.
     pub(crate) fn patience(&self) -> Duration {
-        if self.slow() { (self.took / 2).min(MOST) } else { self.took / 4 }
+        match self.took {
+            took if self.slow() => (took / 2).min(MOST),
+            took if took > BRIEF => took / 4,
+            _ => Duration::ZERO,
+        }
     }
 
     fn slow(&self) -> bool {
@@ -93,5 +100,6 @@ mod tests {
         assert_eq!((slow.wanted(0), slow.patience()), (1, MOST));
         assert!(Company::default().wanted(1) <= 1, "nobody was there before");
         assert_eq!(Company::of(9, 45_000, FAST).patience(), FAST / 4);
+        assert_eq!(Company::of(9, 45_000, BRIEF).patience(), Duration::ZERO);
     }
 }

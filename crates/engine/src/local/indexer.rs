@@ -17,6 +17,7 @@ use super::checkpoint;
 use super::figures::Counted;
 use super::index::{self, ESSENTIAL, Places, seal, sql};
 use super::overlay::{Account, Layer, Step};
+use super::reader::Readers;
 use super::segments::{News, Segments};
 use crate::{BlobId, Error};
 
@@ -35,6 +36,7 @@ pub(crate) type Work = Box<dyn FnOnce(&Indexer) + Send>;
 pub(crate) struct Indexer {
     pub(crate) connection: Connection,
     pub(crate) segments: Arc<Segments>,
+    pub(crate) readers: Arc<Readers>,
     pub(crate) counted: Arc<Counted>,
     /// Pages of SQLite's log after which they are moved to its file.
     pub(crate) checkpoint_pages: u32,
@@ -49,9 +51,13 @@ impl Indexer {
     /// Until nobody can order any more; what was ordered is done. `done` is told of each layer what became of it.
     pub(crate) fn run(mut self, orders: &Receiver<Order>, done: &Sender<Result<(), Error>>) {
         while let Ok(order) = orders.recv() {
+            // Who still reads the index as it was keeps SQLite from beginning its log anew.
+            self.readers.rest();
             match order {
                 Order::Flush(layer) => {
                     self.flushed = self.flush(&layer);
+                    // And from moving all of it.
+                    self.readers.rest();
                     // Who ordered it waits for it, or has ended.
                     let _ = done.send(self.flushed.clone());
                 }
@@ -62,6 +68,7 @@ impl Indexer {
             }
         }
         self.seal();
+        self.readers.rest();
         // Unless a view is still open, the log is empty now; nobody waits for that view to end.
         let _ = self.connection.busy_timeout(Duration::ZERO);
         checkpoint::step(&self.connection, &self.segments, "PRAGMA wal_checkpoint(TRUNCATE)");

@@ -18,7 +18,7 @@
 //! last brought up to date: so the journal needs nothing but itself, wherever in it one begins that is a
 //! state of the index.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use types::AccountId;
@@ -79,18 +79,25 @@ impl Draft {
         before: impl Fn(AccountId, &[u8]) -> Option<Value>,
     ) -> Self {
         let places = places.into_iter().map(|len| len_of(len as u64) + len).sum();
-        let mut draft = Self { octets: vec![VERSION], places };
-        let (out, mut values) = (&mut draft.octets, Values::new(before));
+        let octets = |(key, value): &(Vec<u8>, Option<Value>)| {
+            WRITE + key.len() + value.as_ref().map_or(0, |value| value.bytes.len())
+        };
+        let most: usize = changes.iter().map(|change| CHANGE + change.writes.iter().map(octets).sum::<usize>()).sum();
+        let mut draft = Self { octets: Vec::with_capacity(most + places + HEADER_LEN), places };
+        draft.octets.push(VERSION);
+        let count = changes.iter().map(|change| change.writes.len()).sum();
+        let (out, mut values) = (&mut draft.octets, Values::new(count, before));
+        let mut writes = Vec::new();
         put(changes.len() as u64, out);
         for change in changes {
             put(change.account.0, out);
             put(change.number.0, out);
             out.push(change.clear.into());
-            values.begin(change.account, change.clear);
+            if change.clear {
+                values.clear(change.account);
+            }
             put_blobs(change.dropped.iter(), out);
-            let most =
-                change.writes.iter().map(|(key, value)| key.len() + value.as_ref().map_or(0, |it| it.bytes.len()));
-            let (mut count, mut writes) = (0, Vec::with_capacity(most.map(|len| len + WRITE).sum()));
+            let mut count = 0;
             for (key, value) in &change.writes {
                 count += write(key, value.as_ref(), values.get(change.account, key), &mut writes);
                 values.set(change.account, key, value.clone());
@@ -129,7 +136,7 @@ impl Draft {
 /// The changes of a group. `before` is as it was for [`Draft::new`]. `None` where this is no journal that we
 /// understand.
 pub(crate) fn decode(octets: &[u8], before: impl Fn(AccountId, &[u8]) -> Option<Value>) -> Option<Vec<Change>> {
-    let (mut input, mut values) = (Input(octets), Values::new(before));
+    let (mut input, mut values) = (Input(octets), Values::new(0, before));
     if input.take(1)? != [VERSION] {
         return None;
     }
@@ -154,7 +161,9 @@ fn change<'a>(
         [1] => true,
         _ => return None,
     };
-    values.begin(account, clear);
+    if clear {
+        values.clear(account);
+    }
     let dropped = blobs(input)?;
     let mut writes = Vec::new();
     for _ in 0..number(input)? {
@@ -184,40 +193,35 @@ fn change<'a>(
 
 /// The values of keys while a group is written or read.
 struct Values<'a, B> {
-    accounts: HashMap<AccountId, Written<'a>>,
+    /// What the group has done so far.
+    written: HashMap<(AccountId, &'a [u8]), Option<Value>>,
+    /// The accounts that it has cleared.
+    cleared: HashSet<AccountId>,
     /// What they were before the group.
     before: B,
 }
 
-/// What the group has done to an account so far.
-#[derive(Default)]
-struct Written<'a> {
-    cleared: bool,
-    keys: HashMap<&'a [u8], Option<Value>>,
-}
-
 impl<'a, B: Fn(AccountId, &[u8]) -> Option<Value>> Values<'a, B> {
-    fn new(before: B) -> Self {
-        Self { accounts: HashMap::new(), before }
+    /// For about so many writes.
+    fn new(count: usize, before: B) -> Self {
+        Self { written: HashMap::with_capacity(count), cleared: HashSet::new(), before }
     }
 
-    fn begin(&mut self, account: AccountId, clear: bool) {
-        let written = self.accounts.entry(account).or_default();
-        if clear {
-            *written = Written { cleared: true, ..Written::default() };
-        }
+    fn clear(&mut self, account: AccountId) {
+        self.cleared.insert(account);
+        self.written.retain(|(of, _), _| *of != account);
     }
 
-    fn get(&self, account: AccountId, key: &[u8]) -> Option<Value> {
-        match self.accounts.get(&account).map(|written| (written.keys.get(key), written.cleared)) {
-            Some((Some(value), _)) => value.clone(),
-            Some((None, true)) => None,
-            _ => (self.before)(account, key),
+    fn get(&self, account: AccountId, key: &'a [u8]) -> Option<Value> {
+        match self.written.get(&(account, key)) {
+            Some(value) => value.clone(),
+            None if self.cleared.contains(&account) => None,
+            None => (self.before)(account, key),
         }
     }
 
     fn set(&mut self, account: AccountId, key: &'a [u8], value: Option<Value>) {
-        self.accounts.entry(account).or_default().keys.insert(key, value);
+        self.written.insert((account, key), value);
     }
 }
 
@@ -268,6 +272,9 @@ const BEGINNING: usize = 12;
 
 /// Octets that a write takes besides key and value, about.
 const WRITE: usize = 8;
+
+/// Octets that a change takes besides its writes, about.
+const CHANGE: usize = 32;
 
 /// Octets that a second write costs besides its key and text, at most, for values of less than 2 MiB.
 const TWICE: usize = 16;

@@ -257,8 +257,8 @@ impl Local {
         let ((queue, jobs), (to_index, orders)) = (queue::queue(), mpsc::channel());
         let (done, flushed) = mpsc::channel();
         let indexer = {
-            let (segments, counted) = (Arc::clone(&segments), Arc::clone(&counted));
-            Indexer { connection, segments, counted, checkpoint_pages, flushed: Ok(()) }
+            let (segments, readers, counted) = (Arc::clone(&segments), Arc::clone(&readers), Arc::clone(&counted));
+            Indexer { connection, segments, readers, counted, checkpoint_pages, flushed: Ok(()) }
         };
         let writer = {
             let (segments, overlay, counted) = (Arc::clone(&segments), Arc::clone(&overlay), Arc::clone(&counted));

@@ -81,7 +81,7 @@ impl<T> Receiver<T> {
     pub(crate) fn wait(&self, wanted: usize, patience: Duration) {
         let until = Instant::now() + patience;
         let mut state = self.0.state.lock();
-        while state.jobs.len() < wanted && state.senders > 0 {
+        while state.jobs.len() < wanted && state.senders > 0 && !patience.is_zero() {
             state.wanted = wanted;
             let late = self.0.enough.wait_until(&mut state, until).timed_out();
             state.wanted = NOBODY;

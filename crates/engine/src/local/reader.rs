@@ -20,11 +20,33 @@ use crate::{Blob, BlobId, CommitNumber, Each, Error, ReadView};
 ///
 /// What a view may name stays where it is for as long as the view is open: whoever wants to take
 /// it away asks for a [`Readers::turn`] and waits until it has [ended](Readers::ended).
+///
+/// To begin and to end a transaction costs more than to look for a key. So a view leaves its transaction open for the
+/// next one, until the index changes ([`Readers::rest`]).
 pub(crate) struct Readers {
     store: PathBuf,
-    idle: Mutex<Vec<Connection>>,
+    idle: Mutex<Idle>,
     keep: usize,
     views: Mutex<Views>,
+}
+
+/// What nobody uses at the moment.
+#[derive(Default)]
+struct Idle {
+    /// How often the index has changed, or was about to.
+    changes: u64,
+    connections: Vec<Connection>,
+    /// In a transaction of a time since which the index has not changed.
+    open: Vec<Transaction>,
+}
+
+/// A read transaction.
+struct Transaction {
+    connection: Connection,
+    /// When it began, for [`Readers::ended`].
+    era: u64,
+    /// The changes of the index before it began.
+    changes: u64,
 }
 
 /// The read transactions that are open, by the era in which they began.
@@ -42,9 +64,13 @@ impl Readers {
 
     /// Begins an era: whoever begins to read from now on sees all that is committed by now.
     pub(crate) fn turn(&self) -> u64 {
-        let mut views = self.views.lock();
-        views.era += 1;
-        views.era
+        let era = {
+            let mut views = self.views.lock();
+            views.era += 1;
+            views.era
+        };
+        self.rest();
+        era
     }
 
     /// True when nobody reads any more who began before this era.
@@ -52,14 +78,61 @@ impl Readers {
         self.views.lock().open.first_key_value().is_none_or(|(oldest, _)| *oldest >= era)
     }
 
+    /// The index changes: no transaction stays open that nobody uses.
+    pub(crate) fn rest(&self) {
+        let open = {
+            let mut idle = self.idle.lock();
+            idle.changes += 1;
+            std::mem::take(&mut idle.open)
+        };
+        open.into_iter().for_each(|transaction| self.end(transaction));
+    }
+
     /// A connection in a read transaction, which begins with the first thing that it reads.
     pub(crate) fn begin(self: &Arc<Self>) -> Result<Reading, Error> {
-        let mut reading = Reading { connection: None, readers: Arc::clone(self), era: self.enter() };
-        let idle = self.idle.lock().pop();
+        let transaction = Some(self.transaction()?);
+        Ok(Reading { transaction, readers: Arc::clone(self), stays: false })
+    }
+
+    /// The same, for a view: the transaction may have begun earlier, and stays open.
+    fn resume(self: &Arc<Self>) -> Result<Reading, Error> {
+        let open = self.idle.lock().open.pop();
+        let transaction = Some(open.map_or_else(|| self.transaction(), Ok)?);
+        Ok(Reading { transaction, readers: Arc::clone(self), stays: true })
+    }
+
+    fn transaction(&self) -> Result<Transaction, Error> {
+        let (idle, changes) = {
+            let mut idle = self.idle.lock();
+            (idle.connections.pop(), idle.changes)
+        };
         let connection = idle.map_or_else(|| index::open_reader(&self.store), Ok).map_err(index::error)?;
         execute(&connection, "BEGIN").map_err(index::error)?;
-        reading.connection = Some(connection);
-        Ok(reading)
+        Ok(Transaction { connection, era: self.enter(), changes })
+    }
+
+    /// Takes back what the next view may go on with.
+    fn put(&self, transaction: Transaction) {
+        {
+            let mut idle = self.idle.lock();
+            // What has failed may have ended it.
+            let whole = !transaction.connection.is_autocommit();
+            if whole && transaction.changes == idle.changes && idle.open.len() < self.keep {
+                idle.open.push(transaction);
+                return;
+            }
+        }
+        self.end(transaction);
+    }
+
+    fn end(&self, Transaction { connection, era, .. }: Transaction) {
+        if execute(&connection, "COMMIT").is_ok() {
+            let mut idle = self.idle.lock();
+            if idle.connections.len() < self.keep {
+                idle.connections.push(connection);
+            }
+        }
+        self.leave(era);
     }
 
     fn enter(&self) -> u64 {
@@ -81,37 +154,34 @@ impl Readers {
 
     /// Closes the connections that nobody uses.
     pub(crate) fn close(&self) {
-        self.idle.lock().clear();
+        self.rest();
+        self.idle.lock().connections.clear();
     }
 }
 
 /// A read transaction; its connection goes back to the pool at the end.
 pub(crate) struct Reading {
     /// There until it is dropped.
-    connection: Option<Connection>,
+    transaction: Option<Transaction>,
     readers: Arc<Readers>,
-    /// When it began.
-    era: u64,
+    /// Whether it is left open.
+    stays: bool,
 }
 
 impl Reading {
     pub(crate) fn prepare(&self, statement: &str) -> Result<CachedStatement<'_>, Error> {
-        let connection = self.connection.as_ref().ok_or(rusqlite::Error::InvalidQuery);
-        connection.and_then(|c| c.prepare_cached(statement)).map_err(index::error)
+        let transaction = self.transaction.as_ref().ok_or(rusqlite::Error::InvalidQuery);
+        transaction.and_then(|open| open.connection.prepare_cached(statement)).map_err(index::error)
     }
 }
 
 impl Drop for Reading {
     fn drop(&mut self) {
-        if let Some(connection) = self.connection.take()
-            && execute(&connection, "COMMIT").is_ok()
-        {
-            let mut idle = self.readers.idle.lock();
-            if idle.len() < self.readers.keep {
-                idle.push(connection);
-            }
+        match self.transaction.take() {
+            Some(transaction) if self.stays => self.readers.put(transaction),
+            Some(transaction) => self.readers.end(transaction),
+            None => {}
         }
-        self.readers.leave(self.era);
     }
 }
 
@@ -138,8 +208,9 @@ impl View {
         overlay: Option<&Overlay>,
         account: AccountId,
     ) -> Result<Self, Error> {
-        for _ in 0..ATTEMPTS {
-            let reading = readers.begin()?;
+        for attempt in 0..ATTEMPTS {
+            // What lies over the index says whether a transaction is too old.
+            let reading = if overlay.is_some() && attempt == 0 { readers.resume() } else { readers.begin() }?;
             let (flushed, number) = state(&reading, account, overlay.is_some())?;
             let over = match overlay {
                 Some(overlay) => overlay.over(flushed, account, number),
@@ -305,5 +376,67 @@ impl ReadView for View {
         // SQLite's integers have a sign.
         ids.sort_unstable();
         Ok(ids)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::local::{Local, Options};
+    use crate::{AccountBatch, Batch, Engine, Write};
+
+    const A: AccountId = AccountId(1);
+
+    fn put(engine: &Local, number: u64) {
+        let mut batch = AccountBatch::new(A, CommitNumber(number));
+        batch.essential.push(Write { key: vec![b'k'], value: Some(number.to_be_bytes().to_vec()) });
+        engine.commit(Batch { accounts: vec![batch] }).wait().unwrap();
+    }
+
+    fn is(engine: &Local) -> Option<Vec<u8>> {
+        engine.read(A).unwrap().get(b"k").unwrap()
+    }
+
+    fn open(dir: &tempfile::TempDir) -> Local {
+        Local::open(dir.path(), Options { reserve: 0, ..Options::default() }).unwrap()
+    }
+
+    #[test]
+    fn what_a_view_leaves_open_shows_nothing_old() {
+        let dir = tempfile::tempdir().unwrap();
+        let engine = open(&dir);
+        assert_eq!(is(&engine), None);
+        for number in 0..4 {
+            put(&engine, number);
+            let now = Some(number.to_be_bytes().to_vec());
+            assert_eq!(is(&engine), now);
+            let view = engine.read(A).unwrap();
+            engine.flush().unwrap();
+            assert_eq!((is(&engine), view.get(b"k").unwrap()), (now.clone(), now.clone()));
+            drop(view);
+            assert_eq!(is(&engine), now);
+        }
+    }
+
+    #[test]
+    fn what_a_view_leaves_open_keeps_nobody_waiting() {
+        let dir = tempfile::tempdir().unwrap();
+        drop(open(&dir));
+        let readers = Arc::new(Readers::new(dir.path().to_owned(), 2));
+        let left = || readers.idle.lock().open.len();
+        drop(readers.begin().unwrap());
+        assert_eq!(left(), 0, "others want to see all that is there");
+        drop(readers.resume().unwrap());
+        assert_eq!(left(), 1, "the next view goes on with it");
+        let (view, other) = (readers.resume().unwrap(), readers.resume().unwrap());
+        assert_eq!(left(), 0, "but no two views do");
+        drop(other);
+        let era = readers.turn();
+        assert!(left() == 0 && !readers.ended(era), "it is in use");
+        drop(view);
+        assert!(left() == 0 && readers.ended(era), "the index may have changed meanwhile");
+        drop(readers.resume().unwrap());
+        readers.rest();
+        assert_eq!(left(), 0);
     }
 }

@@ -75,10 +75,16 @@ pub(crate) struct Known {
 }
 
 /// What the batches that a group has taken so far change.
-#[derive(Default)]
 struct Ahead {
     accounts: HashMap<AccountId, Known>,
     blobs: HashSet<(AccountId, BlobId)>,
+}
+
+impl Ahead {
+    /// For about so many batches.
+    fn of(count: usize) -> Self {
+        Self { accounts: HashMap::with_capacity(count), blobs: HashSet::with_capacity(count) }
+    }
 }
 
 /// The segments that a group names.
@@ -144,7 +150,7 @@ impl Writer {
     fn group(&mut self, waiting: Vec<Waiting>, octets: usize) {
         let ready = self.segments.writable().and_then(|()| self.flusher.room(&self.overlay));
         let ready = ready.and_then(|()| self.segments.room());
-        let mut ahead = Ahead::default();
+        let mut ahead = Ahead::of(waiting.len());
         let mut answers = Vec::with_capacity(waiting.len());
         let mut batches = Vec::with_capacity(waiting.len());
         for Waiting { batch, answer } in waiting {
@@ -175,18 +181,18 @@ impl Writer {
         if room < (if brings_blobs { Room::Blobs } else { Room::Keys }) {
             return Err(Error::Full.into());
         }
-        let mut after = HashMap::with_capacity(batch.accounts.len());
+        let mut after: Vec<(AccountId, Known)> = Vec::with_capacity(batch.accounts.len());
         for change in &batch.accounts {
             let mut known = self.known(change.account, ahead)?;
             if known.number != change.expect {
                 return Err(CommitError::Conflict);
             }
-            self.admit_blobs(change, &known, ahead)?;
+            self.admit_blobs(change, &mut known, ahead)?;
             known.number.0 += 1;
-            known.last_blob = change.blobs.iter().map(|blob| sql(blob.id.0)).fold(known.last_blob, i64::max);
-            if after.insert(change.account, known).is_some() {
+            if after.iter().any(|(account, _)| *account == change.account) {
                 return Err(misuse(format!("account {} stands twice in a batch", change.account)));
             }
+            after.push((change.account, known));
         }
         ahead.accounts.extend(after);
         for change in &batch.accounts {
@@ -209,18 +215,21 @@ impl Writer {
         Ok(Known { number, last_blob: last.unwrap_or(i64::MIN) })
     }
 
-    fn admit_blobs(&self, change: &AccountBatch, known: &Known, ahead: &Ahead) -> Result<(), CommitError> {
-        let mut ids = HashSet::new();
-        for NewBlob { id, upload, label } in &change.blobs {
+    fn admit_blobs(&self, change: &AccountBatch, known: &mut Known, ahead: &Ahead) -> Result<(), CommitError> {
+        for (at, NewBlob { id, upload, label }) in change.blobs.iter().enumerate() {
             let Some(uploaded) = upload.inner::<Uploaded>() else {
                 return Err(misuse("an upload to another engine".to_owned()));
             };
             if blob_meta_len(label.len(), uploaded.pieces()) > META_MAX {
                 return Err(misuse(format!("blob {} has too many pieces or too long a label", id.0)));
             }
+            if sql(id.0) > known.last_blob {
+                known.last_blob = sql(id.0);
+                continue;
+            }
             let goes = change.clear || change.dropped.contains(id);
-            let exists = !goes && sql(id.0) <= known.last_blob && self.has_blob(change.account, *id, ahead)?;
-            if exists || !ids.insert(*id) {
+            let twice = change.blobs.iter().take(at).any(|before| before.id == *id);
+            if twice || !goes && self.has_blob(change.account, *id, ahead)? {
                 return Err(misuse(format!("blob {} of account {} exists already", id.0, change.account)));
             }
         }

@@ -92,6 +92,9 @@ const FIRST_RARE: u8 = 64;
 /// The number of the blank line at the end.
 const BLANK: u8 = 0;
 
+/// Octets that most have of either kind, at most.
+const USUAL: usize = 512;
+
 /// The number of a field; `None` of one that cards do not keep.
 fn number(name: &[u8]) -> Option<u8> {
     let (mut buffer, field) = (LowerName::default(), Field { raw: name, name, value: b"" });
@@ -137,7 +140,9 @@ pub(super) struct Packed {
 
 impl Packed {
     pub(super) fn of(message: &Message) -> Self {
-        let (mut common, mut rare) = (vec![VERSION, 1], vec![VERSION]);
+        let (mut common, mut rare) = (Vec::with_capacity(USUAL), Vec::with_capacity(USUAL));
+        common.extend([VERSION, 1]);
+        rare.push(VERSION);
         let mut fields = message.header().fields();
         // Common ones since the last rare one.
         let mut before = 0;

@@ -8,6 +8,9 @@ const LINE: usize = 1000;
 /// Octets of a paragraph that could be an attribution.
 const ATTRIBUTION: usize = 300;
 
+/// Octets that most lines have at most.
+const USUAL: usize = 128;
+
 /// Reads plain text.
 #[derive(Debug, Default)]
 pub(super) struct Plain {
@@ -39,6 +42,7 @@ enum Place {
 
 impl Plain {
     pub(super) fn push(&mut self, text: &str) {
+        self.line.reserve(text.len().min(USUAL));
         for c in text.chars() {
             if c == '\n' {
                 self.end_line();

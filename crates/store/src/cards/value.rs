@@ -69,7 +69,8 @@ impl Pack {
 /// The value of these emails, and its key.
 fn value(place: Part, parts: &[Part], cards: &[(EmailId, Card)]) -> Option<(Vec<u8>, Vec<u8>)> {
     let (first, _) = cards.first()?;
-    let mut writer = Writer::new(VERSION);
+    let octets = |(_, card): &(_, Card)| parts.iter().map(|part| part.of(card).len() + 8).sum::<usize>();
+    let mut writer = Writer::sized(VERSION, 16 + cards.iter().map(octets).sum::<usize>());
     writer.number(parts.len() as u64);
     for (email, card) in cards {
         writer.number(email.0 - first.0);
