@@ -281,8 +281,12 @@ pub(crate) struct ChunkBuilder {
 impl ChunkBuilder {
     /// With all that is in a chunk.
     pub(crate) fn with(chunk: &Chunk) -> Self {
-        let mut builder = Self { rows: Vec::with_capacity(chunk.rows.len() + 1), marks: (*chunk.marks).clone() };
+        let more = chunk.rows.len() + 1;
+        let mut builder = Self { rows: Vec::with_capacity(more), marks: Marks::default() };
         builder.rows.extend_from_slice(&chunk.rows);
+        builder.marks.sets.clone_from(&chunk.marks.sets);
+        builder.marks.marks.reserve(more);
+        builder.marks.marks.extend_from_slice(&chunk.marks.marks);
         builder
     }
 

@@ -36,7 +36,10 @@ impl AccountName {
         if text.len() > Self::MAX_LEN {
             return Err(AccountNameError::TooLong);
         }
-        let name: String = text.nfc().flat_map(char::to_lowercase).nfc().collect();
+        let name: String = match text.is_ascii() {
+            true => text.to_ascii_lowercase(),
+            false => text.nfc().flat_map(char::to_lowercase).nfc().collect(),
+        };
         if name.len() > Self::MAX_LEN {
             return Err(AccountNameError::TooLong);
         }

@@ -42,17 +42,24 @@ enum Place {
 
 impl Plain {
     pub(super) fn push(&mut self, text: &str) {
-        self.line.reserve(text.len().min(USUAL));
-        for c in text.chars() {
-            if c == '\n' {
-                self.end_line();
-            } else {
-                self.line.push(c);
+        for line in text.split_inclusive('\n') {
+            let (mut rest, ends) = line.strip_suffix('\n').map_or((line, false), |line| (line, true));
+            while !rest.is_empty() {
+                let room = rest.ceil_char_boundary(LINE.saturating_sub(self.line.len()).max(1));
+                let (now, later) = rest.split_at(room);
+                if self.line.capacity() == 0 {
+                    self.line.reserve(now.len().max(USUAL));
+                }
+                self.line.push_str(now);
+                rest = later;
                 // So long that it can only be text or a quotation.
                 if self.line.len() >= LINE {
                     self.some_line();
                     self.goes_on = true;
                 }
+            }
+            if ends {
+                self.end_line();
             }
         }
     }
@@ -140,6 +147,9 @@ impl Plain {
         }
         if self.is_complete {
             self.commit();
+        }
+        if self.paragraph.capacity() == 0 {
+            self.paragraph.reserve(ATTRIBUTION + line.len());
         }
         self.paragraph.push_str(line);
         if self.paragraph.len() > ATTRIBUTION {

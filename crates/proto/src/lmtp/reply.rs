@@ -46,6 +46,7 @@ impl Reply {
 
     /// Appends `Reply-line = Reply-code [SP textstring] CRLF`.
     pub fn write(&self, out: &mut Vec<u8>) {
+        out.reserve(self.text.len() + 24);
         // Writing to a Vec cannot fail.
         let _ = match self.status {
             Some(status) => write!(out, "{:03} {status} ", self.code),

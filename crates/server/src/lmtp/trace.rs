@@ -22,13 +22,16 @@ pub(super) struct Trace<'a> {
     pub(super) now: UnixTime,
 }
 
+/// Octets that these lines have at most, mostly.
+const USUAL: usize = 384;
+
 /// The lines that this recipient's copy begins with.
 ///
 /// `Delivered-To` says which address this copy came to. `Received` is there because LMTP is SMTP
 /// except where RFC 2033 says otherwise, and RFC 5321 §4.4 wants it of every server that takes a
 /// message, also for delivery; it comes after `Return-Path`, as there.
 pub(super) fn prefix(trace: &Trace<'_>, from: Option<&Address>, to: &Address) -> String {
-    let mut text = String::new();
+    let mut text = String::with_capacity(USUAL);
     // Writing to a String cannot fail. Addresses have no control characters, so no line can be forged.
     let _ = match from {
         Some(from) => write!(text, "Return-Path: <{from}>\r\n"),
