@@ -12,6 +12,9 @@ pub(crate) fn numbers(out: &mut Vec<u8>, ranges: impl IntoIterator<Item = (u32, 
     // Here is always room for the nine octets that are written, of which some count: so nothing has to grow, be asked
     // for its room, or be cut off, number by number.
     let (mut some, mut len) = ([0; 512], 0);
+    // Most numbers begin as the one before. So it is known how long they are before their digits are, and the next one
+    // can be begun meanwhile.
+    let mut head = Head::of(0);
     // Two loops, and no iterator of single numbers: most ranges have one, and that is a quarter faster.
     for (first, last) in ranges {
         for n in first..=last {
@@ -19,7 +22,11 @@ pub(crate) fn numbers(out: &mut Vec<u8>, ranges: impl IntoIterator<Item = (u32, 
             if let Some((space, room)) = some.get_mut(len..len + 9).and_then(<[u8]>::split_first_mut)
                 && n < ABOVE
             {
-                let (text, digits) = text_of(n);
+                if n / LOW != head.number {
+                    head = Head::of(n / LOW);
+                }
+                let (text, digits) =
+                    if head.number == 0 { text_of(n) } else { (head.before(n % LOW), head.digits + 4) };
                 *space = b' ';
                 room.copy_from_slice(&text.to_le_bytes());
                 len += 1 + digits;
@@ -46,6 +53,28 @@ pub(crate) fn number(out: &mut Vec<u8>, n: u64) {
     out.truncate(out.len() - (8 - digits));
 }
 
+/// What the last four digits come behind.
+const LOW: u64 = 10_000;
+
+/// The digits before the last four.
+struct Head {
+    number: u64,
+    text: u64,
+    digits: usize,
+}
+
+impl Head {
+    fn of(number: u64) -> Self {
+        let (text, digits) = text_of(number);
+        Self { number, text, digits }
+    }
+
+    /// The digits of the number that goes on with these four.
+    fn before(&self, low: u64) -> u64 {
+        self.text | (digits(low) | u64::from(ZEROS as u32)) << (8 * self.digits)
+    }
+}
+
 const ZEROS: u64 = u64::from_ne_bytes([b'0'; 8]);
 
 /// The digits of a number below 10^8 without zeros before them, the first in the lowest octet, and how many they are.
@@ -58,9 +87,13 @@ fn text_of(n: u64) -> (u64, usize) {
 
 /// The digits of a number below 10^8, an octet for each, the first in the lowest.
 fn eight_digits(n: u64) -> u64 {
+    digits((n / LOW) | ((n % LOW) << 32))
+}
+
+/// The same for each half of four digits, of two that stand side by side.
+fn digits(halves: u64) -> u64 {
     // Two halves side by side, then four pairs, then eight digits. To multiply and shift is to divide by 100 and by
     // 10: exact for what is smaller than 10,000 and 100.
-    let halves = (n / 10_000) | ((n % 10_000) << 32);
     let hundreds = ((halves * 10_486) >> 20) & 0x0000_007f_0000_007f;
     let pairs = hundreds | ((halves - 100 * hundreds) << 16);
     let tens = ((pairs * 103) >> 10) & 0x000f_000f_000f_000f;
@@ -137,7 +170,8 @@ mod tests {
     /// Short and long ones, more than are written at a time, and those beyond eight digits between them.
     #[test]
     fn many_numbers() {
-        let all: Vec<u32> = (0..3000).map(|n| u32::MAX >> (n * 7 % 32)).chain(95..105).collect();
+        let all = (0..3000).map(|n| u32::MAX >> (n * 7 % 32)).chain(95..105).chain((9_990..20_010).step_by(3));
+        let all: Vec<u32> = all.chain((9_999_995..10_000_005).chain(99_999_995..100_000_005)).collect();
         let expected: String = all.iter().map(|n| format!(" {n}")).collect();
         assert_eq!(written(|out| super::numbers(out, all.iter().map(|n| (*n, *n)))), expected);
         let ranges = [(95, 105), (u32::MAX - 1, u32::MAX)];
