@@ -243,7 +243,7 @@ impl<T: Number> IdSet<T> {
     pub fn parts(&self, most: u32) -> impl Iterator<Item = Self> + '_ {
         let (mut ranges, mut rest) = (self.ranges.iter().copied(), None);
         std::iter::from_fn(move || {
-            let (mut part, mut room) = (Vec::new(), most);
+            let (mut part, mut room) = (Vec::with_capacity(ranges.len().min(most as usize) + 1), most);
             while room > 0 {
                 let Some((a, b)) = rest.take().or_else(|| ranges.next()) else { break };
                 let end = b.min(a.saturating_add(room - 1));
