@@ -103,6 +103,9 @@ impl Claim {
             Self::None => {
                 let idle = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
                 let _ = set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, idle);
+                // The slice that a thread has begun stays its own, whatever has become of its policy, until the next
+                // tick of the clock: milliseconds.
+                std::thread::yield_now();
             }
             // On Linux this is the thread's, not the process's.
             Self::Little => drop(rustix::process::setpriority_process(None, BEHIND)),
