@@ -432,7 +432,7 @@ fn mail_moves_out_and_in() {
 
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 #[test]
-fn a_server_has_a_heap_for_each_processor_unless_told_otherwise() {
+fn a_server_has_two_heaps_for_each_processor_unless_told_otherwise() {
     let directory = tempfile::tempdir().unwrap();
     let config = configure(directory.path());
     let heaps = |command: &mut std::process::Command| {
@@ -443,7 +443,7 @@ fn a_server_has_a_heap_for_each_processor_unless_told_otherwise() {
         assert_eq!(server.stop(), (Some(0), String::new()));
         heaps
     };
-    let processors = std::thread::available_parallelism().unwrap();
-    assert_eq!(heaps(program().env_remove("MALLOC_ARENA_MAX")), processors.to_string());
+    let two_each = 2 * std::thread::available_parallelism().unwrap().get();
+    assert_eq!(heaps(program().env_remove("MALLOC_ARENA_MAX")), two_each.to_string());
     assert_eq!(heaps(program().env("MALLOC_ARENA_MAX", "7")), "7");
 }
