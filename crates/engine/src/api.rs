@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::future::Future;
 use std::ops::{ControlFlow, Range};
 use std::path::Path;
@@ -270,8 +271,8 @@ impl Upload {
     }
 }
 
-impl std::fmt::Debug for Upload {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Upload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Upload({} octets)", self.size)
     }
 }
@@ -397,6 +398,9 @@ pub struct AccountBatch {
     pub essential: Vec<Write>,
     /// What could be recomputed.
     pub derived: Vec<Write>,
+    /// What [`FromBlobs`] makes of [`AccountBatch::blobs`], and of nothing else: an engine that can ask it need not write
+    /// this down before it says that the commit is durable, and after a crash it may be missing where a blob is damaged.
+    pub from_blobs: Vec<Write>,
     /// Blobs that come.
     pub blobs: Vec<NewBlob>,
     /// Blobs that go.
@@ -406,8 +410,23 @@ pub struct AccountBatch {
 impl AccountBatch {
     /// Nothing to do yet.
     pub fn new(account: AccountId, expect: CommitNumber) -> Self {
-        Self { account, expect, clear: false, essential: vec![], derived: vec![], blobs: vec![], dropped: vec![] }
+        Self {
+            account,
+            expect,
+            clear: false,
+            essential: vec![],
+            derived: vec![],
+            from_blobs: vec![],
+            blobs: vec![],
+            dropped: vec![],
+        }
     }
+}
+
+/// Makes [`AccountBatch::from_blobs`] again, where a crash has taken it: the owner knows what blobs mean.
+pub trait FromBlobs: fmt::Debug + Send + Sync {
+    /// Exactly what the commit wrote that has brought these blobs, which ascend, to an account.
+    fn make(&self, account: AccountId, blobs: &[(BlobId, Arc<dyn Blob>)]) -> Result<Vec<Write>, Error>;
 }
 
 /// Changes to one or more accounts that happen together or not at all.

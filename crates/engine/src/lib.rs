@@ -19,6 +19,7 @@ pub mod segment;
 
 pub use api::{
     AccountBatch, Backup, Batch, Blob, BlobId, BlobWriter, CommitError, CommitNumber, Each, Engine, Entry, Error,
-    Figures, NewBlob, Pending, ReadView, Reclaimed, SMALL_MAX, Setback, Stray, Strays, Upload, Write, about_blob,
+    Figures, FromBlobs, NewBlob, Pending, ReadView, Reclaimed, SMALL_MAX, Setback, Stray, Strays, Upload, Write,
+    about_blob,
 };
 pub use codec::Codec;

@@ -118,7 +118,7 @@ impl Account {
         for id in change.dropped {
             self.blobs.remove(&id);
         }
-        for Write { key, value } in change.essential.into_iter().chain(change.derived) {
+        for Write { key, value } in change.essential.into_iter().chain(change.derived).chain(change.from_blobs) {
             match value {
                 Some(value) => self.keys.insert(key.into(), value.into()),
                 None => self.keys.remove(key.as_slice()),

@@ -88,12 +88,18 @@ pub(crate) struct Server {
     pub(crate) places: Vec<(Protocol, Place)>,
 }
 
+/// For an engine that keeps mail.
+pub(crate) fn for_mail(options: engine::local::Options) -> engine::local::Options {
+    engine::local::Options { from_blobs: Some(Arc::new(store::CardsOfBodies)), ..options }
+}
+
 /// Opens the store in a directory; the engine is handed back so that it can be the last to go.
 pub(crate) fn open_store(
     path: &Path,
     kept: engine::local::Options,
     options: store::Options,
 ) -> Result<(Arc<dyn Engine>, Store)> {
+    let kept = for_mail(kept);
     let engine =
         Local::open(path, kept.clone()).with_context(|| format!("cannot open the store {}", path.display()))?;
     let engine: Arc<dyn Engine> = Arc::new(engine);

@@ -6,6 +6,7 @@
 //! What is kept of a message has three [parts](Part), of which commands that list many messages mostly need
 //! one.
 
+mod remake;
 mod value;
 
 use std::cell::OnceCell;
@@ -14,7 +15,7 @@ use std::sync::Arc;
 
 use engine::{Blob, ReadView};
 use message::{Card, CardHeader, CardRef, Message, Parser};
-use types::{EmailId, Limits};
+use types::EmailId;
 
 use crate::blocking::{blocking, brief};
 use crate::chunk::Row;
@@ -24,6 +25,7 @@ use crate::source::Source;
 use crate::txn::blob_id;
 use value::entries;
 
+pub use remake::CardsOfBodies;
 pub(crate) use value::{Pack, without};
 
 /// Octets that are read ahead where cards are asked for in order: first so many, then twice as many each time. To find
@@ -211,22 +213,10 @@ impl Bodies {
     /// Parses the body, until that is enough.
     fn parse(&self, email: EmailId, enough: fn(&Parser) -> bool) -> Result<Message> {
         let account = self.source.account;
-        let blob = self
+        let body = self
             .body(email)?
             .ok_or_else(|| Error::Damaged(format!("email {email} of account {account} has no body")))?;
-        // The limits of the parser are those of the store's defaults: a card does not depend on
-        // what an administrator allows to arrive.
-        let mut parser = Parser::new(&Limits::default());
-        let mut buffer = Vec::new();
-        let mut at = 0;
-        while at < blob.size() && !enough(&parser) {
-            let end = blob.size().min(at + 0x1_0000);
-            buffer.clear();
-            blob.read(at..end, &mut buffer)?;
-            parser.push(&buffer);
-            at = end;
-        }
-        Ok(parser.finish())
+        Ok(remake::parse(&*body, enough)?)
     }
 }
 

@@ -58,7 +58,7 @@ mod writer;
 pub use account::Account;
 pub use attendance::Attendance;
 pub use blocking::{blocking, brief};
-pub use cards::Cards;
+pub use cards::{Cards, CardsOfBodies};
 pub use chunk::{Chunk, Row, Sums};
 pub use clock::{Clock, SystemClock};
 pub use directory::AccountRecord;

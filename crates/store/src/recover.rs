@@ -19,7 +19,6 @@ use types::{
 
 use crate::account::{Account, each};
 use crate::blocking::blocking;
-use crate::cards::Pack;
 use crate::chunk::{Row, flag_set};
 use crate::directory::{AccountRecord, put};
 use crate::error::{Error, Result};
@@ -333,7 +332,6 @@ fn feed(blob: &dyn Blob, parser: &mut Parser) -> Result<(), engine::Error> {
 /// Puts messages at the end of their mailboxes.
 fn put_back(txn: &mut Txn, found: Vec<Found>, before: &Before) -> Result<Vec<Back>> {
     let mut back = Vec::with_capacity(found.len());
-    let mut pack = Pack::default();
     for message in found {
         let target = target(txn, message.label.as_ref(), before)?;
         let mut mailbox = (*txn.mailbox(target.id)?).clone();
@@ -369,13 +367,10 @@ fn put_back(txn: &mut Txn, found: Vec<Found>, before: &Before) -> Result<Vec<Bac
             }
         }
         if let Some(card) = message.card {
-            pack.push(message.email, card);
+            txn.put_card(message.email, card);
         }
         txn.blob(NewBlob { id: blob_id(message.email), upload: message.upload, label: message.raw_label });
         back.push(Back { mailbox: target.name.clone(), uid, damage: message.damage });
-    }
-    for (key, value) in pack.finish() {
-        txn.derive(key, value);
     }
     Ok(back)
 }

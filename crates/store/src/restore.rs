@@ -13,7 +13,6 @@ use types::{AccountName, EmailId, Flags, MailboxId, MailboxName, Principal, UidV
 
 use crate::account::Account;
 use crate::blocking::blocking;
-use crate::cards::Pack;
 use crate::chunk::{Row, flag_set};
 use crate::error::{Error, Result};
 use crate::incoming::Received;
@@ -242,7 +241,6 @@ fn put(
     let mut names = (*mailbox.keywords).clone();
     let modseq = mailbox.head.modseq.next();
     let mut rows = Vec::with_capacity(messages.len());
-    let mut pack = Pack::default();
     let mut uid = mailbox.uid_next();
     for Moving { row, flags, content } in messages {
         uid = uid.max(row.uid);
@@ -257,7 +255,7 @@ fn put(
         if let Some(content) = content.filter(|_| !known.contains_key(&row.email)) {
             let label = Label::of(&entry, &new, &flags).encode();
             txn.blob(NewBlob { id: blob_id(email), upload: content.upload, label });
-            pack.push(email, content.card);
+            txn.put_card(email, content.card);
         }
         known.insert(row.email, (email, thread));
         rows.push((new, modseq, flag_set(&flags, &mut names)));
@@ -268,9 +266,6 @@ fn put(
         mailbox.head.keywords_version = txn.version;
     }
     mailbox.append(txn.version, rows)?;
-    for (key, value) in pack.finish() {
-        txn.derive(key, value);
-    }
     txn.put(mailbox);
     Ok(known)
 }

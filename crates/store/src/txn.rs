@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use engine::{AccountBatch, Batch, BlobId, CommitNumber, NewBlob, ReadView, Upload, Write};
+use message::Card;
 use rpds::HashTrieMapSync;
-use types::{Limits, MailboxId, MailboxName, ThreadId, UnixTime};
+use types::{EmailId, Limits, MailboxId, MailboxName, ThreadId, UnixTime};
 
 use crate::account::AccountCell;
 use crate::blocking::{blocking, brief};
+use crate::cards::Pack;
 use crate::error::{Error, Result};
 use crate::key;
 use crate::quota::{self, Quota};
@@ -50,6 +52,8 @@ struct State {
 struct Output {
     essential: Vec<Write>,
     derived: Vec<Write>,
+    /// Of the bodies among the blobs.
+    cards: Pack,
     blobs: Vec<NewBlob>,
     dropped: Vec<BlobId>,
     others: Vec<AccountBatch>,
@@ -58,7 +62,7 @@ struct Output {
 /// Where to go back to when a verb fails.
 pub(crate) struct Savepoint {
     state: State,
-    lengths: [usize; 5],
+    lengths: [usize; 6],
 }
 
 /// What to publish once the commit is durable.
@@ -96,16 +100,17 @@ impl Txn {
     }
 
     pub(crate) fn savepoint(&self) -> Savepoint {
-        let out = &self.out;
-        let lengths = [out.essential.len(), out.derived.len(), out.blobs.len(), out.dropped.len(), out.others.len()];
+        let Output { essential, derived, cards, blobs, dropped, others } = &self.out;
+        let lengths = [essential.len(), derived.len(), cards.len(), blobs.len(), dropped.len(), others.len()];
         Savepoint { state: self.state.clone(), lengths }
     }
 
     pub(crate) fn roll_back(&mut self, to: Savepoint) {
-        let [essential, derived, blobs, dropped, others] = to.lengths;
+        let [essential, derived, cards, blobs, dropped, others] = to.lengths;
         self.state = to.state;
         self.out.essential.truncate(essential);
         self.out.derived.truncate(derived);
+        self.out.cards.truncate(cards);
         self.out.blobs.truncate(blobs);
         self.out.dropped.truncate(dropped);
         self.out.others.truncate(others);
@@ -242,8 +247,13 @@ impl Txn {
         self.out.essential.push(Write { key, value });
     }
 
-    pub(crate) fn derive(&mut self, key: Vec<u8>, value: Vec<u8>) {
+    fn derive(&mut self, key: Vec<u8>, value: Vec<u8>) {
         self.out.derived.push(Write { key, value: Some(value) });
+    }
+
+    /// Puts the card of a new body.
+    pub(crate) fn put_card(&mut self, email: EmailId, card: Card) {
+        self.out.cards.push(email, card);
     }
 
     /// Changes what could be made anew.
@@ -290,6 +300,7 @@ impl Txn {
 
         batch.essential = out.essential;
         batch.derived = out.derived;
+        batch.from_blobs = out.cards.finish();
         batch.blobs = out.blobs;
         batch.dropped = out.dropped;
         let mut mailboxes = vec![];
@@ -311,6 +322,7 @@ impl Txn {
         }
         let nothing = batch.essential.is_empty()
             && batch.derived.is_empty()
+            && batch.from_blobs.is_empty()
             && batch.blobs.is_empty()
             && batch.dropped.is_empty()
             && out.others.is_empty();
@@ -351,6 +363,6 @@ impl Done {
 }
 
 /// Blobs have the number of their email.
-pub(crate) fn blob_id(email: types::EmailId) -> BlobId {
+pub(crate) fn blob_id(email: EmailId) -> BlobId {
     BlobId(email.0)
 }

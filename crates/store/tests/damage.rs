@@ -40,6 +40,7 @@ fn options() -> Options {
         checkpoint_pages: 40,
         codec: Codec::Zstd,
         reclaim,
+        from_blobs: Some(Arc::new(store::CardsOfBodies)),
         ..Options::default()
     }
 }

@@ -38,7 +38,8 @@ fn flags(words: &[&str]) -> Flags {
 }
 
 fn open(dir: &Path, codec: Codec) -> Store {
-    let options = engine::local::Options { reserve: 0, page_size: 1024, codec, ..Default::default() };
+    let from_blobs = Some(Arc::new(store::CardsOfBodies) as _);
+    let options = engine::local::Options { reserve: 0, page_size: 1024, codec, from_blobs, ..Default::default() };
     loop {
         match Local::open(dir, options.clone()) {
             Err(OpenError::Locked(_)) => std::thread::yield_now(),

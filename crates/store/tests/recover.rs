@@ -8,7 +8,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use engine::local::{Local, OpenError};
-use store::{Account, FlagChange, FlagMode, Missing, NewMessage, Options, QuotaSetting, Store, SystemClock};
+use store::{
+    Account, CardsOfBodies, FlagChange, FlagMode, Missing, NewMessage, Options, QuotaSetting, Store, SystemClock,
+};
 use types::{AccountName, Flag, Flags, IdSet, MailboxName, ModSeq, Principal, Resources, Uid, UidValidity};
 
 fn name(text: &str) -> MailboxName {
@@ -16,7 +18,8 @@ fn name(text: &str) -> MailboxName {
 }
 
 fn open(dir: &Path) -> (Arc<Local>, Store) {
-    let options = engine::local::Options { reserve: 0, segment_size: 50_000, ..Default::default() };
+    let from_blobs = Some(Arc::new(CardsOfBodies) as _);
+    let options = engine::local::Options { reserve: 0, segment_size: 50_000, from_blobs, ..Default::default() };
     // The writer of an account lets go of the engine a moment after it has answered.
     let engine = loop {
         match Local::open(dir, options.clone()) {

@@ -203,11 +203,13 @@ pub fn later_writes_win<S: Subject>(make: Make<'_, S>) {
     let mut subject = make();
     let mut batch = puts(A, 0, &[(b"a", Some(b"1")), (b"a", Some(b"2")), (b"b", Some(b"1")), (b"b", None)]);
     batch.derived.push(Write { key: b"d".to_vec(), value: Some(b"derived".to_vec()) });
+    batch.from_blobs.push(Write { key: b"e".to_vec(), value: Some(b"of blobs".to_vec()) });
     commit(subject.engine(), vec![batch]).unwrap();
     commit(subject.engine(), vec![puts(A, 1, &[(b"c", None), (b"c", Some(b"3")), (b"a", Some(b"4"))])]).unwrap();
     subject.reopen();
-    let expected: Entries =
-        [(b"a", &b"4"[..]), (b"c", b"3"), (b"d", b"derived")].map(|(k, v)| (k.to_vec(), v.to_vec())).into();
+    let expected: Entries = [(b"a", &b"4"[..]), (b"c", b"3"), (b"d", b"derived"), (b"e", b"of blobs")]
+        .map(|(k, v)| (k.to_vec(), v.to_vec()))
+        .into();
     assert_eq!(entries(&*subject.engine().read(A).unwrap()), expected);
     commit(subject.engine(), vec![puts(A, 2, &[(b"d", None)])]).unwrap();
     assert_eq!(subject.engine().read(A).unwrap().get(b"d").unwrap(), None);
@@ -634,6 +636,15 @@ impl Model {
         Self { number: view.commit_number().0, entries: entries(view), blobs: blobs(view) }
     }
 
+    /// Makes a write part of a batch, and does it here.
+    pub fn put(&mut self, batch: &mut Vec<Write>, write: Write) {
+        match &write.value {
+            Some(value) => self.entries.insert(write.key.clone(), value.clone()),
+            None => self.entries.remove(&write.key),
+        };
+        batch.push(write);
+    }
+
     /// Says so, briefly, where an account is not what it should be.
     pub fn assert_is(&self, view: &dyn ReadView) {
         let found = Self::of(view);
@@ -766,14 +777,10 @@ fn batch(
     }
     for (n, (key, len)) in change.writes.iter().enumerate() {
         let value = len.map(|len| vec![(model.number + n as u64) as u8; len]);
-        match &value {
-            Some(value) => model.entries.insert(key.clone(), value.clone()),
-            None => model.entries.remove(key),
-        };
         // Every second key is derived, but each is always the same: the two kinds are written one
         // after the other.
-        let write = Write { key: key.clone(), value };
-        if key.len() == 1 { batch.derived.push(write) } else { batch.essential.push(write) }
+        let writes = if key.len() == 1 { &mut batch.derived } else { &mut batch.essential };
+        model.put(writes, Write { key: key.clone(), value });
     }
     for size in &change.blobs {
         let bytes = Random::new(*next_blob).bytes(*size);

@@ -9,6 +9,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::ErrorKind;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -17,7 +18,7 @@ use std::thread;
 
 use engine::disk::Disk;
 use engine::local::{Local, Options, Reclaim};
-use engine::{AccountBatch, BlobId, Codec, CommitError, CommitNumber, Engine, Error, Write};
+use engine::{AccountBatch, Blob, BlobId, Codec, CommitError, CommitNumber, Engine, Error, FromBlobs, Write};
 use testkit::engine_suite::{Model, commit, content, new_blob, puts};
 use testkit::fault_disk::{Call, Fault, FaultDisk, Random};
 use types::AccountId;
@@ -37,9 +38,44 @@ fn open(dir: &Path, disk: &FaultDisk) -> Result<Local, engine::local::OpenError>
         reserve: 1 << 20,
         checkpoint_pages: 1_000_000,
         reclaim: Reclaim { rate: u64::MAX, every: None, ..Reclaim::default() },
+        from_blobs: Some(Arc::new(Sums)),
         ..Options::default()
     };
     Local::open(dir, options)
+}
+
+/// What this owner makes of blobs: one value for those of a commit, with the number and the hash of each.
+#[derive(Debug)]
+struct Sums;
+
+impl FromBlobs for Sums {
+    fn make(&self, _: AccountId, blobs: &[(BlobId, Arc<dyn Blob>)]) -> Result<Vec<Write>, Error> {
+        let mut read = Vec::with_capacity(blobs.len());
+        for (id, blob) in blobs {
+            let mut octets = vec![];
+            blob.read(0..blob.size(), &mut octets)?;
+            read.push((*id, octets));
+        }
+        Ok(sums(read.iter().map(|(id, octets)| (*id, octets))).into_iter().collect())
+    }
+}
+
+/// Of the blobs of one commit.
+fn sums<'a>(blobs: impl Iterator<Item = (BlobId, &'a Vec<u8>)>) -> Option<Write> {
+    let (mut key, mut sums) = (None, vec![]);
+    for (id, octets) in blobs {
+        key.get_or_insert_with(|| sums_of(id));
+        sums.extend(id.0.to_be_bytes());
+        let mut hasher = DefaultHasher::new();
+        octets.hash(&mut hasher);
+        sums.extend(hasher.finish().to_be_bytes());
+    }
+    key.map(|key| Write { key, value: Some(sums) })
+}
+
+/// The key of the value of the commit that has brought a blob.
+fn sums_of(id: BlobId) -> Vec<u8> {
+    format!("sums/{}", id.0 / 100).into_bytes()
 }
 
 /// One commit of a workload: changes to one account or two.
@@ -106,11 +142,14 @@ fn batch(
         && let Some((id, _)) = model.blobs.pop_first()
     {
         batch.dropped.push(id);
+        // What is said of it goes with it; this is in the journal.
+        let key = sums_of(id);
+        let others = sums(model.blobs.iter().filter(|(id, _)| sums_of(**id) == key).map(|(id, octets)| (*id, octets)));
+        model.put(&mut batch.derived, Write { key, value: others.and_then(|write| write.value) });
     }
     for key in [format!("same/{account}"), format!("step/{step}")] {
         let value = format!("{step} of {account}").into_bytes();
-        model.entries.insert(key.clone().into_bytes(), value.clone());
-        batch.essential.push(Write { key: key.into_bytes(), value: Some(value) });
+        model.put(&mut batch.essential, Write { key: key.into_bytes(), value: Some(value) });
     }
     for (n, size) in change.blobs.iter().enumerate() {
         let id = step * 100 + n as u64;
@@ -126,6 +165,10 @@ fn batch(
         }
         batch.blobs.push(engine::NewBlob { id: BlobId(id), upload, label: b"label".to_vec() });
         model.blobs.insert(BlobId(id), bytes);
+    }
+    let new = model.blobs.range(BlobId(step * 100)..).map(|(id, octets)| (*id, octets));
+    if let Some(write) = sums(new) {
+        model.put(&mut batch.from_blobs, write);
     }
     Ok(batch)
 }

@@ -23,7 +23,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 use types::AccountId;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use super::journal::Value;
+use super::journal::{Kind, Value};
 use super::reader::{bytes, form_and_hash};
 use super::{OpenError, version};
 use crate::segment::{HEADER_LEN, Input, PIECE_META_LEN, Piece, decode_pieces, encode_pieces, pieces_len};
@@ -45,7 +45,7 @@ const SCHEMA: &str = "
         account INTEGER NOT NULL, id INTEGER NOT NULL,
         form INTEGER NOT NULL, hash INTEGER NOT NULL, places BLOB NOT NULL,
         PRIMARY KEY (account, id)
-    ) STRICT, WITHOUT ROWID;
+    ) STRICT;
     CREATE TABLE segment (
         id INTEGER PRIMARY KEY, mark INTEGER NOT NULL, live INTEGER NOT NULL DEFAULT 0,
         end INTEGER, last_group INTEGER
@@ -183,7 +183,8 @@ pub(crate) fn value(connection: &Connection, account: AccountId, key: &[u8]) -> 
     let (form, hash, bytes): (i64, i64, Vec<u8>) =
         connection.prepare_cached(select).ok()?.query_row((sql(account.0), key), row).ok()?;
     verify(account, key, form, hash, &bytes).ok()?;
-    Some(Value { derived: form == DERIVED, bytes: Arc::new(bytes) })
+    let kind = if form == DERIVED { Kind::Derived } else { Kind::Essential };
+    Some(Value { kind, bytes: Arc::new(bytes) })
 }
 
 /// Says no where a value is not the one that was stored.
@@ -251,6 +252,11 @@ impl Places {
     /// How long it is, encoded, with these pieces, wherever they are.
     pub(crate) fn encoded_len(pieces: &[Piece]) -> usize {
         16 + pieces_len(pieces)
+    }
+
+    /// Octets of the blob.
+    pub(crate) fn size(&self) -> u64 {
+        self.pieces.iter().map(|piece| u64::from(piece.size)).sum()
     }
 
     /// With what it takes to store it.

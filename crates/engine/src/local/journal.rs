@@ -53,14 +53,29 @@ pub(crate) struct Change {
 /// A value, and what kind of key it has.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Value {
-    pub(crate) derived: bool,
+    pub(crate) kind: Kind,
     pub(crate) bytes: Arc<Vec<u8>>,
+}
+
+/// What becomes of a value in a crash.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Kind {
+    /// It is in the journal.
+    Essential,
+    /// It is in the journal, and could be recomputed.
+    Derived,
+    /// It is not: it is made again of the blobs that came with it ([`crate::FromBlobs`]).
+    FromBlobs,
 }
 
 impl Value {
     /// As the index writes it down.
     pub(crate) fn form(&self) -> i64 {
-        if self.derived { DERIVED } else { ESSENTIAL }
+        if self.kind == Kind::Essential { ESSENTIAL } else { DERIVED }
+    }
+
+    fn is_journaled(&self) -> bool {
+        self.kind != Kind::FromBlobs
     }
 }
 
@@ -79,8 +94,10 @@ impl Draft {
         before: impl Fn(AccountId, &[u8]) -> Option<Value>,
     ) -> Self {
         let places = places.into_iter().map(|len| len_of(len as u64) + len).sum();
-        let octets = |(key, value): &(Vec<u8>, Option<Value>)| {
-            WRITE + key.len() + value.as_ref().map_or(0, |value| value.bytes.len())
+        let journaled = |value: &Option<Value>| value.as_ref().is_none_or(Value::is_journaled);
+        let octets = |(key, value): &(Vec<u8>, Option<Value>)| match value {
+            Some(value) if !value.is_journaled() => 0,
+            value => WRITE + key.len() + value.as_ref().map_or(0, |value| value.bytes.len()),
         };
         let most: usize = changes.iter().map(|change| CHANGE + change.writes.iter().map(octets).sum::<usize>()).sum();
         let mut draft = Self { octets: Vec::with_capacity(most + places + HEADER_LEN), places };
@@ -99,7 +116,9 @@ impl Draft {
             put_blobs(change.dropped.iter(), out);
             let mut count = 0;
             for (key, value) in &change.writes {
-                count += write(key, value.as_ref(), values.get(change.account, key), &mut writes);
+                if journaled(value) {
+                    count += write(key, value.as_ref(), values.get(change.account, key), &mut writes);
+                }
                 values.set(change.account, key, value.clone());
             }
             put(count, out);
@@ -182,7 +201,8 @@ fn change<'a>(
             _ => return None,
         };
         let derived = kind == DERIVED_VALUE || kind == DERIVED_PART;
-        let value = bytes.map(|bytes| Value { derived, bytes: Arc::new(bytes) });
+        let kind = if derived { Kind::Derived } else { Kind::Essential };
+        let value = bytes.map(|bytes| Value { kind, bytes: Arc::new(bytes) });
         values.set(account, key, value.clone());
         writes.push((key.to_vec(), value));
     }
@@ -212,12 +232,14 @@ impl<'a, B: Fn(AccountId, &[u8]) -> Option<Value>> Values<'a, B> {
         self.written.retain(|(of, _), _| *of != account);
     }
 
+    /// Where the journal has it.
     fn get(&self, account: AccountId, key: &'a [u8]) -> Option<Value> {
-        match self.written.get(&(account, key)) {
+        let value = match self.written.get(&(account, key)) {
             Some(value) => value.clone(),
             None if self.cleared.contains(&account) => None,
             None => (self.before)(account, key),
-        }
+        };
+        value.filter(Value::is_journaled)
     }
 
     fn set(&mut self, account: AccountId, key: &'a [u8], value: Option<Value>) {
@@ -247,7 +269,7 @@ fn write(key: &[u8], value: Option<&Value>, before: Option<Value>, out: &mut Vec
     };
     match between(key, &before.bytes, &value.bytes) {
         Some(bytes) => {
-            let between = Value { derived: value.derived, bytes: Arc::new(bytes) };
+            let between = Value { kind: value.kind, bytes: Arc::new(bytes) };
             write_value(key, &between, Some(&before), out);
             write_value(key, value, Some(&between), out);
             2
@@ -283,7 +305,7 @@ const TWICE: usize = 16;
 fn write_value(key: &[u8], value: &Value, before: Option<&Value>, out: &mut Vec<u8>) {
     let bytes = value.bytes.as_slice();
     let common = before.map(|before| common(&before.bytes, bytes)).filter(|(begin, end)| begin + end > WORTH);
-    let kind = match (value.derived, common.is_some()) {
+    let kind = match (value.kind != Kind::Essential, common.is_some()) {
         (false, false) => ESSENTIAL_VALUE,
         (true, false) => DERIVED_VALUE,
         (false, true) => ESSENTIAL_PART,
@@ -368,8 +390,9 @@ mod tests {
             ]
             .concat()),
         ];
-        proptest::option::weighted(0.8, (any::<bool>(), bytes))
-            .prop_map(|value| value.map(|(derived, bytes)| Value { derived, bytes: Arc::new(bytes) }))
+        let kind = prop_oneof![Just(Kind::Essential), Just(Kind::Derived), Just(Kind::FromBlobs)];
+        proptest::option::weighted(0.8, (kind, bytes))
+            .prop_map(|value| value.map(|(kind, bytes)| Value { kind, bytes: Arc::new(bytes) }))
     }
 
     fn change() -> impl Strategy<Value = Change> {
@@ -391,13 +414,15 @@ mod tests {
     /// What keys had before; some keys had nothing.
     fn before(account: AccountId, key: &[u8]) -> Option<Value> {
         let bytes = [vec![7; 20], vec![account.0 as u8], vec![9; 20]].concat();
-        (key != [1]).then(|| Value { derived: false, bytes: Arc::new(bytes) })
+        (key != [1]).then(|| Value { kind: Kind::Essential, bytes: Arc::new(bytes) })
     }
 
-    /// The same changes with the last write of each key only: one value may have been written in two steps.
+    /// The same changes with what is in a journal: the last write of each key, since one value may have been written in
+    /// two steps, and nothing that is made of blobs.
     fn effect(mut changes: Vec<Change>) -> Vec<Change> {
         for change in &mut changes {
-            let last: std::collections::BTreeMap<_, _> = change.writes.drain(..).collect();
+            let journaled = |(_, value): &(_, Option<Value>)| value.as_ref().is_none_or(Value::is_journaled);
+            let last: std::collections::BTreeMap<_, _> = change.writes.drain(..).filter(journaled).collect();
             change.writes.extend(last);
         }
         changes
@@ -440,8 +465,10 @@ mod tests {
 
     #[test]
     fn a_large_journal_has_parts_and_a_value_that_grows_is_written_once() {
-        let write = |n: usize| (b"key".to_vec(), Some(Value { derived: true, bytes: Arc::new(vec![n as u8; n]) }));
-        let grown = |n: usize| (b"rows".to_vec(), Some(Value { derived: false, bytes: Arc::new(vec![3; 1000 + n]) }));
+        let write =
+            |n: usize| (b"key".to_vec(), Some(Value { kind: Kind::Derived, bytes: Arc::new(vec![n as u8; n]) }));
+        let grown =
+            |n: usize| (b"rows".to_vec(), Some(Value { kind: Kind::Essential, bytes: Arc::new(vec![3; 1000 + n]) }));
         let change = |number: u64, writes| Change {
             account: AccountId(1),
             number: CommitNumber(number),
@@ -463,7 +490,7 @@ mod tests {
     fn a_value_that_changes_at_its_beginning_and_its_end_is_not_written_whole() {
         let rows = |n: u8| {
             let bytes = [&[0, 0, 0, 0, 0, 0, 9, n, 2, n][..], &[5; 600], &vec![6; n.into()], &[n]].concat();
-            (b"rows of a chunk".to_vec(), Some(Value { derived: false, bytes: Arc::new(bytes) }))
+            (b"rows of a chunk".to_vec(), Some(Value { kind: Kind::Essential, bytes: Arc::new(bytes) }))
         };
         let change = |number: u8| Change {
             account: AccountId(1),

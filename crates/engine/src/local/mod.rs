@@ -36,6 +36,7 @@ mod queue;
 mod reader;
 mod rebuild;
 mod reclaim;
+mod remake;
 mod replay;
 mod segments;
 mod strays;
@@ -74,8 +75,8 @@ use self::witness::Witness;
 use self::writer::{Job, Waiting, Writer};
 use crate::disk::{Disk, RealDisk};
 use crate::{
-    Backup, Batch, BlobWriter, Codec, CommitError, Engine, Error, Figures, Pending, ReadView, Reclaimed, Setback,
-    Strays, Upload,
+    Backup, Batch, BlobWriter, Codec, CommitError, Engine, Error, Figures, FromBlobs, Pending, ReadView, Reclaimed,
+    Setback, Strays, Upload,
 };
 
 /// The directory of the segments, in that of the store.
@@ -109,6 +110,8 @@ pub struct Options {
     pub reclaim: Reclaim,
     /// When the index is copied; never, if `None`.
     pub copies: Option<Copies>,
+    /// What knows how to make again what came from blobs; without it all of that is written to the journal.
+    pub from_blobs: Option<Arc<dyn FromBlobs>>,
 }
 
 impl Default for Options {
@@ -126,6 +129,7 @@ impl Default for Options {
             page_size: 8192,
             reclaim: Reclaim::default(),
             copies: None,
+            from_blobs: None,
         }
     }
 }
@@ -238,7 +242,9 @@ impl Local {
         backup::verify_whole(store)?;
         let dir = store.join(SEGMENTS);
         options.disk.create_dir(&dir)?;
-        let site = Site { store, disk: &options.disk, segments: &dir, page_size: options.page_size };
+        let from_blobs = options.from_blobs.clone();
+        let from_blobs = from_blobs.as_deref();
+        let site = Site { store, disk: &options.disk, segments: &dir, page_size: options.page_size, from_blobs };
         if anew {
             rebuild::rebuild(site, &BTreeSet::new(), rebuild::DEMANDED)?;
         }
@@ -273,6 +279,7 @@ impl Local {
                 witness,
                 group_bytes,
                 group_batches,
+                from_blobs: from_blobs.is_some(),
                 accounts,
                 flusher,
                 company,
@@ -332,7 +339,8 @@ impl Local {
         let store = store.as_ref();
         let _lock = lock(store)?;
         let (disk, segments) = (&options.disk, &store.join(SEGMENTS));
-        let site = Site { store, disk, segments, page_size: options.page_size };
+        let from_blobs = options.from_blobs.as_deref();
+        let site = Site { store, disk, segments, page_size: options.page_size, from_blobs };
         rebuild::rebuild(site, distrusted, rebuild::DEMANDED)
     }
 

@@ -27,7 +27,7 @@ use super::version::{self, Identity};
 use super::witness::Witness;
 use super::{OpenError, copies, replay, wal};
 use crate::disk::Disk;
-use crate::{BlobId, Error, Setback};
+use crate::{BlobId, Error, FromBlobs, Setback};
 
 /// Why the index is made again.
 enum Trouble {
@@ -49,6 +49,7 @@ pub(crate) struct Site<'a> {
     /// The directory of the segments.
     pub(crate) segments: &'a Path,
     pub(crate) page_size: u32,
+    pub(crate) from_blobs: Option<&'a dyn FromBlobs>,
 }
 
 impl Site<'_> {
@@ -110,7 +111,7 @@ fn begin(site: Site<'_>) -> Result<(Connection, Next, Vec<String>), OpenError> {
         // What was acknowledged was followed by something, or would have been.
         left.seen = left.seen.max(last + 1);
     }
-    let lost = replay::replay(&connection, &site.segments(left.segment), before, &left)?;
+    let lost = replay::replay(&connection, &site.segments(left.segment), before, &left, site.from_blobs)?;
     let flushed = index::flushed(&connection)?;
     let next =
         Next { segment: left.segment, flushed: flushed.unwrap_or(0), unclean: left.unclean || before != flushed };
@@ -245,7 +246,7 @@ fn whole(site: Site<'_>, copy: &Path, fresh: &Path, said: &mut Vec<String>) -> R
         return Ok(false);
     }
     let left = leftovers::seal(&connection, &**site.disk, site.segments, Some(flushed))?;
-    if !replay::catch_up(&connection, &site.segments(left.segment), flushed, acknowledged, &left)? {
+    if !replay::catch_up(&connection, &site.segments(left.segment), flushed, acknowledged, &left, site.from_blobs)? {
         return Ok(false);
     }
     said.push("everything that was committed after that is in the journal: nothing is lost".to_owned());

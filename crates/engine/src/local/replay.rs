@@ -23,8 +23,9 @@ use super::indexer::{self, Live};
 use super::journal::{self, Change};
 use super::leftovers::{Journal, Leftovers};
 use super::overlay::Layer;
+use super::remake::remake;
 use super::segments::Segments;
-use crate::{CommitNumber, Error};
+use crate::{CommitNumber, Error, FromBlobs};
 
 /// Brings the index up to date, in one transaction. `flushed` is the last group that it has: `None` where no
 /// journal counts. What was lost, in plain words.
@@ -33,12 +34,13 @@ pub(crate) fn replay(
     segments: &Segments,
     flushed: Option<u64>,
     left: &Leftovers,
+    from_blobs: Option<&dyn FromBlobs>,
 ) -> Result<Vec<String>, OpenError> {
     let now = flushed.map_or(left.seen, |flushed| flushed.max(left.seen));
     if flushed == Some(now) {
         return Ok(vec![]);
     }
-    let mut replay = Replay { connection, segments, numbers: HashMap::new(), behind: BTreeSet::new(), said: vec![] };
+    let mut replay = Replay::new(connection, segments, from_blobs);
     let mut layer = Layer::new(flushed.unwrap_or(now));
     match flushed {
         Some(flushed) => replay.groups(flushed, left, &mut layer)?,
@@ -67,8 +69,9 @@ pub(crate) fn catch_up(
     flushed: u64,
     acknowledged: u64,
     left: &Leftovers,
+    from_blobs: Option<&dyn FromBlobs>,
 ) -> Result<bool, OpenError> {
-    let mut replay = Replay { connection, segments, numbers: HashMap::new(), behind: BTreeSet::new(), said: vec![] };
+    let mut replay = Replay::new(connection, segments, from_blobs);
     let (mut last, mut layer) = (flushed, Layer::new(flushed));
     let mut journals = left.journals.range(flushed + 1..).peekable();
     while let Some((&group, journal)) = journals.next() {
@@ -92,8 +95,7 @@ pub(crate) fn catch_up(
             if change.number.0 != replay.number(change.account)?.0 + 1 {
                 return Ok(false);
             }
-            replay.numbers.insert(change.account, change.number);
-            layer.apply(change);
+            replay.apply(change, &mut layer);
         }
         last = group;
         if layer.size() > PORTION {
@@ -132,9 +134,24 @@ struct Replay<'a> {
     /// Accounts that lack commits before some that are there.
     behind: BTreeSet<AccountId>,
     said: Vec<String>,
+    /// Makes what the journals lack.
+    from_blobs: Option<&'a dyn FromBlobs>,
 }
 
-impl Replay<'_> {
+impl<'a> Replay<'a> {
+    fn new(connection: &'a Connection, segments: &'a Segments, from_blobs: Option<&'a dyn FromBlobs>) -> Self {
+        Self { connection, segments, numbers: HashMap::new(), behind: BTreeSet::new(), said: vec![], from_blobs }
+    }
+
+    /// Does a change, with what its journal lacks.
+    fn apply(&mut self, mut change: Change, layer: &mut Layer) {
+        if let Some(from_blobs) = self.from_blobs {
+            remake(&mut change, self.segments, from_blobs);
+        }
+        self.numbers.insert(change.account, change.number);
+        layer.apply(change);
+    }
+
     fn groups(&mut self, flushed: u64, left: &Leftovers, layer: &mut Layer) -> Result<(), OpenError> {
         let mut expected = flushed + 1;
         for (&group, journal) in left.journals.range(expected..) {
@@ -170,8 +187,7 @@ impl Replay<'_> {
             self.behind.insert(change.account);
             return Ok(());
         }
-        self.numbers.insert(change.account, change.number);
-        layer.apply(change);
+        self.apply(change, layer);
         Ok(())
     }
 

@@ -25,9 +25,10 @@ use super::figures::Counted;
 use super::flusher::Flusher;
 use super::index::{self, Places, sql};
 use super::indexer::Work;
-use super::journal::{Change, Draft, Value};
+use super::journal::{Change, Draft, Kind, Value};
 use super::overlay::Overlay;
 use super::queue::{Nothing, Receiver};
+use super::remake::is_left_out;
 use super::segments::{Lane, Room, Segment, Segments};
 use super::witness::Witness;
 use crate::segment::{Content, HEADER_LEN, META_MAX, Piece, Record, blob_meta_len};
@@ -59,6 +60,8 @@ pub(crate) struct Writer {
     pub(crate) group_bytes: usize,
     /// Batches of a group.
     pub(crate) group_batches: usize,
+    /// Whether what is made of blobs can be made again after a crash.
+    pub(crate) from_blobs: bool,
     /// Those that have changed so far.
     pub(crate) accounts: HashMap<AccountId, Known>,
     pub(crate) flusher: Flusher,
@@ -249,7 +252,7 @@ impl Writer {
 
     /// Makes the batches durable, or nothing of them, and shows them.
     fn write(&mut self, batches: Vec<Batch>) -> Result<(), Error> {
-        let (changes, bodies) = changes(batches);
+        let (changes, bodies) = changes(batches, self.from_blobs);
         // Kept with the changes: what a commit names must not be taken for dead space.
         let mut used = HashMap::new();
         match self.write_group(&changes, &bodies, &mut used) {
@@ -361,14 +364,18 @@ impl Writer {
 }
 
 /// What batches do to each account, where the new blobs are not anywhere yet, and these.
-fn changes(batches: Vec<Batch>) -> (Vec<Change>, Vec<(AccountId, NewBlob)>) {
+/// `again`: whether what is made of blobs can be made again.
+fn changes(batches: Vec<Batch>, again: bool) -> (Vec<Change>, Vec<(AccountId, NewBlob)>) {
     let nowhere = Arc::new(Places::nowhere());
     let (mut changes, mut bodies) = (Vec::new(), Vec::new());
     for change in batches.into_iter().flat_map(|batch| batch.accounts) {
-        let AccountBatch { account, expect, clear, essential, derived, blobs, dropped } = change;
-        let write =
-            |derived| move |Write { key, value }| (key, value.map(|bytes| Value { derived, bytes: Arc::new(bytes) }));
-        let writes = essential.into_iter().map(write(false)).chain(derived.into_iter().map(write(true))).collect();
+        let AccountBatch { account, expect, clear, essential, derived, from_blobs, blobs, dropped } = change;
+        let small = again && is_left_out(blobs.iter().map(|blob| blob.upload.size()));
+        let made = if small { Kind::FromBlobs } else { Kind::Derived };
+        let write = |kind| move |Write { key, value }| (key, value.map(|bytes| Value { kind, bytes: Arc::new(bytes) }));
+        let writes = essential.into_iter().map(write(Kind::Essential));
+        let writes = writes.chain(derived.into_iter().map(write(Kind::Derived)));
+        let writes = writes.chain(from_blobs.into_iter().map(write(made))).collect();
         let ids = blobs.iter().map(|blob| (blob.id, Arc::clone(&nowhere))).collect();
         let number = CommitNumber(expect.0 + 1);
         changes.push(Change { account, number, clear, dropped, writes, blobs: ids });
@@ -391,7 +398,7 @@ fn misuse(what: String) -> CommitError {
 /// The octets that a batch brings, roughly.
 fn size(batch: &Batch) -> usize {
     let account = |change: &AccountBatch| {
-        let writes = change.essential.iter().chain(&change.derived);
+        let writes = change.essential.iter().chain(&change.derived).chain(&change.from_blobs);
         let keys: usize = writes.map(|w| w.key.len() + w.value.as_ref().map_or(0, Vec::len)).sum();
         keys + change.blobs.iter().map(record_len).sum::<usize>()
     };

@@ -18,8 +18,7 @@ use crate::codec::{Reader, Writer};
 use crate::error::Result;
 use crate::key;
 
-/// Octets of a value: it fills a page of SQLite's (16 KiB) and what of it stands beside its key. A reader of
-/// one card reads all of the value.
+/// Octets of a value, about: some pages of SQLite's. A reader of one card reads all of the value.
 const SIZE: usize = 18_000;
 
 /// The layout of a value.
@@ -28,20 +27,30 @@ const VERSION: u8 = 2;
 /// The layout without a number of parts.
 const WHOLE_CARDS: u8 = 1;
 
-/// Collects the cards that a verb brings.
+/// Collects the cards that a commit brings: what becomes of them depends on the bodies of the commit alone.
 #[derive(Default)]
 pub(crate) struct Pack {
     cards: Vec<(EmailId, Card)>,
 }
 
 impl Pack {
-    /// Adds a card; email ids ascend.
+    /// Adds a card.
     pub(crate) fn push(&mut self, email: EmailId, card: Card) {
         self.cards.push((email, card));
     }
 
-    /// The keys and values.
-    pub(crate) fn finish(self) -> Vec<(Vec<u8>, Vec<u8>)> {
+    pub(crate) fn len(&self) -> usize {
+        self.cards.len()
+    }
+
+    /// Takes the last ones away, so that `len` stay.
+    pub(crate) fn truncate(&mut self, len: usize) {
+        self.cards.truncate(len);
+    }
+
+    /// What there is to write.
+    pub(crate) fn finish(mut self) -> Vec<Write> {
+        self.cards.sort_by_key(|(email, _)| *email);
         let mut values = vec![];
         let size = |(_, card): &(_, Card)| Part::ALL.iter().map(|part| part.of(card).len()).sum::<usize>();
         if self.cards.iter().map(size).sum::<usize>() <= SIZE {
@@ -67,7 +76,7 @@ impl Pack {
 }
 
 /// The value of these emails, and its key.
-fn value(place: Part, parts: &[Part], cards: &[(EmailId, Card)]) -> Option<(Vec<u8>, Vec<u8>)> {
+fn value(place: Part, parts: &[Part], cards: &[(EmailId, Card)]) -> Option<Write> {
     let (first, _) = cards.first()?;
     let octets = |(_, card): &(_, Card)| parts.iter().map(|part| part.of(card).len() + 8).sum::<usize>();
     let mut writer = Writer::sized(VERSION, 16 + cards.iter().map(octets).sum::<usize>());
@@ -78,7 +87,7 @@ fn value(place: Part, parts: &[Part], cards: &[(EmailId, Card)]) -> Option<(Vec<
             writer.bytes(part.of(card));
         }
     }
-    Some((key::cards(place.letter(), *first), writer.finish()))
+    Some(Write { key: key::cards(place.letter(), *first), value: Some(writer.finish()) })
 }
 
 /// What a value has of an email.
@@ -221,7 +230,7 @@ mod tests {
         for commit in [1..2, 2..90, 90..95, 95..96, 200..300] {
             let mut pack = Pack::default();
             commit.for_each(|n| pack.push(EmailId(n), card(n)));
-            values.extend(pack.finish());
+            values.extend(pack.finish().into_iter().map(|write| (write.key, write.value.unwrap())));
         }
         values
     }

@@ -4,7 +4,6 @@ use engine::NewBlob;
 use types::{DateTime, Flags, IdSet, MailboxId, MailboxName, Principal, ThreadId, Uid, UidValidity};
 
 use crate::account::Account;
-use crate::cards;
 use crate::chunk::{Row, flag_set};
 use crate::error::{Error, Result};
 use crate::incoming::Received;
@@ -68,7 +67,6 @@ pub(super) fn add(
     let mut appended = Appended { mailbox: entry.id, uid_validity: entry.uid_validity, uids: IdSet::new() };
     let mut uid = mailbox.uid_next();
     let mut rows = Vec::with_capacity(messages.len());
-    let mut pack = cards::Pack::default();
     for (wanted, message) in messages {
         if message.flags.keywords().len() > limits.keywords_per_message {
             return Err(Error::Limit("keywords of a message"));
@@ -92,7 +90,7 @@ pub(super) fn add(
         rows.push((row, modseq, flag_set(&message.flags, &mut names)));
         let label = Label::of(entry, &row, &message.flags).encode();
         txn.blob(NewBlob { id: blob_id(email), upload: message.content.upload, label });
-        pack.push(email, message.content.card);
+        txn.put_card(email, message.content.card);
         appended.uids.insert(uid);
         uid = next;
     }
@@ -104,9 +102,6 @@ pub(super) fn add(
         mailbox.head.keywords_version = txn.version;
     }
     mailbox.append(txn.version, rows)?;
-    for (key, value) in pack.finish() {
-        txn.derive(key, value);
-    }
     txn.put(mailbox);
     Ok(appended)
 }

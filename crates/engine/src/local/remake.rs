@@ -1,0 +1,41 @@
+//! What is not in the journal because it can be made again: what the owner makes of small blobs ([`FromBlobs`]).
+//!
+//! The journal of a small message was for a good part what its body says already, and the body is in the same group. So
+//! it is left out, and made again when the journal is read.
+
+use std::sync::Arc;
+
+use super::blob::Stored;
+use super::journal::{Change, Kind, Value};
+use super::segments::Segments;
+use crate::{Blob, Error, FromBlobs, SMALL_MAX, Write};
+
+/// Whether what is made of blobs of these sizes is left out. Of large ones it is next to nothing in a journal, and they
+/// would have to be read at the next start.
+pub(crate) fn is_left_out(mut sizes: impl Iterator<Item = u64>) -> bool {
+    sizes.all(|size| size <= SMALL_MAX as u64)
+}
+
+/// Adds to a change that was read from a journal what was left out. Nothing of it where one of the blobs cannot be
+/// read: what is made may be parted otherwise without it.
+pub(crate) fn remake(change: &mut Change, segments: &Segments, from_blobs: &dyn FromBlobs) {
+    if is_left_out(change.blobs.iter().map(|(_, places)| places.size())) {
+        match make(change, segments, from_blobs) {
+            Ok(writes) => {
+                let value = |bytes| Value { kind: Kind::FromBlobs, bytes: Arc::new(bytes) };
+                change.writes.extend(writes.into_iter().map(|write| (write.key, write.value.map(value))));
+            }
+            Err(error) => tracing::debug!(account = %change.account, %error, "what a crash took is not made again"),
+        }
+    }
+}
+
+fn make(change: &Change, segments: &Segments, from_blobs: &dyn FromBlobs) -> Result<Vec<Write>, Error> {
+    let mut blobs = Vec::with_capacity(change.blobs.len());
+    for (id, places) in &change.blobs {
+        let stored = Stored::open(segments, change.account, *id, places)?;
+        blobs.push((*id, Arc::new(stored) as Arc<dyn Blob>));
+    }
+    blobs.sort_by_key(|(id, _)| *id);
+    from_blobs.make(change.account, &blobs)
+}
