@@ -15,6 +15,7 @@ use crate::clock::Clock;
 use crate::damage;
 use crate::error::{Error, Result};
 use crate::key;
+use crate::known_ids::KnownIds;
 use crate::mailbox::{Mailbox, MailboxCell};
 use crate::quota::{self, QuotaOptions};
 use crate::retention::Retention;
@@ -42,6 +43,8 @@ pub(crate) struct AccountCell {
     pub(crate) tree: watch::Sender<Arc<Tree>>,
     pub(crate) mailboxes: Mutex<HashMap<MailboxId, Arc<MailboxCell>>>,
     pub(crate) gone: AtomicBool,
+    /// See [`crate::known_ids`].
+    pub(crate) known_ids: Mutex<KnownIds>,
     /// See [`crate::attendance`].
     pub(crate) attending: Mutex<BTreeMap<(MailboxId, ModSeq), usize>>,
     /// Whoever purges or restores holds it: what nothing refers to stays so meanwhile.
@@ -65,6 +68,7 @@ impl AccountCell {
             tree: watch::Sender::new(Arc::new(tree)),
             mailboxes: Mutex::default(),
             gone: AtomicBool::new(false),
+            known_ids: Mutex::default(),
             attending: Mutex::default(),
             bin: tokio::sync::Mutex::default(),
             importing: Arc::default(),
@@ -74,6 +78,7 @@ impl AccountCell {
     /// Forgets what is in memory and reads what is there.
     pub(crate) fn reload(&self) -> Result<WriterState> {
         let (state, tree) = read_all(&self.source)?;
+        *self.known_ids.lock() = KnownIds::default();
         for mailbox in self.mailboxes.lock().values() {
             mailbox.forget();
         }

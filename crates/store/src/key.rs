@@ -141,6 +141,11 @@ pub(crate) fn thread(hash: u64) -> Vec<u8> {
     numbered(b't', &[hash])
 }
 
+/// All of them.
+pub(crate) fn all_threads() -> Range<Vec<u8>> {
+    below(vec![b't'])
+}
+
 /// All keys that begin so.
 pub(crate) fn below(prefix: Vec<u8>) -> Range<Vec<u8>> {
     let mut end = prefix.clone();

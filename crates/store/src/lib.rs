@@ -29,6 +29,7 @@ mod gather;
 mod incoming;
 mod key;
 mod keywords;
+mod known_ids;
 mod label;
 mod load;
 mod mailbox;

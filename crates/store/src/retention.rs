@@ -297,7 +297,7 @@ impl Round {
             return Ok(());
         }
         let Self { lookups, threads, .. } = self;
-        walk(view, key::below(vec![b't']), |key, value| {
+        walk(view, key::all_threads(), |key, value| {
             let thread = value.try_into().map(|value| ThreadId(u64::from_be_bytes(value)));
             if thread.is_ok_and(|thread| threads.contains(&thread)) {
                 lookups.push(key.to_vec());

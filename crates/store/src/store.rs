@@ -182,7 +182,12 @@ impl Store {
         let mailboxes: Vec<_> =
             cells.iter().flat_map(|(_, cell)| cell.mailboxes.lock().values().cloned().collect::<Vec<_>>()).collect();
         mailboxes.iter().for_each(|mailbox| mailbox.grow_old());
-        let mut total: usize = mailboxes.iter().map(|mailbox| mailbox.memory()).sum();
+        let known_ids = cells.iter().map(|(_, cell)| {
+            let mut known_ids = cell.known_ids.lock();
+            known_ids.grow_old();
+            known_ids.memory()
+        });
+        let mut total = known_ids.sum::<usize>() + mailboxes.iter().map(|mailbox| mailbox.memory()).sum::<usize>();
         for mailbox in mailboxes {
             if total <= self.0.shared.limits.snapshot_memory {
                 break;

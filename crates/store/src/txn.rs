@@ -1,5 +1,6 @@
 //! What one commit will do to an account, as the verbs build it up.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -227,14 +228,36 @@ impl Txn {
         if let Some(&thread) = self.state.threads.get(&hash) {
             return Ok(Some(thread));
         }
+        if self.account.known_ids.lock().lack(hash) {
+            return Ok(None);
+        }
         let value = self.view()?.get(&key::thread(hash))?;
+        if value.is_none() && self.account.known_ids.lock().missed(self.state.tree.usage().message) {
+            self.learn_ids()?;
+        }
         Ok(value.and_then(|v| v.try_into().ok()).map(|v| ThreadId(u64::from_be_bytes(v))))
+    }
+
+    /// Reads all message ids of the account.
+    fn learn_ids(&mut self) -> Result<()> {
+        let mut hashes: Vec<u64> = self.state.threads.keys().copied().collect();
+        let range = key::all_threads();
+        let view = self.view()?;
+        blocking(|| {
+            view.keys(&range.start..&range.end, &mut |key| {
+                hashes.extend(key::number(key, 0));
+                ControlFlow::Continue(())
+            })
+        })?;
+        self.account.known_ids.lock().learn(&hashes);
+        Ok(())
     }
 
     pub(crate) fn put_thread(&mut self, hash: u64, thread: ThreadId) {
         // A message may refer to the same one twice.
         if self.state.threads.get(&hash) != Some(&thread) {
             self.state.threads.insert_mut(hash, thread);
+            self.account.known_ids.lock().add(hash);
             self.derive(key::thread(hash), thread.0.to_be_bytes().to_vec());
         }
     }
