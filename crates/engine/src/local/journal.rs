@@ -46,7 +46,7 @@ pub(crate) struct Change {
     pub(crate) clear: bool,
     pub(crate) dropped: Vec<BlobId>,
     /// In order; a later write of a key wins.
-    pub(crate) writes: Vec<(Vec<u8>, Option<Value>)>,
+    pub(crate) writes: Vec<(Arc<[u8]>, Option<Value>)>,
     pub(crate) blobs: Vec<(BlobId, Arc<Places>)>,
 }
 
@@ -95,7 +95,7 @@ impl Draft {
     ) -> Self {
         let places = places.into_iter().map(|len| len_of(len as u64) + len).sum();
         let journaled = |value: &Option<Value>| value.as_ref().is_none_or(Value::is_journaled);
-        let octets = |(key, value): &(Vec<u8>, Option<Value>)| match value {
+        let octets = |(key, value): &(Arc<[u8]>, Option<Value>)| match value {
             Some(value) if !value.is_journaled() => 0,
             value => WRITE + key.len() + value.as_ref().map_or(0, |value| value.bytes.len()),
         };
@@ -204,7 +204,7 @@ fn change<'a>(
         let kind = if derived { Kind::Derived } else { Kind::Essential };
         let value = bytes.map(|bytes| Value { kind, bytes: Arc::new(bytes) });
         values.set(account, key, value.clone());
-        writes.push((key.to_vec(), value));
+        writes.push((key.into(), value));
     }
     let nowhere = Arc::new(Places::nowhere());
     let blobs = blobs(input)?.into_iter().map(|id| (id, Arc::clone(&nowhere))).collect();
@@ -396,7 +396,7 @@ mod tests {
     }
 
     fn change() -> impl Strategy<Value = Change> {
-        let key = proptest::collection::vec(0..3u8, 0..2);
+        let key = proptest::collection::vec(0..3u8, 0..2).prop_map(Arc::from);
         let writes = proptest::collection::vec((key, value()), 0..6);
         let blobs = proptest::collection::vec((any::<u64>(), 0..3u32), 0..3);
         let dropped = proptest::collection::vec(any::<u64>(), 0..3);
@@ -466,9 +466,9 @@ mod tests {
     #[test]
     fn a_large_journal_has_parts_and_a_value_that_grows_is_written_once() {
         let write =
-            |n: usize| (b"key".to_vec(), Some(Value { kind: Kind::Derived, bytes: Arc::new(vec![n as u8; n]) }));
+            |n: usize| (b"key"[..].into(), Some(Value { kind: Kind::Derived, bytes: Arc::new(vec![n as u8; n]) }));
         let grown =
-            |n: usize| (b"rows".to_vec(), Some(Value { kind: Kind::Essential, bytes: Arc::new(vec![3; 1000 + n]) }));
+            |n: usize| (b"rows"[..].into(), Some(Value { kind: Kind::Essential, bytes: Arc::new(vec![3; 1000 + n]) }));
         let change = |number: u64, writes| Change {
             account: AccountId(1),
             number: CommitNumber(number),
@@ -490,7 +490,7 @@ mod tests {
     fn a_value_that_changes_at_its_beginning_and_its_end_is_not_written_whole() {
         let rows = |n: u8| {
             let bytes = [&[0, 0, 0, 0, 0, 0, 9, n, 2, n][..], &[5; 600], &vec![6; n.into()], &[n]].concat();
-            (b"rows of a chunk".to_vec(), Some(Value { kind: Kind::Essential, bytes: Arc::new(bytes) }))
+            (b"rows of a chunk"[..].into(), Some(Value { kind: Kind::Essential, bytes: Arc::new(bytes) }))
         };
         let change = |number: u8| Change {
             account: AccountId(1),

@@ -31,6 +31,7 @@ mod indexer;
 mod journal;
 mod leftovers;
 mod overlay;
+mod prepared;
 mod private;
 mod queue;
 mod reader;
@@ -65,6 +66,7 @@ use self::figures::Counted;
 use self::flusher::Flusher;
 use self::indexer::Indexer;
 use self::overlay::Overlay;
+use self::prepared::Prepared;
 use self::private::Private;
 use self::reader::{Readers, Reading, View};
 use self::rebuild::Site;
@@ -188,6 +190,8 @@ pub struct Local {
     queue: Option<queue::Sender<Job>>,
     segments: Arc<Segments>,
     codec: Codec,
+    /// Whether what is made of blobs can be made again after a crash.
+    makes_again: bool,
     overlay: Arc<Overlay>,
     readers: Arc<Readers>,
     /// There until the end; without it reclaiming ends.
@@ -279,10 +283,10 @@ impl Local {
                 witness,
                 group_bytes,
                 group_batches,
-                from_blobs: from_blobs.is_some(),
                 accounts,
                 flusher,
                 company,
+                octets: vec![],
             }
         };
         let (to_reclaimer, ordered) = mpsc::channel();
@@ -315,6 +319,7 @@ impl Local {
             queue,
             segments,
             codec: options.codec,
+            makes_again: options.from_blobs.is_some(),
             overlay,
             readers,
             orders,
@@ -427,6 +432,7 @@ impl Engine for Local {
 
     fn commit(&self, batch: Batch) -> Pending {
         let (answer, pending) = Pending::new();
+        let batch = Prepared::new(batch, self.makes_again);
         let job = Job::Commit(Waiting { batch, answer });
         let unsent = match &self.queue {
             Some(queue) => queue.send(job).err(),

@@ -209,11 +209,15 @@ impl State {
             }
         }
         for (key, value) in change.writes {
-            let key: Arc<[u8]> = key.into();
-            let versions = self.entries.entry(Arc::clone(&key)).or_default();
-            given += size(&key, versions);
-            set(versions, number, value, watched);
-            taken += size(&key, versions);
+            if let Some(versions) = self.entries.get_mut(&key) {
+                given += size(&key, versions);
+                set(versions, number, value, watched);
+                taken += size(&key, versions);
+            } else {
+                let versions = vec![(number, value)];
+                taken += size(&key, &versions);
+                self.entries.insert(key, versions);
+            }
         }
         let dropped = change.dropped.into_iter().map(|id| (id, None));
         for (id, places) in dropped.chain(change.blobs.into_iter().map(|(id, places)| (id, Some(places)))) {

@@ -23,7 +23,7 @@ pub(crate) fn remake(change: &mut Change, segments: &Segments, from_blobs: &dyn 
         match make(change, segments, from_blobs) {
             Ok(writes) => {
                 let value = |bytes| Value { kind: Kind::FromBlobs, bytes: Arc::new(bytes) };
-                change.writes.extend(writes.into_iter().map(|write| (write.key, write.value.map(value))));
+                change.writes.extend(writes.into_iter().map(|write| (write.key.into(), write.value.map(value))));
             }
             Err(error) => tracing::debug!(account = %change.account, %error, "what a crash took is not made again"),
         }

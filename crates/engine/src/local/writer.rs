@@ -25,14 +25,14 @@ use super::figures::Counted;
 use super::flusher::Flusher;
 use super::index::{self, Places, sql};
 use super::indexer::Work;
-use super::journal::{Change, Draft, Kind, Value};
+use super::journal::{Change, Draft};
 use super::overlay::Overlay;
+use super::prepared::{Prepared, record_len};
 use super::queue::{Nothing, Receiver};
-use super::remake::is_left_out;
 use super::segments::{Lane, Room, Segment, Segments};
 use super::witness::Witness;
-use crate::segment::{Content, HEADER_LEN, META_MAX, Piece, Record, blob_meta_len};
-use crate::{AccountBatch, Batch, BlobId, CommitError, CommitNumber, Error, NewBlob, Write};
+use crate::segment::{Content, META_MAX, Piece, Record, blob_meta_len};
+use crate::{BlobId, CommitError, CommitNumber, Error, NewBlob};
 
 /// What the thread is asked to do.
 pub(crate) enum Job {
@@ -44,7 +44,7 @@ pub(crate) enum Job {
 
 /// A batch, and who waits for it.
 pub(crate) struct Waiting {
-    pub(crate) batch: Batch,
+    pub(crate) batch: Prepared,
     pub(crate) answer: oneshot::Sender<Result<(), CommitError>>,
 }
 
@@ -60,13 +60,13 @@ pub(crate) struct Writer {
     pub(crate) group_bytes: usize,
     /// Batches of a group.
     pub(crate) group_batches: usize,
-    /// Whether what is made of blobs can be made again after a crash.
-    pub(crate) from_blobs: bool,
     /// Those that have changed so far.
     pub(crate) accounts: HashMap<AccountId, Known>,
     pub(crate) flusher: Flusher,
     /// What the last group tells of those who change something.
     pub(crate) company: Company,
+    /// For the octets of a group: the same piece of memory each time, unless it has become large.
+    pub(crate) octets: Vec<u8>,
 }
 
 /// What this thread remembers of an account, which nobody else changes.
@@ -96,6 +96,9 @@ type Used = HashMap<u32, Arc<Segment>>;
 /// How long nobody must have anything to commit before what is in the overlay goes to the index.
 const IDLE: Duration = Duration::from_secs(2);
 
+/// Octets that the thread keeps for those of a group.
+const KEPT: usize = 256 << 10;
+
 impl Writer {
     /// Until nobody can send any more; what was sent is done.
     pub(crate) fn run(mut self, jobs: &Receiver<Job>) {
@@ -122,7 +125,7 @@ impl Writer {
     /// Makes a group of what is waiting and commits it; gives back the housekeeping that ended it. `at_once` where
     /// the first came while the group before was on its way.
     fn collect(&mut self, first: Waiting, at_once: bool, jobs: &Receiver<Job>) -> Option<Work> {
-        let mut bytes = size(&first.batch);
+        let mut bytes = first.batch.octets;
         let mut waiting = vec![first];
         let mut waited = false;
         while bytes < self.group_bytes && waiting.len() < self.group_batches {
@@ -135,7 +138,7 @@ impl Writer {
             }
             match next {
                 Some(Job::Commit(next)) => {
-                    bytes += size(&next.batch);
+                    bytes += next.batch.octets;
                     waiting.push(next);
                 }
                 Some(Job::Between(work)) => {
@@ -179,28 +182,25 @@ impl Writer {
     }
 
     /// Says no to a batch that cannot be applied, before anything of it is written.
-    fn admit(&self, batch: &Batch, room: Room, ahead: &mut Ahead) -> Result<(), CommitError> {
-        let brings_blobs = batch.accounts.iter().any(|change| !change.blobs.is_empty());
-        if room < (if brings_blobs { Room::Blobs } else { Room::Keys }) {
+    fn admit(&self, batch: &Prepared, room: Room, ahead: &mut Ahead) -> Result<(), CommitError> {
+        if room < (if batch.bodies.is_empty() { Room::Keys } else { Room::Blobs }) {
             return Err(Error::Full.into());
         }
-        let mut after: Vec<(AccountId, Known)> = Vec::with_capacity(batch.accounts.len());
-        for change in &batch.accounts {
+        let mut after: Vec<(AccountId, Known)> = Vec::with_capacity(batch.changes.len());
+        for (change, blobs) in batch.each() {
             let mut known = self.known(change.account, ahead)?;
-            if known.number != change.expect {
+            known.number.0 += 1;
+            if known.number != change.number {
                 return Err(CommitError::Conflict);
             }
-            self.admit_blobs(change, &mut known, ahead)?;
-            known.number.0 += 1;
+            self.admit_blobs(change, blobs, &mut known, ahead)?;
             if after.iter().any(|(account, _)| *account == change.account) {
                 return Err(misuse(format!("account {} stands twice in a batch", change.account)));
             }
             after.push((change.account, known));
         }
         ahead.accounts.extend(after);
-        for change in &batch.accounts {
-            ahead.blobs.extend(change.blobs.iter().map(|blob| (change.account, blob.id)));
-        }
+        ahead.blobs.extend(batch.bodies.iter().map(|(account, blob)| (*account, blob.id)));
         Ok(())
     }
 
@@ -218,8 +218,14 @@ impl Writer {
         Ok(Known { number, last_blob: last.unwrap_or(i64::MIN) })
     }
 
-    fn admit_blobs(&self, change: &AccountBatch, known: &mut Known, ahead: &Ahead) -> Result<(), CommitError> {
-        for (at, NewBlob { id, upload, label }) in change.blobs.iter().enumerate() {
+    fn admit_blobs(
+        &self,
+        change: &Change,
+        blobs: &[(AccountId, NewBlob)],
+        known: &mut Known,
+        ahead: &Ahead,
+    ) -> Result<(), CommitError> {
+        for (at, (_, NewBlob { id, upload, label })) in blobs.iter().enumerate() {
             let Some(uploaded) = upload.inner::<Uploaded>() else {
                 return Err(misuse("an upload to another engine".to_owned()));
             };
@@ -231,7 +237,7 @@ impl Writer {
                 continue;
             }
             let goes = change.clear || change.dropped.contains(id);
-            let twice = change.blobs.iter().take(at).any(|before| before.id == *id);
+            let twice = blobs.iter().take(at).any(|(_, before)| before.id == *id);
             if twice || !goes && self.has_blob(change.account, *id, ahead)? {
                 return Err(misuse(format!("blob {} of account {} exists already", id.0, change.account)));
             }
@@ -251,11 +257,22 @@ impl Writer {
     }
 
     /// Makes the batches durable, or nothing of them, and shows them.
-    fn write(&mut self, batches: Vec<Batch>) -> Result<(), Error> {
-        let (changes, bodies) = changes(batches, self.from_blobs);
+    fn write(&mut self, batches: Vec<Prepared>) -> Result<(), Error> {
+        let count = |of: fn(&Prepared) -> usize| batches.iter().map(of).sum();
+        let mut changes = Vec::with_capacity(count(|batch| batch.changes.len()));
+        let mut bodies = Vec::with_capacity(count(|batch| batch.bodies.len()));
+        for batch in batches {
+            changes.extend(batch.changes);
+            bodies.extend(batch.bodies);
+        }
         // Kept with the changes: what a commit names must not be taken for dead space.
         let mut used = HashMap::new();
-        match self.write_group(&changes, &bodies, &mut used) {
+        let mut octets = std::mem::take(&mut self.octets);
+        let written = self.write_group(&changes, &bodies, &mut used, &mut octets);
+        if octets.capacity() <= KEPT {
+            self.octets = octets;
+        }
+        match written {
             Ok((places, journal)) => {
                 let octets: u64 = bodies.iter().map(|(_, blob)| blob.upload.size()).sum();
                 self.counted.bodies.fetch_add(octets, Ordering::Relaxed);
@@ -278,6 +295,7 @@ impl Writer {
         changes: &[Change],
         bodies: &[(AccountId, NewBlob)],
         used: &mut Used,
+        octets: &mut Vec<u8>,
     ) -> Result<(Vec<Arc<Places>>, usize), Error> {
         let pieces = |blob: &NewBlob| {
             blob.upload.inner().map_or(16, |uploaded: &Uploaded| Places::encoded_len(uploaded.pieces()))
@@ -297,19 +315,20 @@ impl Writer {
             let len: usize = now.iter().map(|(_, blob)| record_len(blob)).sum();
             let journal = if later.is_empty() { draft.len() } else { 0 };
             let (segment, start) = self.segments.claim(Lane::New, (len + journal) as u64)?;
-            let mut octets = Vec::with_capacity(len + journal);
-            self.put_records(&segment, start, now, &mut places, &mut octets);
+            octets.clear();
+            octets.reserve(len + journal);
+            self.put_records(&segment, start, now, &mut places, octets);
             if later.is_empty() {
                 // Nothing that it names elsewhere may be less durable than the journal.
                 let elsewhere = used.values().filter(|other| other.id != segment.id);
                 elsewhere.into_iter().try_for_each(|other| self.segments.sync(other))?;
-                draft.finish(places.iter(), segment.mark, self.segments.group(), &mut octets);
-                self.segments.write(&segment, start, &octets)?;
+                draft.finish(places.iter(), segment.mark, self.segments.group(), octets);
+                self.segments.write(&segment, start, octets)?;
                 self.segments.sync(&segment)?;
                 used.insert(segment.id, segment);
                 return Ok((places, journal));
             }
-            self.segments.write(&segment, start, &octets)?;
+            self.segments.write(&segment, start, octets)?;
             used.insert(segment.id, segment);
             rest = later;
         }
@@ -363,27 +382,6 @@ impl Writer {
     }
 }
 
-/// What batches do to each account, where the new blobs are not anywhere yet, and these.
-/// `again`: whether what is made of blobs can be made again.
-fn changes(batches: Vec<Batch>, again: bool) -> (Vec<Change>, Vec<(AccountId, NewBlob)>) {
-    let nowhere = Arc::new(Places::nowhere());
-    let (mut changes, mut bodies) = (Vec::new(), Vec::new());
-    for change in batches.into_iter().flat_map(|batch| batch.accounts) {
-        let AccountBatch { account, expect, clear, essential, derived, from_blobs, blobs, dropped } = change;
-        let small = again && is_left_out(blobs.iter().map(|blob| blob.upload.size()));
-        let made = if small { Kind::FromBlobs } else { Kind::Derived };
-        let write = |kind| move |Write { key, value }| (key, value.map(|bytes| Value { kind, bytes: Arc::new(bytes) }));
-        let writes = essential.into_iter().map(write(Kind::Essential));
-        let writes = writes.chain(derived.into_iter().map(write(Kind::Derived)));
-        let writes = writes.chain(from_blobs.into_iter().map(write(made))).collect();
-        let ids = blobs.iter().map(|blob| (blob.id, Arc::clone(&nowhere))).collect();
-        let number = CommitNumber(expect.0 + 1);
-        changes.push(Change { account, number, clear, dropped, writes, blobs: ids });
-        bodies.extend(blobs.into_iter().map(|blob| (account, blob)));
-    }
-    (changes, bodies)
-}
-
 /// The changes with the places of their new blobs.
 fn placed(mut changes: Vec<Change>, places: Vec<Arc<Places>>) -> Vec<Change> {
     let blobs = changes.iter_mut().flat_map(|change| &mut change.blobs);
@@ -393,27 +391,6 @@ fn placed(mut changes: Vec<Change>, places: Vec<Arc<Places>>) -> Vec<Change> {
 
 fn misuse(what: String) -> CommitError {
     CommitError::Failed(Error::Io(what.into()))
-}
-
-/// The octets that a batch brings, roughly.
-fn size(batch: &Batch) -> usize {
-    let account = |change: &AccountBatch| {
-        let writes = change.essential.iter().chain(&change.derived).chain(&change.from_blobs);
-        let keys: usize = writes.map(|w| w.key.len() + w.value.as_ref().map_or(0, Vec::len)).sum();
-        keys + change.blobs.iter().map(record_len).sum::<usize>()
-    };
-    batch.accounts.iter().map(account).sum()
-}
-
-/// The octets of the record that names a blob.
-fn record_len(blob: &NewBlob) -> usize {
-    let uploaded = blob.upload.inner::<Uploaded>();
-    if let Some(Uploaded::There { .. }) = uploaded {
-        return 0;
-    }
-    let (pieces, body): (&[Piece], _) =
-        uploaded.map_or((&[], 0), |uploaded| (uploaded.pieces(), uploaded.body().len()));
-    HEADER_LEN + blob_meta_len(blob.label.len(), pieces) + body
 }
 
 /// The pieces of a body that begins at `offset`.
