@@ -21,6 +21,8 @@ pub(crate) fn is_left_out(mut sizes: impl Iterator<Item = u64>) -> bool {
 pub(crate) fn remake(change: &mut Change, segments: &Segments, from_blobs: &dyn FromBlobs) {
     if is_left_out(change.blobs.iter().map(|(_, places)| places.size())) {
         match make(change, segments, from_blobs) {
+            // A journal from before this was left out has it, perhaps parted otherwise.
+            Ok(writes) if writes.iter().any(|write| change.writes.iter().any(|(key, _)| **key == *write.key)) => {}
             Ok(writes) => {
                 let value = |bytes| Value { kind: Kind::FromBlobs, bytes: Arc::new(bytes) };
                 change.writes.extend(writes.into_iter().map(|write| (write.key.into(), write.value.map(value))));
@@ -38,4 +40,38 @@ fn make(change: &Change, segments: &Segments, from_blobs: &dyn FromBlobs) -> Res
     }
     blobs.sort_by_key(|(id, _)| *id);
     from_blobs.make(change.account, &blobs)
+}
+
+#[cfg(test)]
+mod tests {
+    use types::AccountId;
+
+    use super::*;
+    use crate::disk::RealDisk;
+    use crate::{BlobId, CommitNumber};
+
+    #[derive(Debug)]
+    struct Two;
+
+    impl FromBlobs for Two {
+        fn make(&self, _: AccountId, _: &[(BlobId, Arc<dyn Blob>)]) -> Result<Vec<Write>, Error> {
+            Ok([b"c1", b"c2"].map(|key| Write { key: key.to_vec(), value: Some(b"again".to_vec()) }).into())
+        }
+    }
+
+    #[test]
+    fn a_journal_that_has_what_is_left_out_now_is_read_as_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let segments = Segments::new(Arc::new(RealDisk), dir.path().to_owned(), 0, 0, 1, 0);
+        let remade = |keys: &[&str]| {
+            let value = Value { kind: Kind::Derived, bytes: Arc::new(b"journal".to_vec()) };
+            let writes = keys.iter().map(|key| (key.as_bytes().into(), Some(value.clone()))).collect();
+            let (account, number) = (AccountId(1), CommitNumber(1));
+            let mut change = Change { account, number, clear: false, dropped: vec![], writes, blobs: vec![] };
+            remake(&mut change, &segments, &Two);
+            change.writes.iter().map(|(key, _)| String::from_utf8(key.to_vec()).unwrap()).collect::<Vec<_>>()
+        };
+        assert_eq!(remade(&["t", "c2", "c3"]), ["t", "c2", "c3"]);
+        assert_eq!(remade(&["t"]), ["t", "c1", "c2"]);
+    }
 }
