@@ -53,7 +53,9 @@ fn repair(config: &Config) -> Result<Vec<String>> {
     for _ in 0..2 {
         // A runtime for each: its end ends whatever has the store open.
         match runtime()?.block_on(look(path, config))? {
-            Some(accounts) => Local::rebuild(path, &run::for_mail(still()), &accounts)?,
+            Some(accounts) => {
+                Local::rebuild(path, &run::for_mail(still(), &config.store_options()?.limits), &accounts)?
+            }
             None => break,
         };
     }

@@ -19,6 +19,7 @@ use server::tls::Tls;
 use store::{Store, SystemClock};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{error, info, warn};
+use types::Limits;
 
 use crate::recover::recover;
 use crate::status::Running;
@@ -88,9 +89,9 @@ pub(crate) struct Server {
     pub(crate) places: Vec<(Protocol, Place)>,
 }
 
-/// For an engine that keeps mail.
-pub(crate) fn for_mail(options: engine::local::Options) -> engine::local::Options {
-    engine::local::Options { from_blobs: Some(Arc::new(store::CardsOfBodies)), ..options }
+/// For an engine that keeps mail, in a store with these limits.
+pub(crate) fn for_mail(options: engine::local::Options, limits: &Arc<Limits>) -> engine::local::Options {
+    engine::local::Options { from_blobs: Some(Arc::new(store::CardsOfBodies(Arc::clone(limits)))), ..options }
 }
 
 /// Opens the store in a directory; the engine is handed back so that it can be the last to go.
@@ -99,7 +100,7 @@ pub(crate) fn open_store(
     kept: engine::local::Options,
     options: store::Options,
 ) -> Result<(Arc<dyn Engine>, Store)> {
-    let kept = for_mail(kept);
+    let kept = for_mail(kept, &options.limits);
     let engine =
         Local::open(path, kept.clone()).with_context(|| format!("cannot open the store {}", path.display()))?;
     let engine: Arc<dyn Engine> = Arc::new(engine);

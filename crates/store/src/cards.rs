@@ -15,8 +15,9 @@ use std::sync::Arc;
 
 use engine::{Blob, ReadView};
 use message::{Card, CardHeader, CardRef, Message, Parser};
-use types::EmailId;
+use types::{EmailId, Limits};
 
+use crate::account::AccountCell;
 use crate::blocking::{blocking, brief};
 use crate::chunk::Row;
 use crate::error::{Error, Result};
@@ -80,6 +81,8 @@ pub struct Cards {
 /// The view, and what is read in it one by one.
 struct Bodies {
     source: Arc<Source>,
+    /// By which messages are parsed, as when they came.
+    limits: Arc<Limits>,
     view: OnceCell<Box<dyn ReadView>>,
 }
 
@@ -100,9 +103,10 @@ struct Ahead {
 }
 
 impl Cards {
-    pub(crate) fn new(source: Arc<Source>) -> Self {
+    pub(crate) fn new(account: &AccountCell) -> Self {
         let (card, common, rare, remade) = Default::default();
-        Self { bodies: Bodies { source, view: OnceCell::new() }, card, common, rare, remade }
+        let (source, limits) = (Arc::clone(&account.source), Arc::clone(&account.shared.limits));
+        Self { bodies: Bodies { source, limits, view: OnceCell::new() }, card, common, rare, remade }
     }
 
     /// What it reads.
@@ -216,7 +220,7 @@ impl Bodies {
         let body = self
             .body(email)?
             .ok_or_else(|| Error::Damaged(format!("email {email} of account {account} has no body")))?;
-        Ok(remake::parse(&*body, enough)?)
+        Ok(remake::parse(&*body, &self.limits, enough)?)
     }
 }
 

@@ -7,12 +7,19 @@
 //! Ids are written by the account's one writer alone, which adds them here as well. Those of a commit that failed and those
 //! that retention has taken away stay until the filter goes; they cost a look.
 
+use std::ops::ControlFlow;
+
+use engine::ReadView;
 use fastbloom::BloomFilter;
+
+use crate::key;
 
 /// See the module. Without a filter at first, and again when nobody has asked for long.
 #[derive(Default)]
 pub(crate) struct KnownIds {
     filter: Option<BloomFilter>,
+    /// There can be no filter: there are too many ids, or some cannot be read.
+    refused: bool,
     /// How many ids the filter still takes.
     room: usize,
     /// How often an id was looked for in vain.
@@ -25,8 +32,8 @@ pub(crate) struct KnownIds {
 const VAIN: u64 = 64;
 const MESSAGES: u64 = 32;
 
-/// With more messages than that an account has no filter: it would take more than 4 MiB.
-const MOST: u64 = 1_000_000;
+/// With more ids than that an account has no filter: it would take more than 4 MiB.
+const MOST: usize = 2_000_000;
 
 /// How many of those that are not in the filter are looked for all the same.
 const MISTAKEN: f64 = 0.02;
@@ -41,21 +48,42 @@ impl KnownIds {
         self.filter.as_ref().is_some_and(|filter| !filter.contains_hash(hash))
     }
 
-    /// Notes that an id was looked for in vain. True where it is time to [learn](Self::learn) all of an account with so
+    /// Notes that an id was looked for in vain. True where it is time to [read](Self::read) all of an account with so
     /// many messages.
     pub(crate) fn missed(&mut self, messages: u64) -> bool {
         self.vain += 1;
-        self.filter.is_none() && messages <= MOST && self.vain >= VAIN.max(messages / MESSAGES)
+        self.filter.is_none() && !self.refused && self.vain >= VAIN.max(messages / MESSAGES)
+    }
+
+    /// Those of an account, and some more.
+    pub(crate) fn read(view: &dyn ReadView, mut hashes: Vec<u64>) -> Self {
+        let range = key::all_threads();
+        let read = view.keys(&range.start..&range.end, &mut |key| {
+            hashes.extend(key::number(key, 0));
+            if hashes.len() <= MOST { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        });
+        if let Err(error) = &read {
+            // Whoever looks for an id that cannot be read is told.
+            tracing::debug!(%error, "no filter of message ids");
+        }
+        if read.is_err() { Self::refused() } else { Self::of(&hashes) }
     }
 
     /// These are all.
-    pub(crate) fn learn(&mut self, hashes: &[u64]) {
+    pub(crate) fn of(hashes: &[u64]) -> Self {
+        if hashes.len() > MOST {
+            return Self::refused();
+        }
         let room = hashes.len() + 1000;
         let mut filter = BloomFilter::with_false_pos(MISTAKEN).expected_items(hashes.len() + room);
         for &hash in hashes {
             filter.insert_hash(hash);
         }
-        *self = Self { filter: Some(filter), room, ..Self::default() };
+        Self { filter: Some(filter), room, ..Self::default() }
+    }
+
+    fn refused() -> Self {
+        Self { refused: true, ..Self::default() }
     }
 
     /// The account knows this one from now on.
@@ -77,6 +105,11 @@ impl KnownIds {
         if self.age >= OLD {
             *self = Self::default();
         }
+    }
+
+    /// Gives the filter up; says about how many octets that freed.
+    pub(crate) fn evict(&mut self) -> usize {
+        std::mem::take(self).memory()
     }
 
     /// Octets, about.
@@ -130,7 +163,7 @@ mod tests {
         assert!(missed[missed.len() - 1]);
 
         let known: Vec<u64> = (0..500).map(hash).collect();
-        ids.learn(&known);
+        ids = KnownIds::of(&known);
         // As many again as there were, and a thousand: then it is full.
         for n in 500..2000 {
             assert!(ids.memory() > 0);
@@ -145,16 +178,19 @@ mod tests {
 
     #[test]
     fn it_goes_when_nobody_asks_and_never_comes_where_it_would_be_large() {
-        let mut ids = KnownIds::default();
-        ids.learn(&[1, 2]);
+        let mut ids = KnownIds::of(&[1, 2]);
         (1..OLD).for_each(|_| ids.grow_old());
         assert!(ids.lack(77));
         (1..OLD).for_each(|_| ids.grow_old());
         assert!(ids.memory() > 0, "somebody has asked meanwhile");
         ids.grow_old();
         assert_eq!(ids.memory(), 0);
-        assert!((0..MOST).all(|_| !ids.missed(MOST + 1)));
-        ids.learn(&(0..MOST).collect::<Vec<_>>());
-        assert!(ids.memory() < 4 << 20, "{}", ids.memory());
+        let many: Vec<u64> = (0..=MOST as u64).collect();
+        ids = KnownIds::of(&many);
+        assert!(ids.memory() == 0 && (0..2 * VAIN).all(|_| !ids.missed(1)), "asked once, and not again");
+        ids = KnownIds::of(&many[1..]);
+        let memory = ids.memory();
+        assert!((3 << 20..4 << 20).contains(&memory), "{memory}");
+        assert_eq!((ids.evict(), ids.memory()), (memory, 0));
     }
 }

@@ -231,6 +231,6 @@ impl Mailbox {
 
     /// A reader of cards and bodies for many messages in a row.
     pub fn reader(&self) -> Cards {
-        Cards::new(Arc::clone(&self.account.0.source))
+        Cards::new(&self.account.0)
     }
 }

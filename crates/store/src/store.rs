@@ -165,7 +165,8 @@ impl Store {
     }
 
     /// Gives memory back: first accounts that nobody has used for long and columns that nobody has asked for in
-    /// some minutes, then snapshots that nobody looks at, down to [`Limits::snapshot_memory`]. Call it every few seconds.
+    /// some minutes, then filters of message ids and snapshots that nobody looks at, down to [`Limits::snapshot_memory`].
+    /// Call it every few seconds.
     pub fn evict_idle(&self) {
         let mut cells: Vec<(u64, Arc<AccountCell>)> = {
             let mut accounts = self.0.accounts.lock();
@@ -188,11 +189,12 @@ impl Store {
             known_ids.memory()
         });
         let mut total = known_ids.sum::<usize>() + mailboxes.iter().map(|mailbox| mailbox.memory()).sum::<usize>();
-        for mailbox in mailboxes {
-            if total <= self.0.shared.limits.snapshot_memory {
-                break;
-            }
-            total = total.saturating_sub(mailbox.evict());
+        let of_accounts = cells.iter().map(|(_, cell)| cell.known_ids.lock().evict());
+        let mut freed = of_accounts.chain(mailboxes.iter().map(|mailbox| mailbox.evict()));
+        while total > self.0.shared.limits.snapshot_memory
+            && let Some(octets) = freed.next()
+        {
+            total = total.saturating_sub(octets);
         }
     }
 }
@@ -202,6 +204,7 @@ mod tests {
     use types::Limits;
 
     use super::*;
+    use crate::known_ids::KnownIds;
     use crate::testing;
 
     #[tokio::test]
@@ -222,5 +225,20 @@ mod tests {
         assert!(memory > 0);
         assert_eq!(kept(memory).await, (memory, memory));
         assert_eq!(kept(memory - 1).await, (memory, 0));
+    }
+
+    #[tokio::test]
+    async fn filters_of_message_ids_go_first() {
+        let limits = Arc::new(Limits { snapshot_memory: 20_000, ..Limits::default() });
+        let (store, account, who) = testing::account_with(Options { limits, ..Options::default() }).await;
+        let inbox = testing::append(&account, &who, ["Subject: x\r\n\r\n".to_owned()]).await;
+        let learn = |count: u64| *account.0.known_ids.lock() = KnownIds::of(&(0..count).collect::<Vec<_>>());
+        let kept = || (account.0.known_ids.lock().memory() > 0, inbox.cell.memory() > 0);
+        learn(1000);
+        store.evict_idle();
+        assert_eq!(kept(), (true, true));
+        learn(100_000);
+        store.evict_idle();
+        assert_eq!(kept(), (false, true));
     }
 }

@@ -1,6 +1,5 @@
 //! What one commit will do to an account, as the verbs build it up.
 
-use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -14,6 +13,7 @@ use crate::blocking::{blocking, brief};
 use crate::cards::Pack;
 use crate::error::{Error, Result};
 use crate::key;
+use crate::known_ids::KnownIds;
 use crate::quota::{self, Quota};
 use crate::snapshot::{Snapshot, Version};
 use crate::source::Source;
@@ -240,16 +240,10 @@ impl Txn {
 
     /// Reads all message ids of the account.
     fn learn_ids(&mut self) -> Result<()> {
-        let mut hashes: Vec<u64> = self.state.threads.keys().copied().collect();
-        let range = key::all_threads();
+        let new = self.state.threads.keys().copied().collect();
         let view = self.view()?;
-        blocking(|| {
-            view.keys(&range.start..&range.end, &mut |key| {
-                hashes.extend(key::number(key, 0));
-                ControlFlow::Continue(())
-            })
-        })?;
-        self.account.known_ids.lock().learn(&hashes);
+        let ids = blocking(|| KnownIds::read(view, new));
+        *self.account.known_ids.lock() = ids;
         Ok(())
     }
 

@@ -11,20 +11,24 @@ use std::time::Duration;
 use engine::Engine;
 use engine::local::Local;
 use store::{Account, CardsOfBodies, FlagChange, FlagMode, NewMessage, Options, Retention, Store, SystemClock};
-use types::{AccountId, AccountName, Flags, IdSet, MailboxName, ModSeq, Principal, Uid};
+use types::{AccountId, AccountName, Flags, IdSet, Limits, MailboxName, ModSeq, Principal, Uid};
 
 fn open(dir: &Path, makes_cards: bool) -> (Arc<Local>, Store) {
-    let from_blobs = makes_cards.then(|| Arc::new(CardsOfBodies) as _);
+    // As an administrator may have set them: cards depend on them.
+    let limits = Arc::new(Limits { mime_parts: 2, ..Limits::default() });
+    let from_blobs = makes_cards.then(|| Arc::new(CardsOfBodies(Arc::clone(&limits))) as _);
     let options = engine::local::Options { reserve: 0, from_blobs, ..Default::default() };
     let engine = Arc::new(Local::open(dir, options).unwrap());
-    let store = Store::open(engine.clone(), Arc::new(SystemClock), Options::default()).unwrap();
+    let store = Store::open(engine.clone(), Arc::new(SystemClock), Options { limits, ..Options::default() }).unwrap();
     (engine, store)
 }
 
 fn message(account: &Account, subject: &str, octets: usize) -> NewMessage {
     let mut incoming = account.receive().unwrap();
-    let header = format!("Subject: {subject}\r\nList-Help: {}\r\n\r\n", "h".repeat(300));
+    let parted = "Content-Type: multipart/mixed; boundary=b";
+    let header = format!("Subject: {subject}\r\nList-Help: {}\r\n{parted}\r\n\r\n", "h".repeat(300));
     incoming.push(header.as_bytes()).unwrap();
+    incoming.push("--b\r\n\r\npart\r\n".repeat(5).as_bytes()).unwrap();
     incoming.push(&vec![b'x'; octets]).unwrap();
     NewMessage { content: incoming.finish().unwrap(), flags: Flags::NONE, internal_date: None }
 }

@@ -40,7 +40,7 @@ fn options() -> Options {
         checkpoint_pages: 40,
         codec: Codec::Zstd,
         reclaim,
-        from_blobs: Some(Arc::new(store::CardsOfBodies)),
+        from_blobs: Some(Arc::new(store::CardsOfBodies::default())),
         ..Options::default()
     }
 }

@@ -38,7 +38,7 @@ fn flags(words: &[&str]) -> Flags {
 }
 
 fn open(dir: &Path, codec: Codec) -> Store {
-    let from_blobs = Some(Arc::new(store::CardsOfBodies) as _);
+    let from_blobs = Some(Arc::new(store::CardsOfBodies::default()) as _);
     let options = engine::local::Options { reserve: 0, page_size: 1024, codec, from_blobs, ..Default::default() };
     loop {
         match Local::open(dir, options.clone()) {

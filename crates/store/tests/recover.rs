@@ -18,7 +18,7 @@ fn name(text: &str) -> MailboxName {
 }
 
 fn open(dir: &Path) -> (Arc<Local>, Store) {
-    let from_blobs = Some(Arc::new(CardsOfBodies) as _);
+    let from_blobs = Some(Arc::new(CardsOfBodies::default()) as _);
     let options = engine::local::Options { reserve: 0, segment_size: 50_000, from_blobs, ..Default::default() };
     // The writer of an account lets go of the engine a moment after it has answered.
     let engine = loop {

@@ -18,7 +18,7 @@ use std::thread;
 
 use engine::disk::Disk;
 use engine::local::{Local, Options, Reclaim};
-use engine::{AccountBatch, Blob, BlobId, Codec, CommitError, CommitNumber, Engine, Error, FromBlobs, Write};
+use engine::{AccountBatch, Blob, BlobId, Codec, CommitError, CommitNumber, Engine, Error, FromBlobs, Upload, Write};
 use testkit::engine_suite::{Model, commit, content, new_blob, puts};
 use testkit::fault_disk::{Call, Fault, FaultDisk, Random};
 use types::AccountId;
@@ -86,6 +86,8 @@ struct Change {
     clear: bool,
     blobs: Vec<usize>,
     drop_oldest: bool,
+    /// Drops the oldest blob and brings it again, so that it lies elsewhere.
+    moves_oldest: bool,
     /// Gives space back afterwards.
     reclaim: bool,
 }
@@ -97,6 +99,10 @@ fn short_workload() -> Vec<Change> {
         one(1, &[]),
         one(1, &[5000]),
         one(2, &[0, 60_000, 70_000]),
+        one(1, &[300, 20]),
+        Change { moves_oldest: true, ..one(1, &[]) },
+        Change { drop_oldest: true, ..one(1, &[]) },
+        Change { moves_oldest: true, ..one(1, &[]) },
         Change { also: Some(2), blobs: vec![3000], ..one(1, &[]) },
         Change { drop_oldest: true, ..one(2, &[]) },
         one(1, &[400_000, 10]),
@@ -147,6 +153,12 @@ fn batch(
         let others = sums(model.blobs.iter().filter(|(id, _)| sums_of(**id) == key).map(|(id, octets)| (*id, octets)));
         model.put(&mut batch.derived, Write { key, value: others.and_then(|write| write.value) });
     }
+    if change.moves_oldest
+        && let Some((id, bytes)) = model.blobs.first_key_value()
+    {
+        batch.dropped.push(*id);
+        batch.blobs.push(engine::NewBlob { id: *id, upload: upload(engine, bytes)?, label: b"label".to_vec() });
+    }
     for key in [format!("same/{account}"), format!("step/{step}")] {
         let value = format!("{step} of {account}").into_bytes();
         model.put(&mut batch.essential, Write { key: key.into_bytes(), value: Some(value) });
@@ -155,11 +167,7 @@ fn batch(
         let id = step * 100 + n as u64;
         let mut random = Random::new(id ^ account.0 << 32);
         let bytes = if step.is_multiple_of(2) { random.text(*size) } else { random.bytes(*size) };
-        let mut writer = engine.upload()?;
-        writer.write(&bytes[..size / 10])?;
-        writer.cut()?;
-        writer.write(&bytes[size / 10..])?;
-        let mut upload = writer.finish()?;
+        let mut upload = upload(engine, &bytes)?;
         if id.is_multiple_of(3) {
             engine.write_out(&mut [&mut upload])?;
         }
@@ -171,6 +179,16 @@ fn batch(
         model.put(&mut batch.from_blobs, write);
     }
     Ok(batch)
+}
+
+/// In two pieces.
+fn upload(engine: &dyn Engine, bytes: &[u8]) -> Result<Upload, Error> {
+    let (one, two) = bytes.split_at(bytes.len() / 10);
+    let mut writer = engine.upload()?;
+    writer.write(one)?;
+    writer.cut()?;
+    writer.write(two)?;
+    writer.finish()
 }
 
 /// The engine holds exactly one of the two states, for all accounts together.
@@ -403,6 +421,7 @@ fn random_change(random: &mut Random) -> Change {
         clear: random.chance(20),
         blobs: (0..random.below(3)).map(|_| size(random)).collect(),
         drop_oldest: random.chance(2),
+        moves_oldest: random.chance(4),
         reclaim: random.chance(4),
     }
 }

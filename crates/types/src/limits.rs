@@ -85,7 +85,7 @@ pub struct Limits {
     pub password_queue: usize,
     /// Octets held while clients are waited for: commands and messages that are half there, answers that are not taken. Above: whoever waits with most is hung up on.
     pub waiting_memory: usize,
-    /// Bytes of mailbox snapshots kept in memory for mailboxes that nobody has selected.
+    /// Bytes of mailbox snapshots kept in memory for mailboxes that nobody has selected, and of filters of the message ids of accounts that get much mail.
     pub snapshot_memory: usize,
     /// Records of what was expunged (one for each command, or for 128 messages) that are read to answer QRESYNC. Above: the answer names every UID that is gone (RFC 7162 §3.2.6).
     pub change_records: usize,

@@ -31,8 +31,8 @@ impl Prepared {
         let (mut changes, mut bodies, mut octets) = (Vec::with_capacity(batch.accounts.len()), Vec::new(), 0);
         for change in batch.accounts {
             let AccountBatch { account, expect, clear, essential, derived, from_blobs, blobs, dropped } = change;
-            let small = again && is_left_out(blobs.iter().map(|blob| blob.upload.size()));
-            let made = if small { Kind::FromBlobs } else { Kind::Derived };
+            let left_out = again && is_left_out(blobs.iter().map(|blob| (blob.id, blob.upload.size())), &dropped);
+            let made = if left_out { Kind::FromBlobs } else { Kind::Derived };
             let mut writes = Vec::with_capacity(essential.len() + derived.len() + from_blobs.len());
             for (kind, some) in [(Kind::Essential, essential), (Kind::Derived, derived), (made, from_blobs)] {
                 for Write { key, value } in some {

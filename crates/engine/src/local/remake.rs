@@ -1,25 +1,26 @@
 //! What is not in the journal because it can be made again: what the owner makes of small blobs ([`FromBlobs`]).
 //!
-//! The journal of a small message was for a good part what its body says already, and the body is in the same group. So
-//! it is left out, and made again when the journal is read.
+//! The journal of a small message was for a good part what its body says already, which is durable with it. So it is
+//! left out, and made again when the journal is read.
 
 use std::sync::Arc;
 
 use super::blob::Stored;
 use super::journal::{Change, Kind, Value};
 use super::segments::Segments;
-use crate::{Blob, Error, FromBlobs, SMALL_MAX, Write};
+use crate::{Blob, BlobId, Error, FromBlobs, SMALL_MAX, Write};
 
-/// Whether what is made of blobs of these sizes is left out. Of large ones it is next to nothing in a journal, and they
-/// would have to be read at the next start.
-pub(crate) fn is_left_out(mut sizes: impl Iterator<Item = u64>) -> bool {
-    sizes.all(|size| size <= SMALL_MAX as u64)
+/// Whether what is made of these blobs, each with its size, is left out. Of large ones it is next to nothing in a journal,
+/// and they would have to be read at the next start. What is made of blobs that are dropped and come again, because they
+/// lie elsewhere now, was written when they came first, and stays.
+pub(crate) fn is_left_out(mut blobs: impl Iterator<Item = (BlobId, u64)>, dropped: &[BlobId]) -> bool {
+    blobs.all(|(id, size)| size <= SMALL_MAX as u64 && !dropped.contains(&id))
 }
 
 /// Adds to a change that was read from a journal what was left out. Nothing of it where one of the blobs cannot be
 /// read: what is made may be parted otherwise without it.
 pub(crate) fn remake(change: &mut Change, segments: &Segments, from_blobs: &dyn FromBlobs) {
-    if is_left_out(change.blobs.iter().map(|(_, places)| places.size())) {
+    if is_left_out(change.blobs.iter().map(|(id, places)| (*id, places.size())), &change.dropped) {
         match make(change, segments, from_blobs) {
             // A journal from before this was left out has it, perhaps parted otherwise.
             Ok(writes) if writes.iter().any(|write| change.writes.iter().any(|(key, _)| **key == *write.key)) => {}
@@ -27,7 +28,9 @@ pub(crate) fn remake(change: &mut Change, segments: &Segments, from_blobs: &dyn 
                 let value = |bytes| Value { kind: Kind::FromBlobs, bytes: Arc::new(bytes) };
                 change.writes.extend(writes.into_iter().map(|write| (write.key.into(), write.value.map(value))));
             }
-            Err(error) => tracing::debug!(account = %change.account, %error, "what a crash took is not made again"),
+            Err(error) => {
+                tracing::warn!(account = %change.account, %error, "a body cannot be read: lists of the messages that came with it will be slower")
+            }
         }
     }
 }
@@ -47,8 +50,8 @@ mod tests {
     use types::AccountId;
 
     use super::*;
+    use crate::CommitNumber;
     use crate::disk::RealDisk;
-    use crate::{BlobId, CommitNumber};
 
     #[derive(Debug)]
     struct Two;

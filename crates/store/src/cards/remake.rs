@@ -8,9 +8,10 @@ use types::{AccountId, EmailId, Limits};
 
 use super::Pack;
 
-/// Makes the cards of bodies again that a crash has taken; for the engine.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct CardsOfBodies;
+/// Makes the cards of bodies again that a crash has taken; for the engine. It has the limits of the store, by which they
+/// were made when the messages came.
+#[derive(Clone, Debug, Default)]
+pub struct CardsOfBodies(pub Arc<Limits>);
 
 impl FromBlobs for CardsOfBodies {
     fn make(&self, account: AccountId, blobs: &[(BlobId, Arc<dyn Blob>)]) -> Result<Vec<Write>, engine::Error> {
@@ -18,17 +19,15 @@ impl FromBlobs for CardsOfBodies {
         // The bodies of the directory are no messages.
         let bodies = if account == AccountId::DIRECTORY { &[] } else { blobs };
         for (BlobId(email), body) in bodies {
-            pack.push(EmailId(*email), Card::from_message(&parse(&**body, |_| false)?));
+            pack.push(EmailId(*email), Card::from_message(&parse(&**body, &self.0, |_| false)?));
         }
         Ok(pack.finish())
     }
 }
 
 /// Parses a body, until that is enough.
-pub(super) fn parse(body: &dyn Blob, enough: fn(&Parser) -> bool) -> Result<Message, engine::Error> {
-    // The limits of the parser are those of the store's defaults: a card does not depend on
-    // what an administrator allows to arrive.
-    let mut parser = Parser::new(&Limits::default());
+pub(super) fn parse(body: &dyn Blob, limits: &Limits, enough: fn(&Parser) -> bool) -> Result<Message, engine::Error> {
+    let mut parser = Parser::new(limits);
     let mut buffer = Vec::new();
     let mut at = 0;
     while at < body.size() && !enough(&parser) {

@@ -7,7 +7,6 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::ControlFlow;
-use std::sync::Arc;
 
 use engine::ReadView;
 use message::{FieldSet, Header, Needle};
@@ -109,7 +108,7 @@ impl Account {
     pub fn lost(&self, who: &Principal, query: &LostQuery, most: usize) -> Result<(Vec<Lost>, usize)> {
         rights::may_see(who, self.id())?;
         blocking(|| {
-            let mut cards = Cards::new(Arc::clone(&self.0.source));
+            let mut cards = Cards::new(&self.0);
             let mut lost = self.find_lost(&mut cards, query)?;
             let count = lost.len();
             lost.truncate(most);
@@ -151,7 +150,7 @@ impl Account {
         rights::may_change(who, self.id())?;
         // What is lost now stays lost, and stays there, as long as this is held.
         let _bin = self.0.bin.lock().await;
-        let mut lost = blocking(|| self.find_lost(&mut Cards::new(Arc::clone(&self.0.source)), query))?;
+        let mut lost = blocking(|| self.find_lost(&mut Cards::new(&self.0), query))?;
         lost.sort_by_key(|lost| (lost.place.mailbox, lost.place.uid));
         let mut restored = Restored::default();
         for of_mailbox in lost.chunk_by(|a, b| a.place.mailbox == b.place.mailbox) {
