@@ -27,6 +27,7 @@ use crate::txn::blob_id;
 use value::entries;
 
 pub use remake::CardsOfBodies;
+pub(crate) use remake::parse;
 pub(crate) use value::{Pack, without};
 
 /// Octets that are read ahead where cards are asked for in order: first so many, then twice as many each time. To find
@@ -220,7 +221,7 @@ impl Bodies {
         let body = self
             .body(email)?
             .ok_or_else(|| Error::Damaged(format!("email {email} of account {account} has no body")))?;
-        Ok(remake::parse(&*body, &self.limits, enough)?)
+        Ok(parse(&*body, &self.limits, enough)?)
     }
 }
 

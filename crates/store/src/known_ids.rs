@@ -109,7 +109,8 @@ impl KnownIds {
 
     /// Gives the filter up; says about how many octets that freed.
     pub(crate) fn evict(&mut self) -> usize {
-        std::mem::take(self).memory()
+        let refused = self.refused;
+        std::mem::replace(self, Self { refused, ..Self::default() }).memory()
     }
 
     /// Octets, about.
@@ -176,6 +177,42 @@ mod tests {
         assert!(ids.memory() == 0 && !ids.lack(hash(30_000)));
     }
 
+    /// A view of which no key can be read.
+    struct Unreadable;
+
+    impl ReadView for Unreadable {
+        fn commit_number(&self) -> engine::CommitNumber {
+            engine::CommitNumber(1)
+        }
+
+        fn get(&self, _: &[u8]) -> Result<Option<Vec<u8>>, engine::Error> {
+            Ok(None)
+        }
+
+        fn scan(&self, _: std::ops::Range<&[u8]>, _: &mut engine::Each<'_>) -> Result<(), engine::Error> {
+            Err(engine::Error::Damaged("a page".into()))
+        }
+
+        fn last(&self, _: std::ops::Range<&[u8]>) -> Result<Option<engine::Entry>, engine::Error> {
+            Ok(None)
+        }
+
+        fn blob(&self, _: engine::BlobId) -> Result<Option<std::sync::Arc<dyn engine::Blob>>, engine::Error> {
+            Ok(None)
+        }
+
+        fn blobs(&self) -> Result<Vec<engine::BlobId>, engine::Error> {
+            Ok(vec![])
+        }
+    }
+
+    #[test]
+    fn ids_that_cannot_be_read_are_no_filter_and_are_not_read_again() {
+        let mut ids = KnownIds::read(&Unreadable, vec![1]);
+        assert!(!ids.lack(2) && ids.memory() == 0);
+        assert!((0..2 * VAIN).all(|_| !ids.missed(1)));
+    }
+
     #[test]
     fn it_goes_when_nobody_asks_and_never_comes_where_it_would_be_large() {
         let mut ids = KnownIds::of(&[1, 2]);
@@ -188,6 +225,8 @@ mod tests {
         let many: Vec<u64> = (0..=MOST as u64).collect();
         ids = KnownIds::of(&many);
         assert!(ids.memory() == 0 && (0..2 * VAIN).all(|_| !ids.missed(1)), "asked once, and not again");
+        assert_eq!(ids.evict(), 0);
+        assert!((0..2 * VAIN).all(|_| !ids.missed(1)), "nor when memory is short");
         ids = KnownIds::of(&many[1..]);
         let memory = ids.memory();
         assert!((3 << 20..4 << 20).contains(&memory), "{memory}");

@@ -11,14 +11,15 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use engine::{Blob, BlobId, NewBlob, Setback, Strays, Upload};
-use message::{Card, Parser};
+use engine::{BlobId, NewBlob, Setback, Strays, Upload};
+use message::Card;
 use types::{
     AccountId, AccountName, DateTime, EmailId, Flags, IdSet, Limits, MailboxId, MailboxName, ThreadId, Uid, UidValidity,
 };
 
 use crate::account::{Account, each};
 use crate::blocking::blocking;
+use crate::cards::parse;
 use crate::chunk::{Row, flag_set};
 use crate::directory::{AccountRecord, put};
 use crate::error::{Error, Result};
@@ -301,9 +302,10 @@ fn renew(txn: &mut Txn) -> Result<()> {
 
 /// Reads a message to the end: what FETCH and THREAD want to know of it, and whether it can be read.
 fn look(id: BlobId, stray: engine::Stray, limits: &Limits) -> Found {
-    let mut parser = Parser::new(limits);
-    let damage = feed(&*stray.blob, &mut parser).err().map(|error| error.to_string());
-    let card = damage.is_none().then(|| Card::from_message(&parser.finish()));
+    let (card, damage) = match parse(&*stray.blob, limits, |_| false) {
+        Ok(message) => (Some(Card::from_message(&message)), None),
+        Err(error) => (None, Some(error.to_string())),
+    };
     Found {
         email: EmailId(id.0),
         label: Label::decode(&stray.label).ok(),
@@ -315,18 +317,6 @@ fn look(id: BlobId, stray: engine::Stray, limits: &Limits) -> Found {
         card,
         damage,
     }
-}
-
-fn feed(blob: &dyn Blob, parser: &mut Parser) -> Result<(), engine::Error> {
-    let (mut at, mut buffer) = (0, Vec::new());
-    while at < blob.size() {
-        let end = blob.size().min(at + 0x1_0000);
-        buffer.clear();
-        blob.read(at..end, &mut buffer)?;
-        parser.push(&buffer);
-        at = end;
-    }
-    Ok(())
 }
 
 /// Puts messages at the end of their mailboxes.

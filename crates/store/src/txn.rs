@@ -252,7 +252,8 @@ impl Txn {
         if self.state.threads.get(&hash) != Some(&thread) {
             self.state.threads.insert_mut(hash, thread);
             self.account.known_ids.lock().add(hash);
-            self.derive(key::thread(hash), thread.0.to_be_bytes().to_vec());
+            let value = Some(thread.0.to_be_bytes().to_vec());
+            self.out.derived.push(Write { key: key::thread(hash), value });
         }
     }
 
@@ -262,10 +263,6 @@ impl Txn {
 
     pub(crate) fn write(&mut self, key: Vec<u8>, value: Option<Vec<u8>>) {
         self.out.essential.push(Write { key, value });
-    }
-
-    fn derive(&mut self, key: Vec<u8>, value: Vec<u8>) {
-        self.out.derived.push(Write { key, value: Some(value) });
     }
 
     /// Puts the card of a new body.

@@ -95,11 +95,13 @@ impl Draft {
     ) -> Self {
         let places = places.into_iter().map(|len| len_of(len as u64) + len).sum();
         let journaled = |value: &Option<Value>| value.as_ref().is_none_or(Value::is_journaled);
-        let octets = |(key, value): &(Arc<[u8]>, Option<Value>)| match value {
-            Some(value) if !value.is_journaled() => 0,
-            value => WRITE + key.len() + value.as_ref().map_or(0, |value| value.bytes.len()),
+        let octets = |(key, value): &(Arc<[u8]>, Option<Value>)| {
+            WRITE + key.len() + value.as_ref().map_or(0, |value| value.bytes.len())
         };
-        let most: usize = changes.iter().map(|change| CHANGE + change.writes.iter().map(octets).sum::<usize>()).sum();
+        let of_change = |change: &Change| {
+            CHANGE + change.writes.iter().filter(|(_, value)| journaled(value)).map(octets).sum::<usize>()
+        };
+        let most: usize = changes.iter().map(of_change).sum();
         let mut draft = Self { octets: Vec::with_capacity(most + places + HEADER_LEN), places };
         draft.octets.push(VERSION);
         let count = changes.iter().map(|change| change.writes.len()).sum();

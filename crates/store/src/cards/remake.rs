@@ -26,7 +26,7 @@ impl FromBlobs for CardsOfBodies {
 }
 
 /// Parses a body, until that is enough.
-pub(super) fn parse(body: &dyn Blob, limits: &Limits, enough: fn(&Parser) -> bool) -> Result<Message, engine::Error> {
+pub(crate) fn parse(body: &dyn Blob, limits: &Limits, enough: fn(&Parser) -> bool) -> Result<Message, engine::Error> {
     let mut parser = Parser::new(limits);
     let mut buffer = Vec::new();
     let mut at = 0;
