@@ -6,6 +6,8 @@
 //! * On a machine that is busy such a thread has next to no time, and a login would wait for seconds. So a hash that is
 //!   not there after a while is computed once more, by a thread that is only `nice`. The first one goes on: as long as
 //!   it does, the machine has no time to spare, and others are not begun like this.
+//! * Where there are more processors than one, one has no hash at all: a thread that gives up its claim keeps the slice
+//!   that it has begun, and somebody waits for that.
 //! * Therefore at most twice as many are computed as have their turn.
 
 use std::sync::Arc;
@@ -46,6 +48,12 @@ enum Claim {
 impl Hashing {
     pub(crate) fn new() -> Self {
         Self { patience: PATIENCE, workspaces: Arc::default(), stuck: Mutex::default() }
+    }
+
+    /// As many hashes as are worth computing at one time: a processor is left to those who are in. With hashes on all of
+    /// them somebody's NOOP waits for five times as long at 99 %, for the slices of those threads.
+    pub(crate) fn most() -> usize {
+        std::thread::available_parallelism().map_or(1, usize::from).saturating_sub(1).max(1)
     }
 
     /// Whether a password is the one that was hashed; `None` where there was no thread to be had.

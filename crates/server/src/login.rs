@@ -44,10 +44,8 @@ pub enum LoginError {
 impl LoginGate {
     /// A gate under a key drawn at random.
     pub fn new(limits: &Limits, key: FingerprintKey) -> Self {
-        // More than there are processors would take longer, and memory.
-        let processors = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
-            turns: Turns::new(limits.password_hashes.clamp(1, processors), limits.password_queue),
+            turns: Turns::new(limits.password_hashes.clamp(1, Hashing::most()), limits.password_queue),
             hashing: Arc::new(Hashing::new()),
             key,
             known: Mutex::default(),
@@ -173,7 +171,7 @@ mod tests {
 
     #[tokio::test]
     async fn as_many_passwords_are_hashed_at_one_time_as_are_allowed_and_no_more() {
-        let most = std::thread::available_parallelism().unwrap().get();
+        let most = Hashing::most();
         let wrong = credentials("x");
         for (allowed, at_a_time) in [(1, 1), (most, most), (most + 1, most)] {
             let gate = gate(&Limits { password_hashes: allowed, ..Limits::default() });
